@@ -1,0 +1,50 @@
+/* compute/device.h - THE BACKEND SEAM: a device is memory and two tables of operations.
+ *
+ * ops_nn.h holds what inference needs, ops_mix.h what merging needs.  `ref` is plain C and the
+ * definition of right; `cpu` starts as a copy of ref and overrides what it does faster; `cuda` keeps
+ * everything on the card.  A missing operation fails, by name, when a model is bound: nothing falls
+ * back silently.  Thread-safety: a device is immutable; a stream belongs to one thread at a time. */
+#pragma once
+
+#include "base/compiler.h"
+#include "base/error.h"
+#include "base/pool.h"
+
+MG_BEGIN_C
+
+typedef struct mg_device mg_device;
+typedef struct mg_stream mg_stream;
+struct mg_nn_ops;
+struct mg_mix_ops;
+
+struct mg_device {
+    const char *name; /* "ref", "cpu (avx512)", "cuda:0 (...)" */
+    const struct mg_nn_ops *nn;
+    const struct mg_mix_ops *mix;
+    /* Memory of the device, aligned to 64 bytes at least and zeroed.  MG_ERR_MEMORY, naming what. */
+    mg_status (*alloc)(const mg_device *device, size_t bytes, const char *what, void **block_out,
+                       mg_error *err);
+    void (*free)(const mg_device *device, void *block); /* NULL is fine */
+    /* Between host and device memory, in stream order; returns when the host side may be reused. */
+    mg_status (*upload)(mg_stream *stream, void *to, const void *from, size_t bytes, mg_error *err);
+    mg_status (*download)(mg_stream *stream, void *to, const void *from, size_t bytes,
+                          mg_error *err);
+    /* A stream runs operations in order.  pool (may be NULL) is borrowed and used by cpu devices. */
+    mg_status (*stream_create)(const mg_device *device, mg_pool *pool, mg_stream **stream_out,
+                               mg_error *err);
+    mg_status (*stream_wait)(mg_stream *stream, mg_error *err); /* until all is done */
+    void (*stream_destroy)(mg_stream *stream);                  /* NULL is fine */
+    bool host_memory; /* alloc gives memory the host can touch */
+};
+
+typedef enum mg_isa { MG_ISA_BASE, MG_ISA_AVX2, MG_ISA_AVX512 } mg_isa;
+
+/* The plain C device. */
+const mg_device *mg_device_ref(void);
+/* The CPU device with the best kernels of this machine, at most isa_max (for tests: both must be
+ * right).  MG_ISA_AVX512 means F, BW, VL, DQ. */
+const mg_device *mg_device_cpu(mg_isa isa_max);
+mg_isa mg_isa_best(void); /* what this machine offers */
+const char *mg_isa_name(mg_isa isa);
+
+MG_END_C

@@ -1,0 +1,33 @@
+/* data/dataset.h - rows as document values, from JSON, JSON lines, CSV, TSV, Arrow and their folders.
+ *
+ * Thread-safety: immutable after loading; share it freely. */
+#pragma once
+
+#include "base/error.h"
+#include "hub/cache.h"
+#include "text/value.h"
+
+MG_BEGIN_C
+
+/* What a task file says (tasks.md 4). */
+typedef struct mg_dataset_args {
+    mg_str path;                 /* "json", "csv", "arrow", a folder, or owner/name */
+    mg_str name;                 /* dataset_name, may be empty */
+    const mg_value *kwargs;      /* dataset_kwargs, may be NULL */
+    mg_str split;                /* the split to read */
+    const char *working_folder;  /* data_files are relative to it; NULL = the process's */
+    const mg_hub *hub;
+} mg_dataset_args;
+
+typedef struct mg_dataset mg_dataset;
+
+/* Reads one split.  MG_ERR_NOT_FOUND, MG_ERR_FORMAT, MG_ERR_UNSUPPORTED naming the feature. */
+MG_MUST_CHECK mg_status mg_dataset_open(const mg_dataset_args *args, mg_dataset **dataset_out,
+                                        mg_error *err);
+void mg_dataset_close(mg_dataset *dataset); /* NULL is fine */
+int64_t mg_dataset_count(const mg_dataset *dataset);
+const mg_value *mg_dataset_row(const mg_dataset *dataset, int64_t index); /* a map; borrowed */
+/* Content hash of all rows (buffer of MG_HASH_TEXT_BYTES). */
+void mg_dataset_hash(const mg_dataset *dataset, char *text_out);
+
+MG_END_C

@@ -1,0 +1,54 @@
+/* eval/task.h - an lm-evaluation-harness task, loaded: rows, prompts, requests, metrics (tasks.md).
+ *
+ * Thread-safety: immutable after loading, but for the python worker, which is locked inside. */
+#pragma once
+
+#include "base/error.h"
+#include "hub/cache.h"
+#include "text/value.h"
+#include "tokenizer/tokenizer.h"
+
+MG_BEGIN_C
+
+typedef enum mg_output_type {
+    MG_GENERATE_UNTIL,
+    MG_MULTIPLE_CHOICE,
+    MG_LOGLIKELIHOOD,
+    MG_LOGLIKELIHOOD_ROLLING
+} mg_output_type;
+
+/* How tasks are found and run; the same for all tasks of a run. */
+typedef struct mg_task_options {
+    const char *const *include_paths; /* searched for task YAML files; a name may also be a path */
+    int64_t include_count;
+    const mg_hub *hub;
+    double limit;            /* 0 = all; below 1 a share of the rows, else a number of rows */
+    int64_t num_fewshot;     /* -1 = as the file says */
+    bool apply_chat_template;
+    bool fewshot_as_multiturn;
+    mg_str system_instruction;
+    uint64_t fewshot_seed;   /* 1234 in the harness */
+    const char *python;      /* NULL = python3 */
+    double python_timeout_s; /* for one call; 0 = 60 */
+} mg_task_options;
+
+typedef struct mg_task mg_task;
+
+/* Loads the task called name.  All mistakes of its files are in err.  Groups and tags expand through
+ * mg_task_expand.  MG_ERR_NOT_FOUND names the nearest task, MG_ERR_CONFIG, MG_ERR_UNSUPPORTED. */
+MG_MUST_CHECK mg_status mg_task_open(const char *name, const mg_task_options *options,
+                                     mg_task **task_out, mg_error *err);
+void mg_task_close(mg_task *task); /* NULL is fine */
+
+mg_str mg_task_name(const mg_task *task);
+int64_t mg_task_item_count(const mg_task *task); /* evaluated rows */
+const mg_value *mg_task_item(const mg_task *task, int64_t index); /* the row */
+mg_output_type mg_task_output_type(const mg_task *task);
+/* Hash of everything that decides an answer's score: prompts, targets, functions, metrics
+ * (buffer of MG_HASH_TEXT_BYTES). */
+void mg_task_hash(const mg_task *task, char *text_out);
+/* The metric keys the task reports ("acc,none", ...). */
+int64_t mg_task_metric_count(const mg_task *task);
+mg_str mg_task_metric(const mg_task *task, int64_t index);
+
+MG_END_C

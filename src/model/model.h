@@ -1,0 +1,75 @@
+/* model/model.h - a decoder-only language model bound to a device (models.md 3 to 5).
+ *
+ * A model is a shape (from config.json), weights in the device's own layout, and a forward pass over a
+ * batch of token runs.  Weights come through mg_model_sink: from a checkpoint on disk or straight
+ * from a merge, again and again for the candidates of a search.
+ * Thread-safety: forward passes over one model may run together if their caches and streams differ;
+ * filling the weights needs the model alone. */
+#pragma once
+
+#include "base/error.h"
+#include "base/pool.h"
+#include "compute/device.h"
+#include "hub/config.h"
+#include "hub/snapshot.h"
+#include "tensor/sink.h"
+
+MG_BEGIN_C
+
+typedef struct mg_model mg_model;
+
+/* An empty model of that shape.  dtype is the type weights are kept and multiplied in: MG_F32 or
+ * MG_BF16.  config is copied as far as it is needed.
+ * MG_ERR_UNSUPPORTED names an unknown architecture or a missing operation. */
+MG_MUST_CHECK mg_status mg_model_create(const mg_model_config *config, const mg_device *device,
+                                        mg_dtype dtype, mg_model **model_out, mg_error *err);
+void mg_model_destroy(mg_model *model); /* NULL is fine */
+
+/* The sink that takes this model's tensors by their checkpoint names (borrowed from model; close is
+ * a no-op).  Its finish fails, naming the tensor, when one is missing or has a non-finite value:
+ * MG_ERR_FORMAT, MG_ERR_NUMERIC.  Unknown tensors are ignored, with one note. */
+mg_sink *mg_model_sink(mg_model *model, mg_stream *stream);
+/* Copies all tensors of a checkpoint into the sink. */
+MG_MUST_CHECK mg_status mg_model_load(mg_model *model, const mg_checkpoint *checkpoint,
+                                      mg_stream *stream, mg_error *err);
+
+int64_t mg_model_vocab(const mg_model *model);         /* rows of the head */
+int64_t mg_model_max_positions(const mg_model *model);
+size_t mg_model_bytes(const mg_model *model);          /* weights */
+
+/* Keys and values of up to slot_count sequences of up to position_count tokens each. */
+typedef struct mg_kv_cache mg_kv_cache;
+MG_MUST_CHECK mg_status mg_kv_cache_create(const mg_model *model, int64_t slot_count,
+                                           int64_t position_count, mg_kv_cache **cache_out,
+                                           mg_error *err);
+void mg_kv_cache_destroy(mg_kv_cache *cache); /* NULL is fine */
+/* Makes the first position_count tokens of slot from the start of slot to (prefix sharing). */
+MG_MUST_CHECK mg_status mg_kv_cache_copy(mg_kv_cache *cache, int64_t from, int64_t to,
+                                         int64_t position_count, mg_stream *stream, mg_error *err);
+
+/* A run: count tokens of one sequence at positions first .. first+count-1, written into slot. */
+typedef struct mg_run {
+    int64_t slot;
+    int64_t first;
+    int64_t count;
+} mg_run;
+
+/* One forward pass.  tokens holds the runs' ids one after the other.  Logits are computed for the
+ * rows listed in logit_rows (indexes into tokens, ascending) and written to logits_out
+ * (logit_count, vocab) in float32, in device memory of at least that size.
+ * The result for a run does not depend on the other runs of the batch. */
+typedef struct mg_forward_args {
+    mg_kv_cache *cache;
+    const int32_t *tokens;
+    int64_t token_count;
+    const mg_run *runs;
+    int64_t run_count;
+    const int64_t *logit_rows;
+    int64_t logit_count;
+    float *logits_out;
+} mg_forward_args;
+
+MG_MUST_CHECK mg_status mg_model_forward(mg_model *model, const mg_forward_args *args,
+                                         mg_stream *stream, mg_error *err);
+
+MG_END_C

@@ -1,0 +1,48 @@
+/* tensor/sink.h - where a merge puts its tensors: files, or an engine's weights.
+ *
+ * The executor asks for room (reserve), computes into it, and hands the tensor over (commit), one
+ * tensor at a time and in execution order.  `tensor` writes checkpoints this way, `model` fills its
+ * weights, `evolve` joins the merge with the model; neither knows the other.
+ * Thread-safety: one thread at a time. */
+#pragma once
+
+#include "base/compiler.h"
+#include "base/error.h"
+#include "tensor/view.h"
+
+MG_BEGIN_C
+
+typedef struct mg_sink mg_sink;
+
+typedef struct mg_sink_ops {
+    /* Room for a tensor of spec (its data is NULL): *data_out has spec->bytes, aligned to 64, and is
+     * the sink's until commit.  MG_ERR_MEMORY, or MG_ERR_FORMAT for a tensor it cannot take. */
+    mg_status (*reserve)(mg_sink *sink, const mg_view *spec, void **data_out, mg_error *err);
+    /* The reserved tensor is complete. */
+    mg_status (*commit)(mg_sink *sink, mg_error *err);
+    /* All tensors were given; the last fallible step. */
+    mg_status (*finish)(mg_sink *sink, mg_error *err);
+    void (*close)(mg_sink *sink); /* without finish: discards */
+} mg_sink_ops;
+
+struct mg_sink {
+    const mg_sink_ops *ops;
+};
+
+static inline void mg_sink_close(mg_sink *sink) /* NULL is fine */
+{
+    if (sink != NULL) {
+        sink->ops->close(sink);
+    }
+}
+
+/* A sink that writes safetensors shards of at most shard_bytes (0 = one file) with their index into
+ * folder, as mergekit does: greedy fill in the order of commits (merging.md 6.2). */
+MG_MUST_CHECK mg_status mg_sink_shards_open(const char *folder, size_t shard_bytes,
+                                            mg_sink **sink_out, mg_error *err);
+
+/* A sink that only hashes what it is given: equal hashes mean equal tensors under equal names,
+ * whatever the order.  text_out has MG_HASH_TEXT_BYTES and is filled by finish. */
+MG_MUST_CHECK mg_status mg_sink_hash_open(char *text_out, mg_sink **sink_out, mg_error *err);
+
+MG_END_C
