@@ -1,7 +1,7 @@
 /* recipe/recipe.h - the merge configuration as a typed struct (merging.md 1).
  *
- * recipe_read.c turns YAML into it, recipe_write.c writes it back; the search builds it from genomes.
- * It says what to merge, not how: merge/plan.h resolves it against real models.
+ * recipe_read.c turns YAML into it, recipe_write.c writes it back; the search builds it from
+ * genomes. It says what to merge, not how: merge/plan.h resolves it against real models.
  * Thread-safety: immutable once built. */
 #pragma once
 
@@ -30,7 +30,7 @@ typedef struct mg_condition {
 } mg_condition;
 
 typedef struct mg_setting {
-    mg_str name; /* "weight", "density", "t", ... */
+    mg_str name;                    /* "weight", "density", "t", ... */
     const mg_condition *conditions; /* tried in order */
     int64_t condition_count;
     const mg_value *where;
@@ -73,22 +73,33 @@ typedef enum mg_mask_kind {
     MG_MASK_PHILOX /* the search's counter-based masks, nested in density (evolution.md 2) */
 } mg_mask_kind;
 
+/* What `rescale: true` means for randomly masked deltas. */
+typedef enum mg_rescale_kind {
+    MG_RESCALE_DEFAULT, /* l1 with torch masks, density with Philox masks */
+    MG_RESCALE_L1,      /* keep the sum of magnitudes of the tensor, as mergekit */
+    MG_RESCALE_DENSITY  /* divide by the density (evolution.md 3.1) */
+} mg_rescale_kind;
+
 typedef struct mg_recipe {
+    mg_str file; /* for messages; empty when built */
     mg_str method;
+    const mg_value *method_where; /* this and base_where may be NULL */
     bool has_base;
+    const mg_value *base_where;
     mg_model_ref base;
     const mg_recipe_module *modules; /* one with an empty name unless `modules:` was used */
     int64_t module_count;
     mg_settings settings;
-    mg_dtype dtype;     /* MG_DTYPE_COUNT = as on disk */
-    mg_dtype out_dtype; /* MG_DTYPE_COUNT = as computed */
+    mg_dtype dtype;            /* MG_DTYPE_COUNT = as on disk */
+    mg_dtype out_dtype;        /* MG_DTYPE_COUNT = as computed */
     mg_str chat_template;      /* empty = none */
     const mg_value *tokenizer; /* the `tokenizer` map, or NULL */
     mg_str tokenizer_source;   /* legacy key, empty = none */
     mg_mask_kind mask;         /* block `merganser: {mask: philox, seed: N}` */
     uint64_t mask_seed;
-    mg_str text;               /* the YAML as read, for mergekit_config.yml; empty when built */
-    mg_str name;               /* document name in several-document files */
+    mg_rescale_kind rescale; /* `rescale: l1 | density` in that block */
+    mg_str text;             /* the YAML as read, for mergekit_config.yml; empty when built */
+    mg_str name;             /* document name in several-document files */
 } mg_recipe;
 
 /* Reads one document.  Mistakes go to diagnostics (all of them); the recipe lives in arena, which
@@ -98,10 +109,19 @@ MG_MUST_CHECK mg_status mg_recipe_from_value(const mg_value *document, mg_arena 
 /* Reads the file at path; all mistakes are in err, each with FILE:LINE:COL. */
 MG_MUST_CHECK mg_status mg_recipe_read(const char *path, mg_arena *arena, mg_recipe *recipe_out,
                                        mg_error *err);
+/* Reads every document of the file at path (`mergekit-multi`), each with its `name`, the last one
+ * perhaps without.  *recipes_out lies in arena. */
+MG_MUST_CHECK mg_status mg_recipe_read_all(const char *path, mg_arena *arena,
+                                           mg_recipe **recipes_out, int64_t *count_out,
+                                           mg_error *err);
 /* Appends the canonical YAML of a recipe (merging.md 1.10), with the `merganser` block for Philox
  * masks; reading it back gives the same recipe. */
 void mg_recipe_write(const mg_recipe *recipe, mg_buf *out);
 
+/* The setting called name, or NULL. */
+const mg_setting *mg_settings_find(const mg_settings *settings, mg_str name);
+/* The curve that applies to a tensor: the first condition that matches its name, or NULL. */
+const mg_curve *mg_setting_match(const mg_setting *setting, mg_str tensor_name);
 /* Value of a curve at t (merging.md 1.6). */
 double mg_curve_at(const mg_curve *curve, double t);
 
