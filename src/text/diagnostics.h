@@ -13,9 +13,9 @@ MG_BEGIN_C
 /* On the caller's stack; zero-initialised is empty. */
 typedef struct mg_diagnostics {
     mg_arena arena;
-    mg_str file;     /* the name put in front of each line; borrowed */
-    int64_t count;   /* mistakes; warnings are not counted */
-    mg_buf text;     /* the mistakes, one a line, without a newline at the end */
+    mg_str file;   /* the name put in front of each line; borrowed */
+    int64_t count; /* mistakes; warnings are not counted */
+    mg_buf text;   /* the mistakes, one a line, without a newline at the end */
 } mg_diagnostics;
 
 void mg_diagnostics_release(mg_diagnostics *diagnostics);

@@ -1,7 +1,9 @@
 /* text/json.h - JSON in and out of the document tree.
  *
- * Reading is strict RFC 8259 (through jansson) with limits on depth; NaN, Infinity and -Infinity are
- * accepted as Python writes them.  Thread-safety: functions are independent. */
+ * Reading is strict RFC 8259 with a limit on depth and every value's place in the text.  NaN,
+ * Infinity and -Infinity are accepted as Python writes them, a byte order mark in front is skipped,
+ * integers beyond 64 bits become floats, and NULs in strings are kept.  Thread-safety: functions
+ * are independent. */
 #pragma once
 
 #include "base/arena.h"
@@ -19,10 +21,14 @@ MG_MUST_CHECK mg_status mg_json_read(const char *path, size_t bytes_max, mg_aren
                                      mg_value *value_out, mg_error *err);
 
 typedef struct mg_json_style {
-    int indent;        /* spaces; 0 = one line */
-    bool ascii;        /* escape everything above U+007E */
-    bool sorted;       /* keys by code point */
-    bool compact;      /* "," and ":" without the space that Python puts behind them */
+    int indent;   /* spaces; 0 = one line */
+    bool ascii;   /* escape everything above U+007E */
+    bool sorted;  /* keys by code point */
+    bool compact; /* "," and ":" without the space that Python puts behind them */
+    /* Override the above where not NULL; an indent_text of "" still breaks lines. */
+    const char *indent_text;
+    const char *item_separator;
+    const char *key_separator;
 } mg_json_style;
 
 /* Appends value as Python's json.dumps would with that style (NULL: one line, non-ASCII kept). */

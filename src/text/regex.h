@@ -20,7 +20,7 @@ typedef struct mg_regex mg_regex;
 
 MG_MUST_CHECK mg_status mg_regex_compile(mg_str pattern, mg_regex_dialect dialect,
                                          mg_regex **regex_out, mg_error *err);
-void mg_regex_destroy(mg_regex *regex); /* NULL is fine */
+void mg_regex_destroy(mg_regex *regex);          /* NULL is fine */
 int mg_regex_group_count(const mg_regex *regex); /* capturing groups, 0 = none */
 
 #define MG_REGEX_GROUPS_MAX 32

@@ -13,15 +13,7 @@
 
 MG_BEGIN_C
 
-typedef enum mg_kind {
-    MG_NULL,
-    MG_BOOL,
-    MG_INT,
-    MG_FLOAT,
-    MG_STRING,
-    MG_LIST,
-    MG_MAP
-} mg_kind;
+typedef enum mg_kind { MG_NULL, MG_BOOL, MG_INT, MG_FLOAT, MG_STRING, MG_LIST, MG_MAP } mg_kind;
 
 typedef struct mg_entry mg_entry;
 

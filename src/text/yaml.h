@@ -23,7 +23,8 @@ MG_MUST_CHECK mg_status mg_yaml_read(const char *path, mg_arena *arena, mg_value
                                      mg_error *err);
 
 /* Appends value in block style with maps in their order; lists of numbers in flow style; strings
- * quoted where YAML 1.1 would read them as something else (merging.md 1.10).  Ends with a newline. */
+ * quoted where YAML 1.1 would read them as something else (merging.md 1.10).  Ends with a newline.
+ */
 void mg_yaml_write(mg_buf *buf, const mg_value *value);
 
 MG_END_C
