@@ -1,0 +1,19 @@
+/* cli/commands.c - the table of subcommands: a new one adds its line here. */
+#include "cli/commands.h"
+
+#include <string.h>
+
+const mg_command *const mg_commands[] = {
+    &mg_command_doctor,
+};
+const int64_t mg_command_count = MG_ARRAY_COUNT(mg_commands);
+
+const mg_command *mg_command_find(const char *name)
+{
+    for (int64_t i = 0; i < mg_command_count; i++) {
+        if (strcmp(mg_commands[i]->name, name) == 0) {
+            return mg_commands[i];
+        }
+    }
+    return NULL;
+}
