@@ -1,0 +1,51 @@
+/* compute/cpu/device_cpu.c - the CPU devices, one per instruction set, and the choice among them.
+ */
+#include "compute/device.h"
+
+#include "compute/device_internal.h"
+
+#define MG_HOST_DEVICE(device_name, nn_ops)                                                        \
+    {                                                                                              \
+        .name = device_name, .nn = nn_ops, .alloc = mg_host_alloc, .free = mg_host_free,           \
+        .upload = mg_host_copy, .download = mg_host_copy, .stream_create = mg_host_stream_create,  \
+        .stream_wait = mg_host_stream_wait, .stream_destroy = mg_host_stream_destroy,              \
+        .host_memory = true                                                                        \
+    }
+
+/* Without fused multiply-add in hardware there is nothing to gain over ref. */
+static const mg_device device_base = MG_HOST_DEVICE("cpu (base)", &mg_nn_ops_ref);
+
+/* The compiler's run-time check looks at CPUID and at what the operating system saves (XCR0). */
+mg_isa mg_isa_best(void)
+{
+    __builtin_cpu_init();
+    bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+    bool avx512 = avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+                  __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
+    return avx512 ? MG_ISA_AVX512 : avx2 ? MG_ISA_AVX2 : MG_ISA_BASE;
+}
+
+const mg_device *mg_device_cpu(mg_isa isa_max)
+{
+    mg_isa isa = MG_MIN(isa_max, mg_isa_best());
+    switch (isa) {
+    case MG_ISA_AVX512:
+    case MG_ISA_AVX2:
+    case MG_ISA_BASE:
+        break;
+    }
+    return &device_base;
+}
+
+const char *mg_isa_name(mg_isa isa)
+{
+    switch (isa) {
+    case MG_ISA_AVX512:
+        return "avx512";
+    case MG_ISA_AVX2:
+        return "avx2";
+    case MG_ISA_BASE:
+        break;
+    }
+    return "base";
+}
