@@ -22,7 +22,7 @@ double mg_uniform32(uint32_t word);
 double mg_uniform53(uint32_t high, uint32_t low);
 
 /* Stream tags: one for each use of chance, so that no two uses share draws. */
-enum mg_stream {
+enum {
     MG_STREAM_SAMPLE = 1, /* optimiser samples: counter (generation, candidate, coordinate, 0) */
     MG_STREAM_MASK = 2,   /* merge masks: counter (element index low, high, tensor hash, model) */
     MG_STREAM_ITEMS = 3,  /* order of questions */
