@@ -34,4 +34,23 @@ typedef struct mg_regex_match {
 MG_MUST_CHECK mg_status mg_regex_search(const mg_regex *regex, mg_str text, size_t from,
                                         bool *found_out, mg_regex_match *match_out, mg_error *err);
 
+/* The next match of Python's re.finditer: match_inout holds the previous one and begins as
+ * MG_REGEX_MATCH_START.  An empty match may stand behind any other but not twice in one place. */
+#define MG_REGEX_MATCH_START                                                                       \
+    {                                                                                              \
+        { -1 },                                                                                    \
+        {                                                                                          \
+            -1                                                                                     \
+        }                                                                                          \
+    }
+MG_MUST_CHECK mg_status mg_regex_next(const mg_regex *regex, mg_str text, bool *found_out,
+                                      mg_regex_match *match_inout, mg_error *err);
+/* Appends text with the first count_max matches (0 = all) replaced, as Python's re.sub does: \\1
+ * and
+ * \\g<name> in replacement stand for groups.  MG_ERR_FORMAT for a bad replacement. */
+MG_MUST_CHECK mg_status mg_regex_replace(const mg_regex *regex, mg_str text, mg_str replacement,
+                                         int64_t count_max, mg_buf *buf, mg_error *err);
+/* Appends text so that it matches only itself, as Python's re.escape. */
+void mg_regex_escape(mg_buf *buf, mg_str text);
+
 MG_END_C
