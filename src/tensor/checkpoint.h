@@ -28,4 +28,13 @@ size_t mg_checkpoint_bytes(const mg_checkpoint *checkpoint); /* of all tensors *
 /* 32 hex digits: a content hash of names, types, shapes and data (buffer of MG_HASH_TEXT_BYTES). */
 void mg_checkpoint_hash(const mg_checkpoint *checkpoint, char *text_out);
 
+/* To be called before a view is read: checks that its file has not shrunk since it was opened
+ * (reading behind the end of a mapped file kills the process), and asks the system to read the data
+ * ahead. MG_ERR_IO. */
+MG_MUST_CHECK mg_status mg_checkpoint_prepare(const mg_checkpoint *checkpoint, const mg_view *view,
+                                              mg_error *err);
+/* Gives the pages of a view back, so that they do not count as memory of this process; reading it
+ * again brings them back. */
+void mg_checkpoint_forget(const mg_checkpoint *checkpoint, const mg_view *view);
+
 MG_END_C

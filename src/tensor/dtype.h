@@ -10,7 +10,8 @@
 
 MG_BEGIN_C
 
-/* name in safetensors, bits of one element.  Rank order of the writer: wider first (models.md 7). */
+/* name in safetensors, bits of one element.  Rank order of the writer: wider first (models.md 7).
+ */
 #define MG_DTYPE_LIST(X)                                                                           \
     X(MG_U64, "U64", 64)                                                                           \
     X(MG_I64, "I64", 64)                                                                           \
@@ -48,7 +49,8 @@ bool mg_dtype_parse(mg_str name, mg_dtype *dtype_out);
 /* "bfloat16", "torch.float32", ... as configurations write it, and back ("bfloat16"). */
 bool mg_dtype_parse_torch(mg_str name, mg_dtype *dtype_out);
 const char *mg_dtype_torch_name(mg_dtype dtype);
-bool mg_dtype_is_float(mg_dtype dtype); /* F64, F32, BF16, F16: what merges and runs */
+bool mg_dtype_is_float(mg_dtype dtype);  /* F64, F32, BF16, F16: what merges and runs */
+bool mg_dtype_is_number(mg_dtype dtype); /* what mg_dtype_convert reads: those and the integers */
 
 /* Bytes of count elements of dtype; false on overflow or a broken last byte. */
 MG_MUST_CHECK bool mg_dtype_bytes(mg_dtype dtype, int64_t count, size_t *bytes_out);

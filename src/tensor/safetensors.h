@@ -1,8 +1,8 @@
 /* tensor/safetensors.h - read-only access to one .safetensors file, and a writer of one.
  *
- * The file is mapped, not read: opening costs the header only.  The header comes from outside and is
- * checked in full on open (models.md 7), so every view handed out later is known to lie inside the
- * mapping.  Thread-safety: immutable after open; share it freely. */
+ * The file is mapped, not read: opening costs the header only.  The header comes from outside and
+ * is checked in full on open (models.md 7), so every view handed out later is known to lie inside
+ * the mapping.  Thread-safety: immutable after open; share it freely. */
 #pragma once
 
 #include "base/compiler.h"

@@ -15,8 +15,8 @@ MG_BEGIN_C
 typedef struct mg_sink mg_sink;
 
 typedef struct mg_sink_ops {
-    /* Room for a tensor of spec (its data is NULL): *data_out has spec->bytes, aligned to 64, and is
-     * the sink's until commit.  MG_ERR_MEMORY, or MG_ERR_FORMAT for a tensor it cannot take. */
+    /* Room for a tensor of spec (its data is NULL): *data_out has spec->bytes, aligned to 64, and
+     * is the sink's until commit.  MG_ERR_MEMORY, or MG_ERR_FORMAT for a tensor it cannot take. */
     mg_status (*reserve)(mg_sink *sink, const mg_view *spec, void **data_out, mg_error *err);
     /* The reserved tensor is complete. */
     mg_status (*commit)(mg_sink *sink, mg_error *err);
@@ -41,8 +41,17 @@ static inline void mg_sink_close(mg_sink *sink) /* NULL is fine */
 MG_MUST_CHECK mg_status mg_sink_shards_open(const char *folder, size_t shard_bytes,
                                             mg_sink **sink_out, mg_error *err);
 
+/* The same for a caller that knows all tensors ahead, which is faster: every byte is written once,
+ * at its final place.  specs (data ignored) are in the order of the commits; a reserve for anything
+ * but the next one is MG_ERR_FORMAT.  Room on the disk is asked for before each shard:
+ * MG_ERR_SPACE. */
+MG_MUST_CHECK mg_status mg_sink_shards_open_planned(const char *folder, size_t shard_bytes,
+                                                    const mg_view *specs, int64_t count,
+                                                    mg_sink **sink_out, mg_error *err);
+
 /* A sink that only hashes what it is given: equal hashes mean equal tensors under equal names,
- * whatever the order.  text_out has MG_HASH_TEXT_BYTES and is filled by finish. */
+ * whatever the order, and mg_checkpoint_hash agrees.  text_out has MG_HASH_TEXT_BYTES and is filled
+ * by finish. */
 MG_MUST_CHECK mg_status mg_sink_hash_open(char *text_out, mg_sink **sink_out, mg_error *err);
 
 MG_END_C
