@@ -1,0 +1,56 @@
+/* store/run.h - candidates, their scores and every answer.
+ *
+ * Thread-safety: as store.h. */
+#pragma once
+
+#include "base/arena.h"
+#include "store/store.h"
+
+MG_BEGIN_C
+
+typedef struct mg_candidate_row {
+    int64_t id;
+    mg_str kind, label;
+    int64_t generation, place;
+    const double *genome;
+    int64_t genome_count;
+    bool failed;
+    mg_str note;
+} mg_candidate_row;
+
+typedef struct mg_score_row {
+    int64_t candidate;
+    mg_str item_set;
+    int64_t task; /* -1: the weighted sum */
+    double value; /* finite */
+    int64_t items;
+    double seconds;
+} mg_score_row;
+
+typedef struct mg_answer_row {
+    int64_t task, item;
+    double value; /* NaN = failed */
+    mg_str text;
+} mg_answer_row;
+
+/* Writes over a row of the same key. */
+MG_MUST_CHECK mg_status mg_run_put_candidate(mg_store *store, const mg_candidate_row *row,
+                                             mg_error *err);
+MG_MUST_CHECK mg_status mg_run_put_score(mg_store *store, const mg_score_row *row, mg_error *err);
+MG_MUST_CHECK mg_status mg_run_put_answers(mg_store *store, int64_t candidate,
+                                           const mg_answer_row *rows, int64_t count, mg_error *err);
+
+/* All candidates in the order of their ids; scores of one item set (NULL: all) in the order of
+ * candidates; answers of one candidate in the order of (task, item).  The rows live in arena. */
+MG_MUST_CHECK mg_status mg_run_candidates(mg_store *store, mg_arena *arena,
+                                          mg_candidate_row **rows_out, int64_t *count_out,
+                                          mg_error *err);
+MG_MUST_CHECK mg_status mg_run_scores(mg_store *store, const char *item_set, mg_arena *arena,
+                                      mg_score_row **rows_out, int64_t *count_out, mg_error *err);
+MG_MUST_CHECK mg_status mg_run_answers(mg_store *store, int64_t candidate, mg_arena *arena,
+                                       mg_answer_row **rows_out, int64_t *count_out, mg_error *err);
+/* Questions answered in all, and seconds of work. */
+MG_MUST_CHECK mg_status mg_run_totals(mg_store *store, int64_t *answers_out, double *seconds_out,
+                                      mg_error *err);
+
+MG_END_C
