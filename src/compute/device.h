@@ -1,9 +1,10 @@
 /* compute/device.h - THE BACKEND SEAM: a device is memory and two tables of operations.
  *
  * ops_nn.h holds what inference needs, ops_mix.h what merging needs.  `ref` is plain C and the
- * definition of right; `cpu` starts as a copy of ref and overrides what it does faster; `cuda` keeps
- * everything on the card.  A missing operation fails, by name, when a model is bound: nothing falls
- * back silently.  Thread-safety: a device is immutable; a stream belongs to one thread at a time. */
+ * definition of right; `cpu` starts as a copy of ref and overrides what it does faster; `cuda`
+ * keeps everything on the card.  A missing operation fails, by name, when a model is bound: nothing
+ * falls back silently.  Thread-safety: a device is immutable; a stream belongs to one thread at a
+ * time. */
 #pragma once
 
 #include "base/compiler.h"
@@ -21,7 +22,8 @@ struct mg_device {
     const char *name; /* "ref", "cpu (avx512)", "cuda:0 (...)" */
     const struct mg_nn_ops *nn;
     const struct mg_mix_ops *mix;
-    /* Memory of the device, aligned to 64 bytes at least and zeroed.  MG_ERR_MEMORY, naming what. */
+    /* Memory of the device, aligned to 64 bytes at least and zeroed.  MG_ERR_MEMORY, naming what.
+     */
     mg_status (*alloc)(const mg_device *device, size_t bytes, const char *what, void **block_out,
                        mg_error *err);
     void (*free)(const mg_device *device, void *block); /* NULL is fine */
@@ -29,7 +31,8 @@ struct mg_device {
     mg_status (*upload)(mg_stream *stream, void *to, const void *from, size_t bytes, mg_error *err);
     mg_status (*download)(mg_stream *stream, void *to, const void *from, size_t bytes,
                           mg_error *err);
-    /* A stream runs operations in order.  pool (may be NULL) is borrowed and used by cpu devices. */
+    /* A stream runs operations in order.  pool (may be NULL) is borrowed and used by cpu devices.
+     */
     mg_status (*stream_create)(const mg_device *device, mg_pool *pool, mg_stream **stream_out,
                                mg_error *err);
     mg_status (*stream_wait)(mg_stream *stream, mg_error *err); /* until all is done */

@@ -2,18 +2,30 @@
  */
 #include "compute/device.h"
 
+#include "compute/cpu/kernels_internal.h"
 #include "compute/device_internal.h"
 
-#define MG_HOST_DEVICE(device_name, nn_ops)                                                        \
+#define CPU_DEVICE(device_name, nn_ops, device_kernels)                                            \
     {                                                                                              \
-        .name = device_name, .nn = nn_ops, .alloc = mg_host_alloc, .free = mg_host_free,           \
-        .upload = mg_host_copy, .download = mg_host_copy, .stream_create = mg_host_stream_create,  \
-        .stream_wait = mg_host_stream_wait, .stream_destroy = mg_host_stream_destroy,              \
-        .host_memory = true                                                                        \
+        .device = { .name = device_name,                                                           \
+                    .nn = nn_ops,                                                                  \
+                    .alloc = mg_host_alloc,                                                        \
+                    .free = mg_host_free,                                                          \
+                    .upload = mg_host_copy,                                                        \
+                    .download = mg_host_copy,                                                      \
+                    .stream_create = mg_host_stream_create,                                        \
+                    .stream_wait = mg_host_stream_wait,                                            \
+                    .stream_destroy = mg_host_stream_destroy,                                      \
+                    .host_memory = true },                                                         \
+        .kernels = device_kernels                                                                  \
     }
 
 /* Without fused multiply-add in hardware there is nothing to gain over ref. */
-static const mg_device device_base = MG_HOST_DEVICE("cpu (base)", &mg_nn_ops_ref);
+static const mg_cpu_device device_base = CPU_DEVICE("cpu (base)", &mg_nn_ops_ref, NULL);
+static const mg_cpu_device device_avx2 =
+    CPU_DEVICE("cpu (avx2)", &mg_nn_ops_cpu, &mg_kernels_avx2);
+static const mg_cpu_device device_avx512 =
+    CPU_DEVICE("cpu (avx512)", &mg_nn_ops_cpu, &mg_kernels_avx512);
 
 /* The compiler's run-time check looks at CPUID and at what the operating system saves (XCR0). */
 mg_isa mg_isa_best(void)
@@ -30,11 +42,13 @@ const mg_device *mg_device_cpu(mg_isa isa_max)
     mg_isa isa = MG_MIN(isa_max, mg_isa_best());
     switch (isa) {
     case MG_ISA_AVX512:
+        return &device_avx512.device;
     case MG_ISA_AVX2:
+        return &device_avx2.device;
     case MG_ISA_BASE:
         break;
     }
-    return &device_base;
+    return &device_base.device;
 }
 
 const char *mg_isa_name(mg_isa isa)

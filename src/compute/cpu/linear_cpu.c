@@ -1,0 +1,303 @@
+/* compute/cpu/linear_cpu.c - packing of weights, matrix products and look-ups for the CPU device.
+ *
+ * A product is cut into tasks of up to MG_LINEAR_ROWS_BLOCK rows by up to MG_LINEAR_COLUMNS_BLOCK
+ * columns.  A task walks k in blocks; in each it copies its rows of x to scratch and runs the kernels
+ * tile by tile (layouts: kernels_internal.h). */
+#include "compute/cpu/nn_cpu_internal.h"
+
+#include <string.h>
+
+#include "compute/cpu/kernels_internal.h"
+
+mg_status mg_packed_bytes_cpu(const mg_weight *weight, size_t *bytes_out, mg_error *err)
+{
+    *bytes_out = 0;
+    if (weight->dtype != MG_F32 && weight->dtype != MG_BF16) {
+        return mg_fail(err, MG_ERR_UNSUPPORTED, "weights cannot be kept as %s",
+                       mg_dtype_name(weight->dtype));
+    }
+    /* Panels of any instruction set fit: all widths divide the widest. */
+    int64_t columns = weight->out_dim;
+    if (columns > INT64_MAX - MG_PANEL_COLUMNS_MAX) {
+        return mg_fail(err, MG_ERR_MEMORY, "a weight of %lld rows is too large",
+                       (long long)columns);
+    }
+    columns = (columns + MG_PANEL_COLUMNS_MAX - 1) / MG_PANEL_COLUMNS_MAX * MG_PANEL_COLUMNS_MAX;
+    size_t element_bytes = weight->dtype == MG_BF16 ? 2 : 4;
+    return mg_size_of(columns, weight->in_dim, 1, element_bytes, bytes_out, err);
+}
+
+/* --- Packing */
+
+typedef struct pack_context {
+    const mg_pack_args *args;
+    int64_t panel_columns;
+    size_t source_bytes; /* of one element */
+    mg_stream *stream;
+} pack_context;
+
+/* Where row (an output column) of a packed weight has its element k = 0, and the step to the next k,
+ * both counted in elements of the weight's type. */
+typedef struct packed_column {
+    int64_t first;
+    int64_t step;
+} packed_column;
+
+static packed_column column_of(const mg_weight *weight, int64_t panel_columns, int64_t row)
+{
+    int64_t panel = row / panel_columns;
+    int64_t j = row % panel_columns;
+    if (weight->dtype == MG_BF16) {
+        int64_t half = panel_columns / 2;
+        j = j < half ? 2 * j : 2 * (j - half) + 1;
+    }
+    packed_column column = { panel * panel_columns * weight->in_dim + j, panel_columns };
+    return column;
+}
+
+static void scatter_f32(float *to, int64_t step, const float *from, int64_t count)
+{
+    for (int64_t k = 0; k < count; k++) {
+        to[k * step] = from[k];
+    }
+}
+
+static void scatter_u16(uint16_t *to, int64_t step, const uint16_t *from, int64_t count)
+{
+    for (int64_t k = 0; k < count; k++) {
+        to[k * step] = from[k];
+    }
+}
+
+/* One panel: its rows in pieces of k that stay in the cache, converted in scratch, then spread. */
+static void pack_panel(void *void_context, int64_t index, int worker)
+{
+    const pack_context *context = (const pack_context *)void_context;
+    const mg_pack_args *args = context->args;
+    const mg_weight *weight = &args->weight;
+    int64_t panel = args->row_first / context->panel_columns + index;
+    int64_t first = MG_MAX(args->row_first, panel * context->panel_columns);
+    int64_t end = MG_MIN(args->row_first + args->row_count, (panel + 1) * context->panel_columns);
+    const int64_t piece = 1024;
+    void *converted = mg_stream_scratch(context->stream, worker);
+    for (int64_t k = 0; k < weight->in_dim; k += piece) {
+        int64_t count = MG_MIN(piece, weight->in_dim - k);
+        for (int64_t row = first; row < end; row++) {
+            packed_column column = column_of(weight, context->panel_columns, row);
+            int64_t at = column.first + k * column.step;
+            size_t source_at = (size_t)((row - args->row_first) * weight->in_dim + k);
+            mg_dtype_convert(converted, weight->dtype,
+                             (const char *)args->source + source_at * context->source_bytes,
+                             args->source_dtype, count);
+            if (weight->dtype == MG_BF16) {
+                scatter_u16((uint16_t *)weight->data + at, column.step, (uint16_t *)converted,
+                            count);
+            } else {
+                scatter_f32((float *)weight->data + at, column.step, (float *)converted, count);
+            }
+        }
+    }
+}
+
+mg_status mg_pack_cpu(mg_stream *stream, const mg_pack_args *args, mg_error *err)
+{
+    (void)err;
+    MG_ASSERT(args->row_first >= 0 && args->row_count >= 0 &&
+              args->row_count <= args->weight.out_dim - args->row_first);
+    if (args->row_count == 0) {
+        return MG_OK;
+    }
+    pack_context context = { .args = args,
+                             .panel_columns = mg_stream_kernels(stream)->panel_columns,
+                             .source_bytes = (size_t)mg_dtype_bits(args->source_dtype) / 8,
+                             .stream = stream };
+    int64_t first_panel = args->row_first / context.panel_columns;
+    int64_t last_panel = (args->row_first + args->row_count - 1) / context.panel_columns;
+    mg_pool *pool = args->row_count * args->weight.in_dim < MG_PARALLEL_ELEMENTS_MIN ? NULL
+                                                                                     : stream->pool;
+    mg_pool_run(pool, last_panel - first_panel + 1, pack_panel, &context);
+    return MG_OK;
+}
+
+/* --- Products */
+
+typedef struct linear_context {
+    const mg_linear_args *args;
+    const mg_cpu_kernels *kernels;
+    mg_stream *stream;
+    int64_t row_blocks;
+    int64_t column_blocks;
+    int64_t panels; /* of the weight */
+} linear_context;
+
+/* One task's share: rows and panels. */
+typedef struct linear_block {
+    int64_t row_first;
+    int64_t row_count;
+    int64_t panel_first;
+    int64_t panel_count;
+} linear_block;
+
+static void copy_rows(const mg_linear_args *args, const linear_block *block, int64_t k,
+                      int64_t k_count, float *a)
+{
+    for (int64_t r = 0; r < block->row_count; r++) {
+        memcpy(a + r * MG_LINEAR_A_STRIDE, args->x + (block->row_first + r) * args->x_stride + k,
+               (size_t)k_count * sizeof(float));
+    }
+}
+
+/* All tiles of rows of the block with the panels panel .. panel+count-1; tile holds what they share.
+ * Heights differ by at most one. */
+static void run_tiles(const linear_context *context, const linear_block *block, int64_t panel,
+                      int64_t count, mg_linear_tile tile, mg_linear_kernel *const *kernels)
+{
+    const mg_linear_args *args = context->args;
+    int64_t column = panel * context->kernels->panel_columns;
+    int64_t rows_max = context->kernels->linear_rows_max;
+    int64_t tiles = (block->row_count + rows_max - 1) / rows_max;
+    const float *a = tile.a;
+    float *partial = tile.partial;
+    tile.bias = args->bias != NULL ? args->bias + column : NULL;
+    tile.columns =
+        MG_MIN(args->weight.out_dim - column, count * context->kernels->panel_columns);
+    for (int64_t t = 0; t < tiles; t++) {
+        int64_t row = mg_piece_first(block->row_count, tiles, t);
+        int64_t rows = mg_piece_first(block->row_count, tiles, t + 1) - row;
+        int64_t at = (block->row_first + row) * args->out_stride + column;
+        tile.a = a + row * MG_LINEAR_A_STRIDE;
+        tile.partial = partial + row * MG_LINEAR_COLUMNS_BLOCK;
+        tile.out = args->out + at;
+        tile.residual = args->residual != NULL ? args->residual + at : NULL;
+        kernels[rows](&tile);
+    }
+}
+
+static void linear_block_run(const linear_context *context, const linear_block *block, float *scratch)
+{
+    const mg_linear_args *args = context->args;
+    const mg_weight *weight = &args->weight;
+    const mg_cpu_kernels *kernels = context->kernels;
+    bool is_bf16 = weight->dtype == MG_BF16;
+    const mg_linear_kernels *table = is_bf16 ? &kernels->linear_bf16 : &kernels->linear_f32;
+    size_t row_bytes = (size_t)kernels->panel_columns * (is_bf16 ? 2 : 4);
+    int64_t wide = block->row_count <= kernels->linear_rows_max
+                       ? MG_MAX(table->wide_panels[block->row_count], 1)
+                       : 1;
+    mg_linear_tile tile = { .a = scratch,
+                            .b_panel_bytes = row_bytes * (size_t)weight->in_dim,
+                            .out_stride = args->out_stride };
+    float *partial = scratch + MG_LINEAR_ROWS_BLOCK * MG_LINEAR_A_STRIDE;
+    int64_t k = 0;
+    do {
+        int64_t k_count = MG_MIN(weight->in_dim - k, MG_LINEAR_K_BLOCK);
+        copy_rows(args, block, k, k_count, scratch);
+        tile.k = k_count;
+        tile.is_first = k == 0;
+        tile.is_last = k + k_count == weight->in_dim;
+        int64_t p = 0;
+        while (p < block->panel_count) {
+            int64_t count = block->panel_count - p >= wide ? wide : 1;
+            int64_t panel = block->panel_first + p;
+            tile.b = (const char *)weight->data + (size_t)panel * tile.b_panel_bytes +
+                     (size_t)k * row_bytes;
+            tile.partial = partial + p * kernels->panel_columns;
+            run_tiles(context, block, panel, count, tile,
+                      count > 1 ? table->wide : table->single);
+            p += count;
+        }
+        k += k_count;
+    } while (k < weight->in_dim);
+}
+
+static void linear_task(void *void_context, int64_t index, int worker)
+{
+    const linear_context *context = (const linear_context *)void_context;
+    int64_t column_block = index / context->row_blocks;
+    int64_t row_block = index % context->row_blocks;
+    int64_t rows = context->args->rows;
+    linear_block block;
+    block.row_first = mg_piece_first(rows, context->row_blocks, row_block);
+    block.row_count = mg_piece_first(rows, context->row_blocks, row_block + 1) - block.row_first;
+    block.panel_first = mg_piece_first(context->panels, context->column_blocks, column_block);
+    block.panel_count =
+        mg_piece_first(context->panels, context->column_blocks, column_block + 1) -
+        block.panel_first;
+    linear_block_run(context, &block, (float *)mg_stream_scratch(context->stream, worker));
+}
+
+mg_status mg_linear_cpu(mg_stream *stream, const mg_linear_args *args, mg_error *err)
+{
+    (void)err;
+    const mg_weight *weight = &args->weight;
+    if (args->rows == 0 || weight->out_dim == 0) {
+        return MG_OK;
+    }
+    MG_ASSERT(args->rows > 0 && weight->in_dim >= 0 && weight->out_dim > 0);
+    linear_context context = { .args = args,
+                               .kernels = mg_stream_kernels(stream),
+                               .stream = stream };
+    int64_t panel_columns = context.kernels->panel_columns;
+    int64_t panels_max = MG_LINEAR_COLUMNS_BLOCK / panel_columns;
+    context.panels = (weight->out_dim + panel_columns - 1) / panel_columns;
+    context.row_blocks = (args->rows + MG_LINEAR_ROWS_BLOCK - 1) / MG_LINEAR_ROWS_BLOCK;
+    context.column_blocks = (context.panels + panels_max - 1) / panels_max;
+    /* Each worker should find a few tasks of even size, but none so small that hand-over shows. */
+    double work = (double)args->rows * (double)weight->out_dim * (double)weight->in_dim;
+    int64_t workers = mg_pool_threads(stream->pool);
+    bool is_parallel = workers > 1 && work >= MG_PARALLEL_PRODUCTS_MIN;
+    if (is_parallel) {
+        int64_t wanted = MG_MIN((int64_t)(work / MG_PARALLEL_PRODUCTS_MIN) + 1, workers * 4);
+        wanted = (wanted + context.row_blocks - 1) / context.row_blocks;
+        wanted = (wanted + workers - 1) / workers * workers;
+        context.column_blocks =
+            MG_MIN(MG_MAX(context.column_blocks, wanted), context.panels);
+    }
+    mg_pool_run(is_parallel ? stream->pool : NULL, context.row_blocks * context.column_blocks,
+                linear_task, &context);
+    return MG_OK;
+}
+
+/* --- Look-ups */
+
+typedef struct rows_context {
+    const void *args;
+    int64_t panel_columns;
+} rows_context;
+
+static void embed_row(const mg_embed_args *args, int64_t panel_columns, int64_t r)
+{
+    int64_t dim = args->weight.in_dim;
+    int32_t id = args->ids[r];
+    MG_ASSERT(id >= 0 && id < args->weight.out_dim);
+    packed_column column = column_of(&args->weight, panel_columns, id);
+    float *out = args->out + r * dim;
+    if (args->weight.dtype == MG_BF16) {
+        const uint16_t *from = (const uint16_t *)args->weight.data + column.first;
+        for (int64_t k = 0; k < dim; k++) {
+            out[k] = args->scale * mg_bf16_to_f32(from[k * column.step]);
+        }
+    } else {
+        const float *from = (const float *)args->weight.data + column.first;
+        for (int64_t k = 0; k < dim; k++) {
+            out[k] = args->scale * from[k * column.step];
+        }
+    }
+}
+
+static void embed_task(void *void_context, int64_t index, int worker)
+{
+    (void)worker;
+    const rows_context *context = (const rows_context *)void_context;
+    embed_row((const mg_embed_args *)context->args, context->panel_columns, index);
+}
+
+mg_status mg_embed_cpu(mg_stream *stream, const mg_embed_args *args, mg_error *err)
+{
+    (void)err;
+    rows_context context = { args, mg_stream_kernels(stream)->panel_columns };
+    mg_pool *pool = args->rows * args->weight.in_dim < MG_PARALLEL_ELEMENTS_MIN ? NULL : stream->pool;
+    mg_pool_run(pool, args->rows, embed_task, &context);
+    return MG_OK;
+}
+
