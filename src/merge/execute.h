@@ -14,24 +14,25 @@
 MG_BEGIN_C
 
 typedef struct mg_execute_options {
-    uint64_t seed;         /* of mergekit's random stream */
-    bool has_seed;         /* false: seeded from the system, as mergekit without --random-seed */
-    bool allow_nonfinite;  /* else a NaN or infinity in a result is MG_ERR_NUMERIC, tensor named */
-    /* Called after each tensor with the number done; may be NULL.  false stops: MG_ERR_INTERRUPTED. */
+    uint64_t seed;        /* of mergekit's random stream */
+    bool has_seed;        /* false: seeded from the system, as mergekit without --random-seed */
+    bool allow_nonfinite; /* else a NaN or infinity in a result is MG_ERR_NUMERIC, tensor named */
+    /* Called after each tensor with the number done; may be NULL.  false stops: MG_ERR_INTERRUPTED.
+     */
     bool (*progress)(void *context, int64_t done, int64_t total);
     void *progress_context;
 } mg_execute_options;
 
 /* Runs every job and finishes the sink.  MG_ERR_NUMERIC, MG_ERR_MEMORY, MG_ERR_IO, ... */
-MG_MUST_CHECK mg_status mg_plan_execute(const mg_plan *plan, const mg_device *device,
-                                        mg_pool *pool, const mg_execute_options *options,
-                                        mg_sink *sink, mg_error *err);
+MG_MUST_CHECK mg_status mg_plan_execute(const mg_plan *plan, const mg_device *device, mg_pool *pool,
+                                        const mg_execute_options *options, mg_sink *sink,
+                                        mg_error *err);
 
 /* The whole of `merge CONFIG OUT`: weights, config.json, tokenizer files, model card, recipe, in a
  * folder that appears whole or not at all. */
 typedef struct mg_merge_options {
     mg_execute_options execute;
-    size_t shard_bytes;    /* 0 = one file; mergekit's default is 5e9 */
+    size_t shard_bytes; /* 0 = one file; mergekit's default is 5e9 */
     bool overwrite;
     bool copy_tokenizer;   /* default true */
     bool write_model_card; /* default true */

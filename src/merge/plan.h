@@ -1,8 +1,8 @@
 /* merge/plan.h - a recipe resolved against real models: a list of tensor jobs (merging.md 2).
  *
  * A plan is built from headers alone and holds every decision: which tensors are written, in which
- * order, from which inputs, with which parameters.  It can be re-weighted for another candidate of a
- * search without opening anything again, as long as models and slices stay the same.
+ * order, from which inputs, with which parameters.  It can be re-weighted for another candidate of
+ * a search without opening anything again, as long as models and slices stay the same.
  * Thread-safety: immutable after creation; share it freely. */
 #pragma once
 

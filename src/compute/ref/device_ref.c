@@ -2,10 +2,12 @@
 #include "compute/device.h"
 
 #include "compute/device_internal.h"
+#include "compute/mix_internal.h"
 
 static const mg_device device_ref = {
     .name = "ref",
     .nn = &mg_nn_ops_ref,
+    .mix = &mg_mix_ops_ref,
     .alloc = mg_host_alloc,
     .free = mg_host_free,
     .upload = mg_host_copy,

@@ -1,0 +1,136 @@
+/* compute/mix.c - numbers that every backend of ops_mix.h needs on the host.
+ *
+ * torch's float32 sum over a contiguous row (one thread): elements form rows of 8 lanes, four rows
+ * are in flight, and each of these runs a cascade of four accumulators, where a group of 2^p sums
+ * moves up one level when it is full.  Elements behind the last whole row are added in order,
+ * first. For 16-bit tensors a row is 16 elements, whose halves are added pairwise on loading. */
+#include "compute/mix_internal.h"
+
+#include <math.h>
+
+#include "compute/ops_mix.h"
+
+double mg_mix_round(double x, mg_dtype dtype)
+{
+    switch (dtype) {
+    case MG_F64:
+        return x;
+    case MG_BF16:
+        return (double)mg_bf16_to_f32(mg_bf16_from_f32((float)x));
+    case MG_F16:
+        return (double)mg_f16_to_f32(mg_f16_from_f32((float)x));
+    default:
+        MG_ASSERT(dtype == MG_F32);
+        return (double)(float)x;
+    }
+}
+
+bool mg_mix_counter_below(double density, uint32_t *below_out)
+{
+    double below = ceil(density * 0x1p32 - 0.5);
+    *below_out = below <= 0.0 ? 0 : below >= 0x1p32 ? UINT32_MAX : (uint32_t)below;
+    return below < 0x1p32;
+}
+
+int mg_mix_cascade_power(int64_t row_count)
+{
+    int log2 = 1;
+    while (log2 < 62 && ((int64_t)1 << log2) < row_count) {
+        log2++;
+    }
+    return MG_MAX(4, log2 / 4);
+}
+
+void mg_mix_cascade_add(mg_mix_cascade *cascade, const float row[MG_MIX_ROW])
+{
+    for (int i = 0; i < MG_MIX_ROW; i++) {
+        cascade->level[0][i] += row[i];
+    }
+    cascade->count++;
+    int64_t mask = ((int64_t)1 << cascade->power) - 1;
+    if ((cascade->count & mask) != 0) {
+        return;
+    }
+    for (int j = 1; j < MG_MIX_CASCADE_LEVELS; j++) {
+        for (int i = 0; i < MG_MIX_ROW; i++) {
+            cascade->level[j][i] += cascade->level[j - 1][i];
+            cascade->level[j - 1][i] = 0.0f;
+        }
+        if ((cascade->count & (mask << (j * cascade->power))) != 0) {
+            return;
+        }
+    }
+}
+
+void mg_mix_cascade_end(mg_mix_cascade *cascade)
+{
+    for (int j = 1; j < MG_MIX_CASCADE_LEVELS; j++) {
+        for (int i = 0; i < MG_MIX_ROW; i++) {
+            cascade->level[0][i] += cascade->level[j][i];
+        }
+    }
+}
+
+float mg_mix_cascade_finish(mg_mix_cascade *cascade, const float *rest, int64_t rest_count,
+                            bool half)
+{
+    const int64_t step = half ? 16 : 8;
+    mg_mix_cascade_end(cascade);
+    float *sums = cascade->level[0]; /* 4 rows of 8 lanes */
+    int64_t at = 0;
+    for (; at + step <= rest_count; at += step) {
+        for (int lane = 0; lane < 8; lane++) {
+            sums[lane] += half ? rest[at + lane] + rest[at + lane + 8] : rest[at + lane];
+        }
+    }
+    for (int row = 1; row < 4; row++) {
+        for (int lane = 0; lane < 8; lane++) {
+            sums[lane] += sums[row * 8 + lane];
+        }
+    }
+    float total = 0.0f;
+    for (; at < rest_count; at++) {
+        total += rest[at];
+    }
+    for (int lane = 0; lane < 8; lane++) {
+        total += sums[lane];
+    }
+    return total;
+}
+
+/* Rows shorter than a vector: four scalars in flight instead. */
+static float short_sum(const float *values, int64_t count)
+{
+    float sums[4] = { 0.0f, 0.0f, 0.0f, 0.0f };
+    int64_t whole = count / 4;
+    for (int64_t i = 0; i < whole * 4; i++) {
+        sums[i % 4] += values[i];
+    }
+    for (int64_t i = whole * 4; i < count; i++) {
+        sums[0] += values[i];
+    }
+    return sums[0] + sums[1] + sums[2] + sums[3];
+}
+
+float mg_mix_torch_sum(const float *values, int64_t count, bool half)
+{
+    const int64_t step = half ? 16 : 8;
+    if (count < step) {
+        return short_sum(values, count);
+    }
+    int64_t rows = count / (4 * step);
+    mg_mix_cascade cascade;
+    memset(&cascade, 0, sizeof(cascade));
+    cascade.power = mg_mix_cascade_power(rows);
+    for (int64_t r = 0; r < rows; r++) {
+        const float *from = values + r * 4 * step;
+        float row[MG_MIX_ROW];
+        for (int i = 0; i < MG_MIX_ROW; i++) {
+            const float *vector = from + (i / 8) * step;
+            row[i] = half ? vector[i % 8] + vector[i % 8 + 8] : vector[i % 8];
+        }
+        mg_mix_cascade_add(&cascade, row);
+    }
+    int64_t done = rows * 4 * step;
+    return mg_mix_cascade_finish(&cascade, values + done, count - done, half);
+}

@@ -1,0 +1,181 @@
+/* compute/ops_mix.h - what merging needs of a device: fused element-wise merges and a few
+ * reductions.
+ *
+ * Rounding.  `work` is the type that mergekit's arithmetic runs in.  Every input is first cast to
+ * it; then each operation is computed in float32 (float64 when work is F64) and rounded to work:
+ * W(...) below (merging.md 3.1).  A result is a work value, and is cast to out_dtype when it is
+ * stored. work is F64, F32, BF16 or F16; inputs and outputs also, each in its own type.
+ *
+ * Every result is fixed by the arguments alone, whatever the device, instruction set and number of
+ * threads.  Inputs may be unaligned; out may not overlap them.  Arguments are checked by assertion.
+ * Thread-safety: as the stream. */
+#pragma once
+
+#include <stdbool.h>
+
+#include "base/compiler.h"
+#include "base/error.h"
+#include "base/rng.h"
+#include "compute/device.h"
+#include "tensor/dtype.h"
+
+MG_BEGIN_C
+
+#define MG_MIX_INPUTS_MAX 64
+
+/* One tensor in device memory. */
+typedef struct mg_mix_input {
+    const void *data;
+    mg_dtype dtype;
+} mg_mix_input;
+
+/* linear:  r = 0;  r = fma(x_i, w_i, r) for each input in order, in float32 whatever work is (in
+ * float64 when work is F64);  r / divisor when divide;  one rounding to work. */
+typedef struct mg_average_args {
+    void *out;
+    mg_dtype out_dtype;
+    mg_dtype work;
+    const mg_mix_input *inputs;
+    const double *weights; /* float32 values unless work is F64 */
+    int64_t input_count;   /* 1 .. MG_MIX_INPUTS_MAX */
+    bool divide;
+    double divisor;
+    int64_t count;
+} mg_average_args;
+
+/* slerp's last step:  a * x + b * y in float32 (float64 when work is F64), then work. */
+typedef struct mg_blend_args {
+    void *out;
+    mg_dtype out_dtype;
+    mg_dtype work;
+    mg_mix_input x, y;
+    double a, b;
+    int64_t count;
+} mg_blend_args;
+
+/* out = W(x * factor), or only the casts when factor is 1. */
+typedef struct mg_scale_args {
+    void *out;
+    mg_dtype out_dtype;
+    mg_dtype work;
+    mg_mix_input x;
+    double factor; /* used in float32 */
+    int64_t count;
+} mg_scale_args;
+
+/* Which elements of a difference survive. */
+typedef enum mg_mask_form {
+    MG_MASK_ALL,
+    MG_MASK_BITS,   /* element e: bit e % 64 of word e / 64 */
+    MG_MASK_COUNTER /* Philox: word e % 4 of block (e / 4 low, high, tensor, source) < below */
+} mg_mask_form;
+
+typedef struct mg_mix_source {
+    mg_mix_input x;
+    double weight; /* a value of the step type */
+    mg_mask_form mask;
+    const uint64_t *bits;                    /* MG_MASK_BITS */
+    uint32_t counter_tensor, counter_source; /* MG_MASK_COUNTER */
+    uint32_t below;
+    bool rescale;
+    double factor; /* of rescale, a float32 value (float64 when work is F64) */
+} mg_mix_source;
+
+/* The generalised task arithmetic (merging.md 4.6):
+ *   d_i = W(x_i - base);  masked-out elements become 0;  d_i = W(d_i * factor_i) when rescale
+ *   y_i = W(w_i * d_i)
+ *   consensus:  M = W(sum y_i) >= 0 ? 1 : -1;  only y_i with sign M count
+ *   s = W(sum y_i);  D = W(sum w_i) over those that count, 1 where that is 0
+ *   s = W(s / D) when normalize;  s = W(s * lambda) when lambda is not 1;  result = W(base + s)
+ * Sums run in float32 in the order of the sources from 0.  `wide` leaves out every W but the last:
+ * float32 steps, one rounding (evolution.md 3.1); work then only casts inputs and result. */
+typedef struct mg_task_args {
+    void *out;
+    mg_dtype out_dtype;
+    mg_dtype work;
+    bool wide;
+    mg_mix_input base;
+    const mg_mix_source *sources;
+    int64_t source_count; /* 1 .. MG_MIX_INPUTS_MAX */
+    bool consensus;
+    bool normalize;
+    double divisor; /* D without consensus */
+    double lambda;
+    mg_philox_key key;
+    int64_t count;
+} mg_task_args;
+
+/* Sums of |W(x - base)| over all elements and over those that bits keeps, in the order in which
+ * torch's float32 sum on one thread runs (mg_mix_torch_sum), for the L1 rescale.  half: pairs are
+ * joined first, as torch does for 16-bit tensors.  Results are not rounded to work. */
+typedef struct mg_delta_sum_args {
+    mg_mix_input base, x;
+    mg_dtype work;
+    bool half;
+    const uint64_t *bits;
+    int64_t count;
+    double *all_out;  /* host memory */
+    double *kept_out; /* host memory */
+} mg_delta_sum_args;
+
+/* A mask of the elements whose |W(x - base)|, in order of magnitude with the lower index first
+ * among equals, has a rank in [first, first + kept); rank 0 is the largest when descending, else
+ * the smallest.  bits has (count + 63) / 64 words; bits behind count are 0. */
+typedef struct mg_rank_args {
+    mg_mix_input base, x;
+    mg_dtype work;
+    bool descending;
+    int64_t first, kept;
+    int64_t count;
+    uint64_t *bits;
+} mg_rank_args;
+
+/* Sums in float64 of x*x, y*y and x*y, inputs cast to work, in 16 lanes as ops_nn.h says, over
+ * blocks of MG_MIX_BLOCK elements whose sums are added in order. */
+#define MG_MIX_BLOCK 65536
+typedef struct mg_dot_args {
+    mg_mix_input x, y;
+    mg_dtype work;
+    int64_t count;
+    double *xx_out, *yy_out, *xy_out; /* host memory */
+} mg_dot_args;
+
+/* The next count words of mt, one an element:  bit = (word & 0xffffff) < below  (torch's bernoulli
+ * for a probability below / 2^24).  bits and mt are host memory. */
+typedef struct mg_bernoulli_args {
+    mg_mt19937 *mt;
+    uint32_t below;
+    int64_t count;
+    uint64_t *bits;
+} mg_bernoulli_args;
+
+/* Whether all values are finite; x is of F64, F32, BF16 or F16. */
+typedef struct mg_finite_args {
+    mg_mix_input x;
+    int64_t count;
+    bool *finite_out; /* host memory */
+} mg_finite_args;
+
+typedef struct mg_mix_ops {
+    /* REQUIRED */
+    mg_status (*average)(mg_stream *stream, const mg_average_args *args, mg_error *err);
+    mg_status (*blend)(mg_stream *stream, const mg_blend_args *args, mg_error *err);
+    mg_status (*scale)(mg_stream *stream, const mg_scale_args *args, mg_error *err);
+    mg_status (*task)(mg_stream *stream, const mg_task_args *args, mg_error *err);
+    mg_status (*delta_sum)(mg_stream *stream, const mg_delta_sum_args *args, mg_error *err);
+    mg_status (*rank)(mg_stream *stream, const mg_rank_args *args, mg_error *err);
+    mg_status (*dot)(mg_stream *stream, const mg_dot_args *args, mg_error *err);
+    mg_status (*bernoulli)(mg_stream *stream, const mg_bernoulli_args *args, mg_error *err);
+    mg_status (*finite)(mg_stream *stream, const mg_finite_args *args, mg_error *err);
+} mg_mix_ops;
+
+/* x rounded to dtype, as the double that holds it. */
+double mg_mix_round(double x, mg_dtype dtype);
+/* The sum of count float32 values as torch's sum over one contiguous row on one thread gives it;
+ * half says that the values come from a tensor of 16-bit floats. */
+float mg_mix_torch_sum(const float *values, int64_t count, bool half);
+/* The uniform threshold of a density for MG_MASK_COUNTER: keep iff (word + 0.5) * 2^-32 < density;
+ * false when every element is kept. */
+bool mg_mix_counter_below(double density, uint32_t *below_out);
+
+MG_END_C

@@ -1,0 +1,294 @@
+/* compute/ref/mix_ref.c - the operations of merging in plain C: the definition of right.
+ *
+ * Values travel as double.  One operation on float32 values, done in double and rounded to float32,
+ * gives the correctly rounded float32 result, so one rounding function serves every work type. */
+#include <math.h>
+
+#include "base/memory.h"
+#include "compute/mix_internal.h"
+
+#include <stdlib.h>
+
+static double load(const mg_mix_input *input, int64_t index, mg_dtype work)
+{
+    double x;
+    const char *at =
+        (const char *)input->data + (size_t)index * (size_t)(mg_dtype_bits(input->dtype) / 8);
+    mg_dtype_convert(&x, MG_F64, at, input->dtype, 1);
+    return mg_mix_round(x, work);
+}
+
+static void store(void *out, mg_dtype out_dtype, int64_t index, double value)
+{
+    char *at = (char *)out + (size_t)index * (size_t)(mg_dtype_bits(out_dtype) / 8);
+    mg_dtype_convert(at, out_dtype, &value, MG_F64, 1);
+}
+
+/* The type that steps outside of W run in. */
+static mg_dtype step_dtype(mg_dtype work)
+{
+    return work == MG_F64 ? MG_F64 : MG_F32;
+}
+
+static mg_status average_ref(mg_stream *stream, const mg_average_args *args, mg_error *err)
+{
+    (void)stream;
+    (void)err;
+    mg_dtype step = step_dtype(args->work);
+    for (int64_t e = 0; e < args->count; e++) {
+        double r = 0.0;
+        for (int64_t i = 0; i < args->input_count; i++) {
+            double x = load(&args->inputs[i], e, args->work);
+            double w = args->weights[i];
+            r = step == MG_F64 ? fma(x, w, r) : (double)fmaf((float)x, (float)w, (float)r);
+        }
+        if (args->divide) {
+            r = mg_mix_round(r / args->divisor, step);
+        }
+        store(args->out, args->out_dtype, e, mg_mix_round(r, args->work));
+    }
+    return MG_OK;
+}
+
+static mg_status blend_ref(mg_stream *stream, const mg_blend_args *args, mg_error *err)
+{
+    (void)stream;
+    (void)err;
+    mg_dtype step = step_dtype(args->work);
+    for (int64_t e = 0; e < args->count; e++) {
+        double ax = mg_mix_round(args->a * load(&args->x, e, args->work), step);
+        double by = mg_mix_round(args->b * load(&args->y, e, args->work), step);
+        double r = mg_mix_round(ax + by, step);
+        store(args->out, args->out_dtype, e, mg_mix_round(r, args->work));
+    }
+    return MG_OK;
+}
+
+static mg_status scale_ref(mg_stream *stream, const mg_scale_args *args, mg_error *err)
+{
+    (void)stream;
+    (void)err;
+    double factor = mg_mix_round(args->factor, step_dtype(args->work));
+    for (int64_t e = 0; e < args->count; e++) {
+        double x = load(&args->x, e, args->work);
+        store(args->out, args->out_dtype, e, mg_mix_round(x * factor, args->work));
+    }
+    return MG_OK;
+}
+
+static bool source_keeps(const mg_task_args *args, const mg_mix_source *source, int64_t e)
+{
+    if (source->mask == MG_MASK_BITS) {
+        return (source->bits[e / 64] >> (e % 64) & 1) != 0;
+    }
+    if (source->mask == MG_MASK_COUNTER) {
+        uint64_t block = (uint64_t)e / 4;
+        uint32_t counter[4] = { (uint32_t)block, (uint32_t)(block >> 32), source->counter_tensor,
+                                source->counter_source };
+        uint32_t words[4];
+        mg_philox(args->key, counter, words);
+        return words[e % 4] < source->below;
+    }
+    return true;
+}
+
+/* Sums of model values in torch's order: groups of 16 have an accumulator of their own. */
+typedef struct model_sum {
+    double low, high;
+} model_sum;
+
+static void model_sum_add(model_sum *sum, int64_t index, double value, mg_dtype step)
+{
+    sum->low = mg_mix_round(sum->low + value, step);
+    if (index % 16 == 15) {
+        sum->high = mg_mix_round(sum->high + sum->low, step);
+        sum->low = 0.0;
+    }
+}
+
+static double model_sum_end(const model_sum *sum, mg_dtype step)
+{
+    return mg_mix_round(sum->low + sum->high, step);
+}
+
+static mg_status task_ref(mg_stream *stream, const mg_task_args *args, mg_error *err)
+{
+    (void)stream;
+    (void)err;
+    const mg_dtype sum_dtype = step_dtype(args->work);
+    const mg_dtype step = args->wide ? sum_dtype : args->work;
+    double y[MG_MIX_INPUTS_MAX];
+    MG_ASSERT(args->source_count > 0 && args->source_count <= MG_MIX_INPUTS_MAX);
+    for (int64_t e = 0; e < args->count; e++) {
+        double base = load(&args->base, e, args->work);
+        model_sum sum = { 0.0, 0.0 };
+        for (int64_t i = 0; i < args->source_count; i++) {
+            const mg_mix_source *source = &args->sources[i];
+            double d = mg_mix_round(load(&source->x, e, args->work) - base, step);
+            if (source->mask != MG_MASK_ALL) {
+                double factor = source->rescale ? source->factor : 1.0;
+                d = mg_mix_round(d * (source_keeps(args, source, e) ? factor : 0.0), step);
+            }
+            y[i] = mg_mix_round(d * source->weight, step);
+            model_sum_add(&sum, i, y[i], sum_dtype);
+        }
+        double s = mg_mix_round(model_sum_end(&sum, sum_dtype), step);
+        double divisor = args->divisor;
+        if (args->consensus) {
+            bool positive = s >= 0.0;
+            model_sum kept = { 0.0, 0.0 };
+            model_sum weight = { 0.0, 0.0 };
+            for (int64_t i = 0; i < args->source_count; i++) {
+                double keep = (positive ? y[i] > 0.0 : y[i] < 0.0) ? 1.0 : 0.0;
+                model_sum_add(&kept, i, y[i] * keep, sum_dtype);
+                model_sum_add(&weight, i, args->sources[i].weight * keep, sum_dtype);
+            }
+            s = mg_mix_round(model_sum_end(&kept, sum_dtype), step);
+            divisor = mg_mix_round(model_sum_end(&weight, sum_dtype), step);
+            divisor = divisor == 0.0 ? 1.0 : divisor;
+        }
+        if (args->normalize) {
+            s = mg_mix_round(s / divisor, step);
+        }
+        if (args->lambda != 1.0) {
+            s = mg_mix_round(s * mg_mix_round(args->lambda, sum_dtype), step);
+        }
+        double r = mg_mix_round(base + s, step);
+        store(args->out, args->out_dtype, e, mg_mix_round(r, args->work));
+    }
+    return MG_OK;
+}
+
+static double delta_abs(const mg_mix_input *x, const mg_mix_input *base, int64_t e, mg_dtype work)
+{
+    return fabs(mg_mix_round(load(x, e, work) - load(base, e, work), work));
+}
+
+static mg_status delta_sum_ref(mg_stream *stream, const mg_delta_sum_args *args, mg_error *err)
+{
+    (void)stream;
+    float *values;
+    void *block;
+    MG_TRY(mg_memory_try((size_t)args->count * sizeof(float), "sums of a merge", &block, err));
+    values = (float *)block;
+    for (int64_t e = 0; e < args->count; e++) {
+        values[e] = (float)delta_abs(&args->x, &args->base, e, args->work);
+    }
+    *args->all_out = (double)mg_mix_torch_sum(values, args->count, args->half);
+    for (int64_t e = 0; e < args->count; e++) {
+        if ((args->bits[e / 64] >> (e % 64) & 1) == 0) {
+            values[e] *= 0.0f;
+        }
+    }
+    *args->kept_out = (double)mg_mix_torch_sum(values, args->count, args->half);
+    mg_free_aligned(block);
+    return MG_OK;
+}
+
+typedef struct ranked {
+    uint64_t key; /* bits of the magnitude: they order as the magnitudes do, NaN last */
+    int64_t index;
+} ranked;
+
+static int compare_ascending(const void *a, const void *b)
+{
+    const ranked *p = (const ranked *)a;
+    const ranked *q = (const ranked *)b;
+    if (p->key != q->key) {
+        return p->key < q->key ? -1 : 1;
+    }
+    return p->index < q->index ? -1 : p->index > q->index;
+}
+
+static int compare_descending(const void *a, const void *b)
+{
+    const ranked *p = (const ranked *)a;
+    const ranked *q = (const ranked *)b;
+    if (p->key != q->key) {
+        return p->key > q->key ? -1 : 1;
+    }
+    return p->index < q->index ? -1 : p->index > q->index;
+}
+
+static mg_status rank_ref(mg_stream *stream, const mg_rank_args *args, mg_error *err)
+{
+    (void)stream;
+    void *block;
+    MG_TRY(mg_memory_try((size_t)args->count * sizeof(ranked), "ranks of a merge", &block, err));
+    ranked *order = (ranked *)block;
+    for (int64_t e = 0; e < args->count; e++) {
+        double magnitude = delta_abs(&args->x, &args->base, e, args->work);
+        memcpy(&order[e].key, &magnitude, sizeof(magnitude));
+        order[e].index = e;
+    }
+    if (args->count > 1) {
+        qsort(order, (size_t)args->count, sizeof(ranked),
+              args->descending ? compare_descending : compare_ascending);
+    }
+    memset(args->bits, 0, (size_t)((args->count + 63) / 64) * sizeof(uint64_t));
+    for (int64_t r = args->first; r < args->first + args->kept; r++) {
+        args->bits[order[r].index / 64] |= (uint64_t)1 << (order[r].index % 64);
+    }
+    mg_free_aligned(block);
+    return MG_OK;
+}
+
+static mg_status dot_ref(mg_stream *stream, const mg_dot_args *args, mg_error *err)
+{
+    (void)stream;
+    (void)err;
+    double total[3] = { 0.0, 0.0, 0.0 };
+    for (int64_t begin = 0; begin < args->count; begin += MG_MIX_BLOCK) {
+        int64_t end = MG_MIN(args->count, begin + MG_MIX_BLOCK);
+        double lanes[3][16] = { { 0.0 } };
+        for (int64_t e = begin; e < end; e++) {
+            double x = load(&args->x, e, args->work);
+            double y = load(&args->y, e, args->work);
+            int lane = (int)((e - begin) % 16);
+            lanes[0][lane] += x * x;
+            lanes[1][lane] += y * y;
+            lanes[2][lane] += x * y;
+        }
+        for (int k = 0; k < 3; k++) {
+            for (int half = 8; half > 0; half /= 2) {
+                for (int lane = 0; lane < half; lane++) {
+                    lanes[k][lane] += lanes[k][lane + half];
+                }
+            }
+            total[k] += lanes[k][0];
+        }
+    }
+    *args->xx_out = total[0];
+    *args->yy_out = total[1];
+    *args->xy_out = total[2];
+    return MG_OK;
+}
+
+static mg_status bernoulli_ref(mg_stream *stream, const mg_bernoulli_args *args, mg_error *err)
+{
+    (void)stream;
+    (void)err;
+    memset(args->bits, 0, (size_t)((args->count + 63) / 64) * sizeof(uint64_t));
+    for (int64_t e = 0; e < args->count; e++) {
+        if ((mg_mt19937_word(args->mt) & 0xffffff) < args->below) {
+            args->bits[e / 64] |= (uint64_t)1 << (e % 64);
+        }
+    }
+    return MG_OK;
+}
+
+static mg_status finite_ref(mg_stream *stream, const mg_finite_args *args, mg_error *err)
+{
+    (void)stream;
+    (void)err;
+    *args->finite_out = true;
+    for (int64_t e = 0; e < args->count; e++) {
+        if (!isfinite(load(&args->x, e, args->x.dtype))) {
+            *args->finite_out = false;
+        }
+    }
+    return MG_OK;
+}
+
+const mg_mix_ops mg_mix_ops_ref = { average_ref, blend_ref, scale_ref,     task_ref,  delta_sum_ref,
+                                    rank_ref,    dot_ref,   bernoulli_ref, finite_ref };

@@ -1,0 +1,12 @@
+/* merge/card_internal.h - README.md of a merged model. */
+#pragma once
+
+#include "merge/plan_internal.h"
+
+MG_BEGIN_C
+
+/* Appends the model card (merging.md 2.14).  name is the model's, yaml the recipe as recorded. */
+void mg_card_write(const mg_plan *plan, const mg_recipe *recipe, mg_str name, mg_str yaml,
+                   mg_buf *out);
+
+MG_END_C

@@ -1,0 +1,182 @@
+/* merge/execute.c - the loop over a plan's jobs.
+ *
+ * For each output tensor: room in the sink, inputs as contiguous memory (nearly always the mapped
+ * file itself), the method, a look for values that are not finite.  Scratch grows to what the
+ * largest tensor needs and is reused. */
+#include "merge/execute.h"
+
+#include <sys/random.h>
+
+#include "merge/plan_internal.h"
+
+typedef struct executor {
+    const mg_plan *plan;
+    const mg_execute_options *options;
+    mg_sink *sink;
+    mg_job job;           /* what stays from tensor to tensor is set once */
+    mg_job_input *inputs; /* room for the largest input count */
+    mg_scratch *gathered; /* by input: tensors that lie in parts on disk */
+    int64_t input_cap;
+    mg_mt19937 mt;
+} executor;
+
+static mg_status gather(executor *ex, const mg_plan_input *input, int64_t index, mg_error *err)
+{
+    mg_job_input *to = &ex->inputs[index];
+    const mg_layout_source *source = &input->source;
+    to->x.dtype = source->dtype;
+    to->x.data = source->parts[0]->data;
+    to->model = ex->plan->refs[input->model].path;
+    to->source_index = input->source_index;
+    memcpy(to->params, input->params, sizeof(to->params));
+    if (source->part_count == 1) {
+        return MG_OK;
+    }
+    mg_scratch *scratch = &ex->gathered[index];
+    if (scratch->bytes < source->bytes) {
+        mg_free_aligned(scratch->data);
+        scratch->data = NULL;
+        scratch->bytes = 0;
+        MG_TRY(mg_memory_try(source->bytes, "joined experts", &scratch->data, err));
+        scratch->bytes = source->bytes;
+    }
+    size_t at = 0;
+    for (int64_t i = 0; i < source->part_count; i++) {
+        memcpy((char *)scratch->data + at, source->parts[i]->data, source->parts[i]->bytes);
+        at += source->parts[i]->bytes;
+    }
+    to->x.data = scratch->data;
+    return MG_OK;
+}
+
+static mg_status copy_equal(const executor *ex, const mg_plan_job *job, mg_error *err)
+{
+    for (int64_t i = 1; i < job->input_count; i++) {
+        if (memcmp(ex->inputs[0].x.data, ex->inputs[i].x.data, job->out_bytes) != 0) {
+            return mg_fail(err, MG_ERR_FORMAT,
+                           "is not of floating-point numbers and differs between %.*s and %.*s",
+                           MG_STR_ARG(ex->inputs[0].model), MG_STR_ARG(ex->inputs[i].model));
+        }
+    }
+    memcpy(ex->job.out, ex->inputs[0].x.data, job->out_bytes);
+    return MG_OK;
+}
+
+static mg_status check_finite(executor *ex, const mg_plan_job *job, mg_error *err)
+{
+    if (ex->options->allow_nonfinite || !mg_dtype_is_float(job->out_dtype)) {
+        return MG_OK;
+    }
+    bool finite = true;
+    mg_finite_args args = { { ex->job.out, job->out_dtype }, job->count, &finite };
+    MG_TRY(ex->job.device->mix->finite(ex->job.stream, &args, err));
+    if (!finite) {
+        return mg_fail(err, MG_ERR_NUMERIC, "the result holds NaN or infinity");
+    }
+    return MG_OK;
+}
+
+static mg_status run_job(executor *ex, const mg_plan_job *planned, mg_error *err)
+{
+    mg_job *job = &ex->job;
+    job->name = planned->name;
+    job->shape = planned->shape;
+    job->count = planned->count;
+    job->inputs = ex->inputs;
+    job->input_count = planned->input_count;
+    job->base = planned->base;
+    job->work = planned->work;
+    job->out_dtype = planned->out_dtype;
+    memcpy(job->params, planned->params, sizeof(job->params));
+    for (int64_t i = 0; i < planned->input_count; i++) {
+        MG_TRY(gather(ex, &planned->inputs[i], i, err));
+    }
+    mg_view spec = { planned->name, NULL, planned->out_bytes, planned->out_dtype, planned->shape };
+    MG_TRY(ex->sink->ops->reserve(ex->sink, &spec, &job->out, err));
+    switch (planned->action) {
+    case MG_PLAN_MERGE:
+        MG_TRY(ex->plan->method->merge(job, err));
+        break;
+    case MG_PLAN_COPY:
+        MG_TRY(mg_job_copy(job, 0, err));
+        break;
+    case MG_PLAN_EQUAL:
+        MG_TRY(copy_equal(ex, planned, err));
+        break;
+    }
+    MG_TRY(job->device->stream_wait(job->stream, err));
+    MG_TRY(check_finite(ex, planned, err));
+    return ex->sink->ops->commit(ex->sink, err);
+}
+
+static mg_status seed_stream(executor *ex, mg_error *err)
+{
+    uint32_t seed = (uint32_t)ex->options->seed;
+    if (!ex->options->has_seed && getrandom(&seed, sizeof(seed), 0) != (ssize_t)sizeof(seed)) {
+        return mg_fail(err, MG_ERR_IO, "the system gives no random numbers");
+    }
+    mg_mt19937_seed(&ex->mt, seed);
+    return MG_OK;
+}
+
+static void set_up(executor *ex, const mg_device *device, mg_pool *pool)
+{
+    const mg_plan *plan = ex->plan;
+    for (int64_t i = 0; i < plan->job_count; i++) {
+        ex->input_cap = MG_MAX(ex->input_cap, plan->jobs[i].input_count);
+    }
+    ex->inputs = mg_new_array(mg_job_input, ex->input_cap);
+    ex->gathered = mg_new_array(mg_scratch, ex->input_cap);
+    ex->job.device = device;
+    ex->job.pool = pool;
+    ex->job.mask = plan->mask;
+    ex->job.mask_key = mg_rng_make(plan->mask_seed, MG_STREAM_MASK).key;
+    ex->job.rescale = plan->rescale;
+    ex->job.mt = &ex->mt;
+}
+
+static void tear_down(executor *ex, const mg_device *device)
+{
+    device->stream_destroy(ex->job.stream);
+    mg_job_scratch_release(&ex->job);
+    for (int64_t i = 0; i < ex->input_cap; i++) {
+        mg_free_aligned(ex->gathered[i].data);
+    }
+    mg_free(ex->gathered);
+    mg_free(ex->inputs);
+}
+
+mg_status mg_plan_execute(const mg_plan *plan, const mg_device *device, mg_pool *pool,
+                          const mg_execute_options *options, mg_sink *sink, mg_error *err)
+{
+    mg_status status = MG_OK;
+    executor ex;
+    memset(&ex, 0, sizeof(ex));
+    ex.plan = plan;
+    ex.options = options;
+    ex.sink = sink;
+    if (device->mix == NULL || !device->host_memory) {
+        return mg_fail(err, MG_ERR_UNSUPPORTED, "device %s cannot merge", device->name);
+    }
+    set_up(&ex, device, pool);
+    MG_TRY_OR_DONE(seed_stream(&ex, err));
+    MG_TRY_OR_DONE(device->stream_create(device, pool, &ex.job.stream, err));
+    for (int64_t i = 0; i < plan->job_count; i++) {
+        status = run_job(&ex, &plan->jobs[i], err);
+        if (status != MG_OK) {
+            mg_error_prefix(err, "%.*s", MG_STR_ARG(plan->jobs[i].name));
+            goto done;
+        }
+        if (options->progress != NULL &&
+            !options->progress(options->progress_context, i + 1, plan->job_count)) {
+            status = mg_fail(err, MG_ERR_INTERRUPTED, "interrupted after %lld of %lld tensors",
+                             (long long)(i + 1), (long long)plan->job_count);
+            goto done;
+        }
+    }
+    MG_TRY_OR_DONE(sink->ops->finish(sink, err));
+
+done:
+    tear_down(&ex, device);
+    return status;
+}

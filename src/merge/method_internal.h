@@ -1,0 +1,20 @@
+/* merge/method_internal.h - the methods, one to a file (or a family), for the table in method.c. */
+#pragma once
+
+#include "merge/method.h"
+
+MG_BEGIN_C
+
+extern const mg_method mg_method_linear;
+extern const mg_method mg_method_slerp;
+extern const mg_method mg_method_task_arithmetic;
+extern const mg_method mg_method_ties;
+extern const mg_method mg_method_dare_ties;
+extern const mg_method mg_method_dare_linear;
+extern const mg_method mg_method_breadcrumbs;
+extern const mg_method mg_method_breadcrumbs_ties;
+extern const mg_method mg_method_della;
+extern const mg_method mg_method_della_linear;
+extern const mg_method mg_method_passthrough;
+
+MG_END_C

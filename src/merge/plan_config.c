@@ -1,0 +1,112 @@
+/* merge/plan_config.c - config.json of the result: the donor's, with as few changes as are needed
+ * (merging.md 2.11). */
+#include "merge/plan_internal.h"
+
+/* Sets a dotted key below root, a tree of our own; missing maps are made. */
+static void set_path(mg_arena *arena, mg_value *root, mg_str path, mg_value value)
+{
+    mg_str key;
+    if (!mg_str_split(&path, '.', &key)) {
+        return;
+    }
+    mg_value *found = NULL;
+    for (int64_t i = 0; i < root->count; i++) {
+        if (root->entries[i].key.kind == MG_STRING &&
+            mg_str_equal(root->entries[i].key.string, key)) {
+            found = &root->entries[i].value;
+        }
+    }
+    if (found == NULL) {
+        mg_value grown = mg_value_of_map(arena, root->count + 1);
+        if (root->count > 0) {
+            memcpy(grown.entries, root->entries, (size_t)root->count * sizeof(mg_entry));
+        }
+        grown.entries[root->count].key = mg_value_of_str(arena, key);
+        grown.entries[root->count].value = mg_value_of_map(arena, 0);
+        *root = grown;
+        found = &root->entries[root->count - 1].value;
+    }
+    if (path.size > 0) {
+        if (found->kind != MG_MAP) {
+            *found = mg_value_of_map(arena, 0);
+        }
+        set_path(arena, found, path, value);
+    } else {
+        *found = value;
+    }
+}
+
+static void set_dtype(const mg_plan *plan, mg_arena *arena, mg_value *root)
+{
+    mg_dtype dtype = plan->out_dtype != MG_DTYPE_COUNT ? plan->out_dtype : plan->dtype;
+    if (dtype == MG_DTYPE_COUNT) {
+        return;
+    }
+    mg_value name = mg_value_of_str(arena, mg_str_of(mg_dtype_torch_name(dtype)));
+    bool newer = mg_value_get(root, "dtype") != NULL;
+    if (newer) {
+        set_path(arena, root, mg_str_of("dtype"), name);
+    }
+    if (!newer || mg_value_get(root, "torch_dtype") != NULL) {
+        set_path(arena, root, mg_str_of("torch_dtype"), name);
+    }
+}
+
+/* Lists with one entry for each layer follow the layers to their new places. */
+static void move_layer_lists(const mg_plan_layers *layers, int64_t old_count, mg_arena *arena,
+                             mg_value *map)
+{
+    static const char *const names[] = { "layer_types",       "mlp_layer_types", "no_rope_layers",
+                                         "layers_block_type", "attention_types", "block_types" };
+    for (int64_t n = 0; n < MG_ARRAY_COUNT(names); n++) {
+        const mg_value *list = mg_value_get(map, names[n]);
+        if (list == NULL || list->kind != MG_LIST || list->count != old_count || old_count == 0) {
+            continue;
+        }
+        mg_value moved = mg_value_of_list(arena, layers->count);
+        for (int64_t k = 0; k < layers->count; k++) {
+            moved.items[k] = list->items[MG_MIN(layers->source_layer[k], old_count - 1)];
+        }
+        set_path(arena, map, mg_str_of(names[n]), moved);
+    }
+}
+
+static void set_layer_count(const mg_plan_layers *layers, mg_arena *arena, mg_value *root)
+{
+    mg_str key = layers->module->layer_count_key;
+    if (!layers->changed || key.size == 0) {
+        return;
+    }
+    char *dotted = mg_str_dup(key);
+    const mg_value *old = mg_value_path(root, dotted);
+    int64_t old_count = 0;
+    (void)mg_value_to_int(old, &old_count);
+    mg_value *owner = root;
+    for (mg_str rest = key, part; mg_str_split(&rest, '.', &part) && rest.size > 0;) {
+        for (int64_t i = 0; i < owner->count; i++) {
+            if (owner->entries[i].key.kind == MG_STRING &&
+                mg_str_equal(owner->entries[i].key.string, part)) {
+                owner = &owner->entries[i].value;
+                break;
+            }
+        }
+    }
+    move_layer_lists(layers, old_count, arena, owner);
+    set_path(arena, root, key, mg_value_of_int(layers->count));
+    mg_free(dotted);
+}
+
+mg_value mg_plan_config(const mg_plan *plan, mg_arena *arena)
+{
+    mg_value root = mg_value_copy(arena, &plan->models[0]->config.root);
+    set_dtype(plan, arena, &root);
+    for (int64_t m = 0; m < plan->module_count; m++) {
+        set_layer_count(&plan->modules[m], arena, &root);
+    }
+    for (int64_t i = 0; i < plan->job_count; i++) {
+        if (plan->jobs[i].unties && mg_value_get(&root, "tie_word_embeddings") != NULL) {
+            set_path(arena, &root, mg_str_of("tie_word_embeddings"), mg_value_of_bool(false));
+        }
+    }
+    return root;
+}

@@ -1,0 +1,73 @@
+/* merge/plan_internal.h - what a plan consists of, for the files of this folder. */
+#pragma once
+
+#include "base/arena.h"
+#include "base/map.h"
+#include "hub/layout.h"
+#include "merge/method.h"
+#include "merge/plan.h"
+
+MG_BEGIN_C
+
+typedef struct mg_plan_input {
+    int64_t model; /* index among the plan's models */
+    mg_layout_source source;
+    int64_t source_index; /* among the slice's sources without the base; -1 = the base */
+    mg_str name;          /* of the tensor in that model */
+    double params[MG_METHOD_PARAMS_MAX];
+} mg_plan_input;
+
+typedef enum mg_plan_action {
+    MG_PLAN_MERGE,
+    MG_PLAN_COPY, /* the only input, as it is */
+    MG_PLAN_EQUAL /* not of floats: all inputs must be equal, the first is copied */
+} mg_plan_action;
+
+/* One output tensor. */
+typedef struct mg_plan_job {
+    mg_str name;
+    mg_shape shape;
+    int64_t count; /* elements */
+    mg_plan_action action;
+    mg_dtype work;
+    mg_dtype out_dtype;
+    size_t out_bytes;
+    const mg_plan_input *inputs;
+    int64_t input_count;
+    int64_t base; /* among inputs, -1 = none */
+    double params[MG_METHOD_PARAMS_MAX];
+    double t;      /* position in its slice */
+    mg_str label;  /* largest name on disk: the execution order */
+    int64_t order; /* of planning: decides between equal labels */
+    bool unties;   /* a head of its own where the donor's is the embedding */
+} mg_plan_job;
+
+/* Output layer number -> the layer of the first source, for lists in config.json. */
+typedef struct mg_plan_layers {
+    const mg_layout_module *module;
+    int64_t *source_layer;
+    int64_t count;
+    bool changed; /* slices were given: the layer count is written to config.json */
+} mg_plan_layers;
+
+struct mg_plan {
+    mg_arena arena; /* owns what follows */
+    const mg_method *method;
+    mg_dtype dtype, out_dtype; /* of the recipe */
+    mg_mask_kind mask;
+    uint64_t mask_seed;
+    mg_rescale_kind rescale;
+    const mg_layout *layout;
+    mg_model_ref *refs; /* in the order of reference, base first */
+    mg_snapshot **models;
+    int64_t model_count;
+    mg_plan_job *jobs; /* in execution order */
+    int64_t job_count, job_cap;
+    mg_plan_layers *modules; /* one for each module written */
+    int64_t module_count;
+};
+
+/* The layouts that a model set keeps, for its plans. */
+mg_layouts *mg_model_set_layouts(mg_model_set *set);
+
+MG_END_C

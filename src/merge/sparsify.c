@@ -1,0 +1,177 @@
+/* merge/sparsify.c - which elements of a difference survive, and how the rest makes up for it.
+ *
+ * Masks are bits, made by the device where they depend on magnitudes, drawn from the merge's one
+ * MT19937 stream where they are random, or left to the device as a Philox counter for the search's
+ * own masks.  Rescaling restores the sum of magnitudes that the difference had. */
+#include "merge/sparsify_internal.h"
+
+#include <math.h>
+
+#include "base/hash.h"
+
+/* Sums of magnitudes below this are taken for zero and not rescaled. */
+#define RESCALE_SUM_MIN 1e-7
+/* With Philox masks, densities below this count as weight 0 (evolution.md 3.1). */
+#define COUNTER_DENSITY_MIN 0.01
+
+static mg_status mask_bits(mg_job *job, int64_t slot, uint64_t **bits_out, mg_error *err)
+{
+    size_t words = (size_t)((job->count + 63) / 64);
+    void *block;
+    MG_TRY(
+        mg_job_scratch(job, 0, words * (size_t)job->input_count * sizeof(uint64_t), &block, err));
+    *bits_out = (uint64_t *)block + words * (size_t)slot;
+    return MG_OK;
+}
+
+/* work is the type of the masked tensor in the reference, which rounds the two sums. */
+static mg_status rescale_by_sum(mg_job *job, const mg_sparsify_args *args, mg_dtype sum_dtype,
+                                mg_mix_source *source, mg_error *err)
+{
+    double all, kept;
+    mg_delta_sum_args sums = { job->inputs[job->base].x,
+                               source->x,
+                               job->work,
+                               sum_dtype == MG_BF16 || sum_dtype == MG_F16,
+                               source->bits,
+                               job->count,
+                               &all,
+                               &kept };
+    (void)args;
+    MG_TRY(job->device->mix->delta_sum(job->stream, &sums, err));
+    all = mg_mix_round(all, sum_dtype);
+    kept = mg_mix_round(kept, sum_dtype);
+    if (!(all < RESCALE_SUM_MIN) && !(kept < RESCALE_SUM_MIN)) {
+        source->rescale = true;
+        source->factor = mg_mix_round(all / kept, sum_dtype);
+    }
+    return MG_OK;
+}
+
+static mg_status keep_ranks(mg_job *job, mg_mix_source *source, uint64_t *bits, bool descending,
+                            int64_t first, int64_t kept, mg_error *err)
+{
+    mg_rank_args rank = {
+        job->inputs[job->base].x, source->x, job->work, descending, first, kept, job->count, bits
+    };
+    source->mask = MG_MASK_BITS;
+    source->bits = bits;
+    return job->device->mix->rank(job->stream, &rank, err);
+}
+
+static mg_status keep_largest(mg_job *job, double density, mg_mix_source *source, uint64_t *bits,
+                              mg_error *err)
+{
+    int64_t kept = 0;
+    if (density > 0.0 && job->count > 0) {
+        kept = MG_MAX(1, (int64_t)(density * (double)job->count));
+    }
+    return keep_ranks(job, source, bits, true, 0, kept, err);
+}
+
+static mg_status keep_inner(mg_job *job, double density, double gamma, mg_mix_source *source,
+                            uint64_t *bits, mg_error *err)
+{
+    int64_t target = (int64_t)(density * (double)job->count);
+    int64_t top = (int64_t)(gamma * (double)job->count);
+    if (density < 0.0 || gamma < 0.0 || top > job->count) {
+        return mg_fail(err, MG_ERR_CONFIG, "density %g and gamma %g must be in [0, 1]", density,
+                       gamma);
+    }
+    int64_t bottom = MG_MAX(0, job->count - target - top);
+    return keep_ranks(job, source, bits, false, bottom, target, err);
+}
+
+/* mergekit's masks: one word of the stream for each element, drawn even where all are dropped. */
+static mg_status keep_drawn(mg_job *job, double density, mg_mix_source *source, uint64_t *bits,
+                            mg_error *err)
+{
+    if (!(density >= 0.0)) {
+        return mg_fail(err, MG_ERR_CONFIG, "density is %g, must not be negative", density);
+    }
+    double probability = mg_mix_round(density, job->work == MG_BF16 ? MG_BF16 : MG_F32);
+    mg_bernoulli_args draw = { job->mt, (uint32_t)ceil(probability * 0x1p24), job->count, bits };
+    source->mask = MG_MASK_BITS;
+    source->bits = bits;
+    return job->device->mix->bernoulli(job->stream, &draw, err);
+}
+
+/* The search's masks, which need no memory and no order. */
+static void keep_counted(const mg_job *job, const mg_sparsify_args *args, mg_mix_source *source)
+{
+    uint32_t below;
+    if (!mg_mix_counter_below(args->density, &below)) {
+        return;
+    }
+    bool by_density = job->rescale != MG_RESCALE_L1;
+    source->mask = MG_MASK_COUNTER;
+    source->counter_tensor = (uint32_t)mg_hash64(job->name.data, job->name.size, 0);
+    source->counter_source = (uint32_t)job->inputs[args->input].source_index;
+    source->below = args->density < COUNTER_DENSITY_MIN ? 0 : below;
+    if (args->rescale && by_density && source->below > 0) {
+        source->rescale = true;
+        source->factor = mg_mix_round(1.0 / args->density, MG_F32);
+    }
+}
+
+/* The bits of a counter mask, for what needs them ready. */
+static void fill_counted(const mg_job *job, const mg_mix_source *source, uint64_t *bits)
+{
+    memset(bits, 0, (size_t)((job->count + 63) / 64) * sizeof(uint64_t));
+    for (int64_t block = 0; block * 4 < job->count; block++) {
+        uint32_t counter[4] = { (uint32_t)block, (uint32_t)((uint64_t)block >> 32),
+                                source->counter_tensor, source->counter_source };
+        uint32_t words[4];
+        mg_philox(job->mask_key, counter, words);
+        int64_t end = MG_MIN(4, job->count - block * 4);
+        for (int64_t i = 0; i < end; i++) {
+            int64_t e = block * 4 + i;
+            bits[e / 64] |= (uint64_t)(words[i] < source->below) << (e % 64);
+        }
+    }
+}
+
+mg_status mg_sparsify(mg_job *job, const mg_sparsify_args *args, mg_mix_source *source,
+                      mg_error *err)
+{
+    source->mask = MG_MASK_ALL;
+    if (args->sparsifier == MG_SPARSIFY_NONE || args->density >= 1.0) {
+        return MG_OK;
+    }
+    bool counted = args->sparsifier == MG_SPARSIFY_RANDOM && job->mask == MG_MASK_PHILOX;
+    if (counted) {
+        keep_counted(job, args, source);
+        if (job->rescale != MG_RESCALE_L1 || !args->rescale || source->mask == MG_MASK_ALL) {
+            return MG_OK;
+        }
+    }
+    uint64_t *bits;
+    MG_TRY(mask_bits(job, args->slot, &bits, err));
+    mg_dtype sum_dtype = job->work;
+    switch (args->sparsifier) {
+    case MG_SPARSIFY_NONE:
+        break;
+    case MG_SPARSIFY_MAGNITUDE:
+        MG_TRY(keep_largest(job, args->density, source, bits, err));
+        break;
+    case MG_SPARSIFY_OUTLIERS:
+        MG_TRY(keep_inner(job, args->density, args->extra, source, bits, err));
+        break;
+    case MG_SPARSIFY_RANDOM:
+        if (counted) {
+            fill_counted(job, source, bits);
+            source->mask = MG_MASK_BITS;
+            source->bits = bits;
+            sum_dtype = MG_F32;
+        } else {
+            MG_TRY(keep_drawn(job, args->density, source, bits, err));
+            sum_dtype = job->work == MG_BF16 ? MG_BF16 : MG_F32;
+        }
+        break;
+    case MG_SPARSIFY_DELLA:
+        MG_TRY(mg_sparsify_della(job, args, source, bits, err));
+        sum_dtype = job->work == MG_BF16 ? MG_BF16 : MG_F32;
+        break;
+    }
+    return args->rescale ? rescale_by_sum(job, args, sum_dtype, source, err) : MG_OK;
+}
