@@ -1,7 +1,7 @@
 /* hub/cache.h - model references and where they lie (models.md 9, merging.md 1.4).
  *
- * A reference is a local folder, or owner/name[@revision] in the local Hub cache, optionally "+lora".
- * Nothing is downloaded here.  Thread-safety: functions are independent. */
+ * A reference is a local folder, or owner/name[@revision] in the local Hub cache, optionally
+ * "+lora". Nothing is downloaded here.  Thread-safety: functions are independent. */
 #pragma once
 
 #include "base/arena.h"
@@ -11,8 +11,8 @@
 MG_BEGIN_C
 
 typedef struct mg_model_ref {
-    mg_str path;     /* folder or owner/name, as written */
-    mg_str revision; /* empty = main */
+    mg_str path;                     /* folder or owner/name, as written */
+    mg_str revision;                 /* empty = main */
     mg_str lora_path, lora_revision; /* empty = none */
     mg_str override_architecture;    /* empty = none */
 } mg_model_ref;
@@ -32,7 +32,8 @@ typedef struct mg_hub {
 } mg_hub;
 mg_hub mg_hub_from_environment(mg_getenv *get, mg_arena *arena);
 
-/* The folder that holds path@revision.  MG_ERR_NOT_FOUND says where was looked, and how to get it. */
+/* The folder that holds path@revision.  MG_ERR_NOT_FOUND says where was looked, and how to get it.
+ */
 MG_MUST_CHECK mg_status mg_hub_locate(const mg_hub *hub, mg_str path, mg_str revision,
                                       mg_arena *arena, mg_str *folder_out, mg_error *err);
 
