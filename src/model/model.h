@@ -1,10 +1,10 @@
 /* model/model.h - a decoder-only language model bound to a device (models.md 3 to 5).
  *
- * A model is a shape (from config.json), weights in the device's own layout, and a forward pass over a
- * batch of token runs.  Weights come through mg_model_sink: from a checkpoint on disk or straight
- * from a merge, again and again for the candidates of a search.
- * Thread-safety: forward passes over one model may run together if their caches and streams differ;
- * filling the weights needs the model alone. */
+ * A model is a shape (from config.json), weights in the device's own layout, and a forward pass
+ * over a batch of token runs.  Weights come through mg_model_sink: from a checkpoint on disk or
+ * straight from a merge, again and again for the candidates of a search. Thread-safety: forward
+ * passes over one model may run together if their caches and streams differ; filling the weights
+ * needs the model alone. */
 #pragma once
 
 #include "base/error.h"
@@ -33,9 +33,19 @@ mg_sink *mg_model_sink(mg_model *model, mg_stream *stream);
 MG_MUST_CHECK mg_status mg_model_load(mg_model *model, const mg_checkpoint *checkpoint,
                                       mg_stream *stream, mg_error *err);
 
-int64_t mg_model_vocab(const mg_model *model);         /* rows of the head */
+int64_t mg_model_vocab(const mg_model *model); /* rows of the head */
 int64_t mg_model_max_positions(const mg_model *model);
-size_t mg_model_bytes(const mg_model *model);          /* weights */
+size_t mg_model_bytes(const mg_model *model); /* weights */
+const mg_device *mg_model_device(const mg_model *model);
+mg_dtype mg_model_dtype(const mg_model *model); /* of the weights */
+/* The ids that end a text, as the folder's files say; borrowed. */
+const int32_t *mg_model_eos(const mg_model *model, int64_t *count_out);
+double mg_model_repetition_penalty(const mg_model *model); /* of generation_config.json, 1 = off */
+/* The rotation of a key may depend on the length of its text (dynamic and longrope): then keys of a
+ * common prefix cannot be shared. */
+bool mg_model_rope_depends_on_length(const mg_model *model);
+/* A text that grows beyond this many tokens must be computed anew from its start; 0 = never. */
+int64_t mg_model_restart_length(const mg_model *model);
 
 /* Keys and values of up to slot_count sequences of up to position_count tokens each. */
 typedef struct mg_kv_cache mg_kv_cache;
@@ -43,6 +53,13 @@ MG_MUST_CHECK mg_status mg_kv_cache_create(const mg_model *model, int64_t slot_c
                                            int64_t position_count, mg_kv_cache **cache_out,
                                            mg_error *err);
 void mg_kv_cache_destroy(mg_kv_cache *cache); /* NULL is fine */
+int64_t mg_kv_cache_slots(const mg_kv_cache *cache);
+int64_t mg_kv_cache_positions(const mg_kv_cache *cache);
+size_t mg_kv_cache_bytes(const mg_kv_cache *cache); /* with the memory of passes */
+/* Bytes that one slot of position_count tokens would take; SIZE_MAX when that does not fit. */
+size_t mg_kv_slot_bytes(const mg_model *model, int64_t position_count);
+/* Makes room for passes of up to token_count tokens, so that they allocate nothing. */
+MG_MUST_CHECK mg_status mg_kv_cache_reserve(mg_kv_cache *cache, int64_t token_count, mg_error *err);
 /* Makes the first position_count tokens of slot from the start of slot to (prefix sharing). */
 MG_MUST_CHECK mg_status mg_kv_cache_copy(mg_kv_cache *cache, int64_t from, int64_t to,
                                          int64_t position_count, mg_stream *stream, mg_error *err);
@@ -52,11 +69,12 @@ typedef struct mg_run {
     int64_t slot;
     int64_t first;
     int64_t count;
+    int64_t length; /* of the whole text for rope scalings that look at it; 0 = first + count */
 } mg_run;
 
 /* One forward pass.  tokens holds the runs' ids one after the other.  Logits are computed for the
  * rows listed in logit_rows (indexes into tokens, ascending) and written to logits_out
- * (logit_count, vocab) in float32, in device memory of at least that size.
+ * (logit_count, vocab) in float32, in device memory of at least that size; logit_count may be 0.
  * The result for a run does not depend on the other runs of the batch. */
 typedef struct mg_forward_args {
     mg_kv_cache *cache;
@@ -69,6 +87,7 @@ typedef struct mg_forward_args {
     float *logits_out;
 } mg_forward_args;
 
+/* A token that the model lacks, or a run outside the cache: MG_ERR_FORMAT. */
 MG_MUST_CHECK mg_status mg_model_forward(mg_model *model, const mg_forward_args *args,
                                          mg_stream *stream, mg_error *err);
 

@@ -1,0 +1,187 @@
+/* model/kv_cache.c - keys and values of running texts, their rotary tables, the memory of passes.
+ */
+#include <string.h>
+
+#include "base/memory.h"
+#include "model/model_internal.h"
+
+static mg_kv kv_of(const mg_model *model, int64_t slot_count, int64_t position_count)
+{
+    mg_kv kv = {
+        NULL,  slot_count, position_count, model->config.kv_head_count, model->config.head_dim,
+        MG_F32
+    };
+    return kv;
+}
+
+size_t mg_kv_slot_bytes(const mg_model *model, int64_t position_count)
+{
+    mg_kv kv = kv_of(model, 1, position_count);
+    size_t bytes = 0;
+    if (model->ops->kv_bytes(&kv, &bytes, NULL) != MG_OK ||
+        !mg_size_mul(bytes, (size_t)model->config.layer_count, &bytes)) {
+        return SIZE_MAX;
+    }
+    return bytes;
+}
+
+mg_status mg_kv_cache_create(const mg_model *model, int64_t slot_count, int64_t position_count,
+                             mg_kv_cache **cache_out, mg_error *err)
+{
+    *cache_out = NULL;
+    mg_status status = MG_OK;
+    mg_kv_cache *cache = mg_new(mg_kv_cache);
+    const mg_device *device = model->device;
+    MG_ASSERT(slot_count > 0 && position_count > 0);
+    MG_ASSERT(slot_count <= INT32_MAX && position_count <= INT32_MAX / 2);
+    cache->model = model;
+    cache->slots = slot_count;
+    cache->positions = position_count;
+    cache->layers = mg_new_array(mg_kv, model->config.layer_count);
+    for (int64_t i = 0; i < model->config.layer_count; i++) {
+        mg_kv kv = kv_of(model, slot_count, position_count);
+        size_t bytes = 0;
+        MG_TRY_OR_DONE(model->ops->kv_bytes(&kv, &bytes, err));
+        MG_TRY_OR_DONE(device->alloc(device, bytes, "keys and values", &kv.data, err));
+        cache->layers[i] = kv;
+        cache->bytes += bytes;
+    }
+    MG_TRY_OR_DONE(mg_rope_table_init(&cache->rope, &model->rope, position_count, device, err));
+    if (model->arch->local_rope) {
+        MG_TRY_OR_DONE(mg_rope_table_init(&cache->rope_local, &model->rope_local, position_count,
+                                          device, err));
+    }
+    cache->bytes += cache->rope.bytes + cache->rope_local.bytes;
+    *cache_out = cache;
+    cache = NULL; /* handed over */
+
+done:
+    mg_kv_cache_destroy(cache);
+    return status;
+}
+
+void mg_kv_cache_destroy(mg_kv_cache *cache)
+{
+    if (cache == NULL) {
+        return;
+    }
+    const mg_device *device = cache->model->device;
+    for (int64_t i = 0; i < cache->model->config.layer_count; i++) {
+        device->free(device, cache->layers[i].data);
+    }
+    mg_rope_table_release(&cache->rope, device);
+    mg_rope_table_release(&cache->rope_local, device);
+    mg_workspace_release(&cache->space, cache->model);
+    mg_free(cache->layers);
+    mg_free(cache);
+}
+
+int64_t mg_kv_cache_slots(const mg_kv_cache *cache)
+{
+    return cache->slots;
+}
+
+int64_t mg_kv_cache_positions(const mg_kv_cache *cache)
+{
+    return cache->positions;
+}
+
+size_t mg_kv_cache_bytes(const mg_kv_cache *cache)
+{
+    return cache->bytes + cache->space.bytes;
+}
+
+mg_status mg_kv_cache_copy(mg_kv_cache *cache, int64_t from, int64_t to, int64_t position_count,
+                           mg_stream *stream, mg_error *err)
+{
+    MG_ASSERT(from >= 0 && from < cache->slots && to >= 0 && to < cache->slots);
+    MG_ASSERT(position_count >= 0 && position_count <= cache->positions);
+    for (int64_t i = 0; i < cache->model->config.layer_count && from != to; i++) {
+        mg_kv_copy_args args = { cache->layers[i], from, to, position_count };
+        MG_TRY(cache->model->ops->kv_copy(stream, &args, err));
+    }
+    return MG_OK;
+}
+
+mg_status mg_kv_cache_reserve(mg_kv_cache *cache, int64_t token_count, mg_error *err)
+{
+    MG_ASSERT(token_count > 0 && token_count <= INT32_MAX / 16);
+    if (token_count <= cache->space.tokens_cap) {
+        return MG_OK;
+    }
+    mg_workspace_release(&cache->space, cache->model);
+    return mg_workspace_init(&cache->space, cache->model, token_count, err);
+}
+
+mg_status mg_workspace_init(mg_workspace *space, const mg_model *model, int64_t tokens_cap,
+                            mg_error *err)
+{
+    const mg_model_config *c = &model->config;
+    const mg_device *device = model->device;
+    const char *what = "the memory of a pass";
+    int64_t q = c->head_count * c->head_dim;
+    int64_t qkv = q + 2 * c->kv_head_count * c->head_dim;
+    int64_t inner = c->expert_count > 0 ? 1 : 2 * c->intermediate_size;
+    int64_t half = model->rope.kind == MG_ROPE_DYNAMIC ? model->rope.half : 0;
+    int64_t rows = tokens_cap;
+    mg_status status = MG_OK;
+    float *ints = NULL;
+    void *host = NULL;
+    memset(space, 0, sizeof(*space));
+
+    MG_TRY_OR_DONE(
+        mg_alloc_floats(device, rows, c->hidden_size, what, &space->x, &space->bytes, err));
+    MG_TRY_OR_DONE(
+        mg_alloc_floats(device, rows, c->hidden_size, what, &space->x_out, &space->bytes, err));
+    MG_TRY_OR_DONE(
+        mg_alloc_floats(device, rows, c->hidden_size, what, &space->normed, &space->bytes, err));
+    MG_TRY_OR_DONE(mg_alloc_floats(device, rows, qkv, what, &space->qkv, &space->bytes, err));
+    MG_TRY_OR_DONE(mg_alloc_floats(device, rows, q, what, &space->heads, &space->bytes, err));
+    MG_TRY_OR_DONE(mg_alloc_floats(device, rows, q, what, &space->heads_out, &space->bytes, err));
+    MG_TRY_OR_DONE(mg_alloc_floats(device, rows, inner, what, &space->mlp, &space->bytes, err));
+    MG_TRY_OR_DONE(mg_alloc_floats(device, rows, half, what, &space->turn_cos, &space->bytes, err));
+    MG_TRY_OR_DONE(mg_alloc_floats(device, rows, half, what, &space->turn_sin, &space->bytes, err));
+    MG_TRY_OR_DONE(mg_alloc_floats(device, rows, MG_PASS_INTS, what, &ints, &space->bytes, err));
+    space->ints = (int32_t *)ints;
+    if (device->host_memory) {
+        space->host_ints = space->ints;
+    } else {
+        MG_TRY_OR_DONE(
+            mg_memory_try((size_t)(rows * MG_PASS_INTS) * sizeof(int32_t), what, &host, err));
+        space->host_ints = (int32_t *)host;
+    }
+    MG_TRY_OR_DONE(
+        mg_memory_try((size_t)(2 * rows + 1) * (size_t)half * sizeof(float), what, &host, err));
+    space->host_turns = (float *)host;
+    if (c->expert_count > 0) {
+        MG_TRY_OR_DONE(mg_expert_space_create(model, rows, &space->experts, &space->bytes, err));
+    }
+    space->tokens_cap = tokens_cap;
+
+done:
+    if (status != MG_OK) {
+        mg_workspace_release(space, model);
+    }
+    return status;
+}
+
+void mg_workspace_release(mg_workspace *space, const mg_model *model)
+{
+    const mg_device *device = model->device;
+    device->free(device, space->x);
+    device->free(device, space->x_out);
+    device->free(device, space->normed);
+    device->free(device, space->qkv);
+    device->free(device, space->heads);
+    device->free(device, space->heads_out);
+    device->free(device, space->mlp);
+    device->free(device, space->turn_cos);
+    device->free(device, space->turn_sin);
+    device->free(device, space->ints);
+    if (!device->host_memory) {
+        mg_free_aligned(space->host_ints);
+    }
+    mg_free_aligned(space->host_turns);
+    mg_expert_space_destroy(space->experts);
+    memset(space, 0, sizeof(*space));
+}
