@@ -1,0 +1,269 @@
+/* infer/engine.c - an engine's memory, and one pass over a batch. */
+#include "infer/engine.h"
+
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/memory.h"
+#include "infer/engine_internal.h"
+
+/* Choices where the options leave them open. */
+#define MG_BATCH_CHOSEN 128
+#define MG_PREFILL_CHOSEN 512
+#define MG_CACHE_BYTES_CHOSEN ((size_t)2 << 30)
+#define MG_LOGIT_BYTES_CHOSEN ((size_t)256 << 20)
+/* A shared prefix must save at least this many tokens for each text. */
+#define MG_PREFIX_MIN 16
+
+mg_status mg_engine_create(mg_model *model, const mg_tokenizer *tokenizer, mg_pool *pool,
+                           const mg_engine_options *options, mg_engine **engine_out, mg_error *err)
+{
+    *engine_out = NULL;
+    mg_status status = MG_OK;
+    mg_engine *engine = mg_new(mg_engine);
+    mg_engine_options none = { 0, 0, 0 };
+    const mg_engine_options *chosen = options != NULL ? options : &none;
+    int64_t model_max = mg_model_max_positions(model);
+    engine->model = model;
+    engine->tokenizer = tokenizer;
+    engine->device = mg_model_device(model);
+    engine->ops = engine->device->nn;
+    engine->vocab = mg_model_vocab(model);
+    engine->batch_max = MG_MAX(chosen->batch_max, 0);
+    engine->positions_max =
+        chosen->positions_max > 0 ? MG_MIN(chosen->positions_max, model_max) : model_max;
+    engine->prefill_max =
+        chosen->prefill_tokens_max > 0 ? chosen->prefill_tokens_max : MG_PREFILL_CHOSEN;
+    MG_TRY_OR_DONE(engine->device->stream_create(engine->device, pool, &engine->stream, err));
+    *engine_out = engine;
+    engine = NULL; /* handed over */
+
+done:
+    mg_engine_destroy(engine);
+    return status;
+}
+
+static void release_batch(mg_engine *engine)
+{
+    const mg_device *device = engine->device;
+    mg_free(engine->batch.tokens);
+    mg_free(engine->batch.runs);
+    mg_free(engine->batch.logit_rows);
+    mg_free(engine->batch.targets);
+    mg_free(engine->host_picked);
+    mg_free(engine->host_logprobs);
+    device->free(device, engine->logits);
+    device->free(device, engine->picked);
+    device->free(device, engine->targets);
+    device->free(device, engine->logprobs);
+    memset(&engine->batch, 0, sizeof(engine->batch));
+    engine->host_picked = NULL;
+    engine->host_logprobs = NULL;
+    engine->logits = NULL;
+    engine->picked = NULL;
+    engine->targets = NULL;
+    engine->logprobs = NULL;
+    engine->bytes = 0;
+}
+
+void mg_engine_destroy(mg_engine *engine)
+{
+    if (engine == NULL) {
+        return;
+    }
+    mg_kv_cache_destroy(engine->cache);
+    release_batch(engine);
+    engine->device->stream_destroy(engine->stream);
+    mg_sampler_destroy(engine->sampler);
+    mg_free(engine->host_logits);
+    mg_buf_release(&engine->text);
+    mg_buf_release(&engine->scratch);
+    mg_free(engine);
+}
+
+static mg_status device_array(mg_engine *engine, int64_t count, int64_t width, void **block_out,
+                              mg_error *err)
+{
+    size_t bytes = 0;
+    if (!mg_size_mul((size_t)count, (size_t)width, &bytes) || !mg_size_mul(bytes, 4, &bytes)) {
+        return mg_fail(err, MG_ERR_MEMORY, "no memory for %lld rows of logits", (long long)count);
+    }
+    MG_TRY(engine->device->alloc(engine->device, bytes, "logits", block_out, err));
+    engine->bytes += bytes;
+    return MG_OK;
+}
+
+static mg_status reserve_batch(mg_engine *engine, int64_t token_cap, int64_t logit_cap,
+                               mg_error *err)
+{
+    mg_batch *batch = &engine->batch;
+    if (batch->token_cap >= token_cap && batch->logit_cap >= logit_cap) {
+        return MG_OK;
+    }
+    release_batch(engine);
+    void *block = NULL;
+    MG_TRY(device_array(engine, logit_cap, engine->vocab, &block, err));
+    engine->logits = (float *)block;
+    MG_TRY(device_array(engine, logit_cap, 1, &block, err));
+    engine->picked = (int32_t *)block;
+    MG_TRY(device_array(engine, logit_cap, 1, &block, err));
+    engine->targets = (int32_t *)block;
+    MG_TRY(device_array(engine, logit_cap, 1, &block, err));
+    engine->logprobs = (float *)block;
+    engine->host_picked = mg_new_array(int32_t, logit_cap);
+    engine->host_logprobs = mg_new_array(float, logit_cap);
+    batch->tokens = mg_new_array(int32_t, token_cap);
+    batch->runs = mg_new_array(mg_run, token_cap);
+    batch->logit_rows = mg_new_array(int64_t, logit_cap);
+    batch->targets = mg_new_array(int32_t, logit_cap);
+    batch->token_cap = token_cap;
+    batch->logit_cap = logit_cap;
+    return MG_OK;
+}
+
+mg_status mg_engine_reserve(mg_engine *engine, int64_t slots_wanted, int64_t positions,
+                            bool spare_slot, int64_t *slots_out, mg_error *err)
+{
+    int64_t slots = engine->batch_max;
+    int64_t spare = spare_slot ? 1 : 0;
+    size_t row_bytes = (size_t)engine->vocab * sizeof(float);
+    int64_t logits_max = MG_MAX((int64_t)(MG_LOGIT_BYTES_CHOSEN / row_bytes), 1);
+    if (slots == 0) {
+        size_t slot_bytes = mg_kv_slot_bytes(engine->model, positions);
+        int64_t fit = (int64_t)(MG_CACHE_BYTES_CHOSEN / MG_MAX(slot_bytes, 1)) - spare;
+        slots = MG_MIN(MG_MIN(MG_MAX(fit, 1), MG_BATCH_CHOSEN), logits_max);
+    }
+    slots = MG_MAX(MG_MIN(slots, slots_wanted), 1);
+    int64_t token_cap = MG_MAX(engine->prefill_max, slots);
+    int64_t logit_cap = MG_MAX(MG_MIN(token_cap, logits_max), slots);
+    MG_TRY(reserve_batch(engine, token_cap, logit_cap, err));
+    int64_t have_slots = engine->cache != NULL ? mg_kv_cache_slots(engine->cache) : 0;
+    int64_t have_positions = engine->cache != NULL ? mg_kv_cache_positions(engine->cache) : 0;
+    if (have_slots < slots + spare || have_positions < positions) {
+        mg_kv_cache_destroy(engine->cache);
+        engine->cache = NULL;
+        MG_TRY(mg_kv_cache_create(engine->model, slots + spare, positions, &engine->cache, err));
+    }
+    MG_TRY(mg_kv_cache_reserve(engine->cache, engine->batch.token_cap, err));
+    size_t bytes = engine->bytes + mg_model_bytes(engine->model) + mg_kv_cache_bytes(engine->cache);
+    engine->stats.peak_bytes = MG_MAX(engine->stats.peak_bytes, bytes);
+    *slots_out = slots;
+    return MG_OK;
+}
+
+int64_t mg_engine_common_prefix(const mg_engine *engine, const int32_t *const *ids,
+                                const int64_t *counts, int64_t count)
+{
+    if (count < 2 || mg_model_rope_depends_on_length(engine->model)) {
+        return 0;
+    }
+    int64_t common = counts[0] - 1;
+    for (int64_t i = 1; i < count && common >= MG_PREFIX_MIN; i++) {
+        int64_t most = MG_MIN(common, counts[i] - 1);
+        common = 0;
+        while (common < most && ids[i][common] == ids[0][common]) {
+            common++;
+        }
+    }
+    return common >= MG_PREFIX_MIN ? common : 0;
+}
+
+mg_status mg_engine_prefill_prefix(mg_engine *engine, const int32_t *ids, int64_t count,
+                                   int64_t slot, mg_error *err)
+{
+    for (int64_t at = 0; at < count; at += engine->batch.token_cap) {
+        int64_t take = MG_MIN(count - at, engine->batch.token_cap);
+        mg_batch_clear(&engine->batch);
+        mg_batch_add(&engine->batch, slot, ids + at, at, take, count);
+        MG_TRY(mg_engine_pass(engine, false, false, err));
+    }
+    return MG_OK;
+}
+
+void mg_batch_clear(mg_batch *batch)
+{
+    batch->token_count = 0;
+    batch->run_count = 0;
+    batch->logit_count = 0;
+}
+
+void mg_batch_add(mg_batch *batch, int64_t slot, const int32_t *ids, int64_t first, int64_t count,
+                  int64_t length)
+{
+    MG_ASSERT(count > 0 && batch->token_count + count <= batch->token_cap);
+    mg_run run = { slot, first, count, length };
+    memcpy(batch->tokens + batch->token_count, ids, (size_t)count * sizeof(int32_t));
+    batch->token_count += count;
+    batch->runs[batch->run_count++] = run;
+}
+
+void mg_batch_want(mg_batch *batch, int64_t rows_before_last, int32_t target)
+{
+    MG_ASSERT(batch->logit_count < batch->logit_cap);
+    batch->logit_rows[batch->logit_count] = batch->token_count - 1 - rows_before_last;
+    batch->targets[batch->logit_count] = target;
+    batch->logit_count++;
+}
+
+static mg_status run_pass(mg_engine *engine, bool scored, mg_error *err)
+{
+    const mg_batch *batch = &engine->batch;
+    const mg_device *device = engine->device;
+    mg_stream *stream = engine->stream;
+    size_t list_bytes = (size_t)batch->logit_count * sizeof(int32_t);
+    mg_forward_args args = {
+        engine->cache,    batch->tokens,     batch->token_count, batch->runs,
+        batch->run_count, batch->logit_rows, batch->logit_count, engine->logits
+    };
+    MG_TRY(mg_model_forward(engine->model, &args, stream, err));
+    if (batch->logit_count == 0) {
+        return MG_OK;
+    }
+    mg_argmax_args pick = { engine->picked, engine->logits, batch->logit_count, engine->vocab };
+    MG_TRY(engine->ops->argmax(stream, &pick, err));
+    if (scored) {
+        mg_logprob_args score = { engine->logprobs, engine->logits, engine->targets,
+                                  batch->logit_count, engine->vocab };
+        MG_TRY(device->upload(stream, engine->targets, batch->targets, list_bytes, err));
+        MG_TRY(engine->ops->logprob(stream, &score, err));
+        MG_TRY(device->download(stream, engine->host_logprobs, engine->logprobs, list_bytes, err));
+    }
+    return device->download(stream, engine->host_picked, engine->picked, list_bytes, err);
+}
+
+mg_status mg_engine_pass(mg_engine *engine, bool scored, bool is_decode, mg_error *err)
+{
+    mg_engine_stats *stats = &engine->stats;
+    double start = mg_clock_now(NULL);
+    mg_memory_forbid(true);
+    mg_status status = run_pass(engine, scored, err);
+    mg_memory_forbid(false);
+    double seconds = mg_clock_now(NULL) - start;
+    if (is_decode) {
+        stats->decode_tokens += engine->batch.token_count;
+        stats->decode_seconds += seconds;
+        stats->decode_steps++;
+    } else {
+        stats->prefill_tokens += engine->batch.token_count;
+        stats->prefill_seconds += seconds;
+    }
+    return status;
+}
+
+void mg_engine_stream_text(mg_engine *engine, mg_text_piece *piece, void *context)
+{
+    engine->piece = piece;
+    engine->piece_context = context;
+}
+
+mg_engine_stats mg_engine_stats_get(const mg_engine *engine)
+{
+    return engine->stats;
+}
+
+void mg_engine_stats_reset(mg_engine *engine)
+{
+    size_t peak_bytes = engine->stats.peak_bytes;
+    memset(&engine->stats, 0, sizeof(engine->stats));
+    engine->stats.peak_bytes = peak_bytes;
+}

@@ -1,0 +1,78 @@
+/* infer/engine_internal.h - the memory of an engine, and passes over a batch of runs. */
+#pragma once
+
+#include "compute/ops_nn.h"
+#include "infer/engine.h"
+#include "infer/sample.h"
+#include "infer/stop.h"
+
+MG_BEGIN_C
+
+/* What one forward pass is made of, collected run by run. */
+typedef struct mg_batch {
+    int32_t *tokens;
+    int64_t token_count;
+    int64_t token_cap;
+    mg_run *runs;
+    int64_t run_count;
+    int64_t *logit_rows;
+    int32_t *targets; /* for each logit row: the token to score */
+    int64_t logit_count;
+    int64_t logit_cap;
+} mg_batch;
+
+struct mg_engine {
+    mg_model *model;
+    const mg_tokenizer *tokenizer;
+    const mg_device *device;
+    const mg_nn_ops *ops;
+    mg_stream *stream;
+    int64_t vocab;
+    int64_t batch_max; /* 0 = choose */
+    int64_t positions_max;
+    int64_t prefill_max; /* tokens of a pass */
+    mg_kv_cache *cache;
+    mg_batch batch;
+    float *logits;        /* device (logit_cap, vocab) */
+    int32_t *picked;      /* device (logit_cap): argmax */
+    int32_t *targets;     /* device (logit_cap) */
+    float *logprobs;      /* device (logit_cap) */
+    int32_t *host_picked; /* (logit_cap) */
+    float *host_logprobs; /* (logit_cap) */
+    float *host_logits;   /* (vocab): one row, for sampling */
+    size_t bytes;         /* of the arrays above */
+    mg_sampler *sampler;  /* made when first needed */
+    mg_buf text;
+    mg_buf scratch;
+    mg_text_piece *piece;
+    void *piece_context;
+    mg_engine_stats stats;
+};
+
+/* Memory for slots texts of up to positions tokens, one of them spare when spare_slot, and for
+ * passes of up to prefill_max tokens or one token for each slot.  Gives the number of slots to use:
+ * as many as wanted, batch_max and memory allow. */
+MG_MUST_CHECK mg_status mg_engine_reserve(mg_engine *engine, int64_t slots_wanted,
+                                          int64_t positions, bool spare_slot, int64_t *slots_out,
+                                          mg_error *err);
+/* Tokens that all of count texts begin with, such that each has one more; 0 when sharing does not
+ * pay.  ids[i] and counts[i] are the texts. */
+int64_t mg_engine_common_prefix(const mg_engine *engine, const int32_t *const *ids,
+                                const int64_t *counts, int64_t count);
+/* Computes keys and values of a prefix into slot. */
+MG_MUST_CHECK mg_status mg_engine_prefill_prefix(mg_engine *engine, const int32_t *ids,
+                                                 int64_t count, int64_t slot, mg_error *err);
+
+void mg_batch_clear(mg_batch *batch);
+/* Adds tokens ids[0 .. count-1] at positions first ..; length is that of the whole text so far. */
+void mg_batch_add(mg_batch *batch, int64_t slot, const int32_t *ids, int64_t first, int64_t count,
+                  int64_t length);
+/* Asks for the logits of the row-th token from the end of what was added last (0 = the last). */
+void mg_batch_want(mg_batch *batch, int64_t rows_before_last, int32_t target);
+
+/* Runs the batch: host_picked has the argmax of each logit row (-1 = not finite) and, if scored,
+ * host_logprobs the log-probability of each target.  Allocates nothing. */
+MG_MUST_CHECK mg_status mg_engine_pass(mg_engine *engine, bool scored, bool is_decode,
+                                       mg_error *err);
+
+MG_END_C

@@ -1,0 +1,315 @@
+/* infer/generate.c - continuous batching of generation.
+ *
+ * A text sits in a slot of the cache.  It waits with pending tokens (its prompt, later the token it
+ * was given last); a pass computes them and gives it the next token:
+ *
+ *   queue -> admit -> [prefill pass, in chunks] -> decode passes -> done -> slot is free
+ *
+ * Prompts go first, so that the decode passes are as full as they can be.  A prefix that all
+ * prompts share is computed once, in a slot of its own, and copied. */
+#include <string.h>
+
+#include "base/memory.h"
+#include "infer/engine_internal.h"
+
+typedef struct mg_text {
+    const mg_generate_request *request;
+    int64_t index; /* of the request; -1 = the slot is free */
+    int32_t *ids;  /* prompt as cut, then what was generated */
+    int64_t prompt_count;
+    int64_t count;    /* of ids */
+    int64_t computed; /* ids with keys and values in the cache */
+    int64_t new_max;  /* tokens to generate at most */
+    double penalty;
+    mg_stops stops;
+    size_t streamed; /* bytes of text handed out */
+} mg_text;
+
+typedef struct mg_generator {
+    mg_engine *engine;
+    const mg_generate_request *requests;
+    int64_t count;
+    mg_generation_done *done;
+    void *context;
+    mg_text *texts; /* slot_count */
+    int64_t slot_count;
+    int64_t live;
+    int64_t next;            /* the first request not admitted yet */
+    int64_t prefix_count;    /* shared tokens, in slot slot_count */
+    const int32_t **prompts; /* of the requests, as cut */
+    int64_t *prompt_counts;
+    int32_t *ids;   /* memory of the texts */
+    int64_t *rows;  /* for each logit row of a pass: its slot */
+    mg_stops stops; /* of the request admitted last: many share theirs */
+} mg_generator;
+
+static int64_t room_for(const mg_generator *gen, int64_t i)
+{
+    return gen->prompt_counts[i] + gen->requests[i].max_new_tokens;
+}
+
+static mg_status check_request(const mg_engine *engine, const mg_generate_request *request,
+                               int64_t index, mg_error *err)
+{
+    MG_ASSERT(request->id_count > 0 && request->max_new_tokens > 0);
+    for (int64_t i = 0; i < request->id_count; i++) {
+        if (request->ids[i] < 0 || request->ids[i] >= engine->vocab) {
+            return mg_fail(err, MG_ERR_FORMAT,
+                           "request %lld: token id %d is outside the model's %lld",
+                           (long long)index, request->ids[i], (long long)engine->vocab);
+        }
+    }
+    return MG_OK;
+}
+
+/* Cuts the prompts on the left and finds the longest text. */
+static mg_status plan(mg_generator *gen, int64_t *positions_out, mg_error *err)
+{
+    int64_t limit = gen->engine->positions_max;
+    int64_t longest = 1;
+    for (int64_t i = 0; i < gen->count; i++) {
+        const mg_generate_request *request = &gen->requests[i];
+        MG_TRY(check_request(gen->engine, request, i, err));
+        int64_t keep = limit - request->max_new_tokens;
+        if (keep < 1) { /* no room for the whole answer: the prompt, then as much as fits */
+            keep = MG_MAX(limit - 1, 1);
+        }
+        int64_t cut = MG_MAX(request->id_count - keep, 0);
+        gen->prompts[i] = request->ids + cut;
+        gen->prompt_counts[i] = request->id_count - cut;
+        longest = MG_MAX(longest, MG_MIN(room_for(gen, i), limit));
+    }
+    *positions_out = longest;
+    return MG_OK;
+}
+
+/* The text that was generated so far. */
+static mg_str decode_text(mg_generator *gen, const mg_text *text)
+{
+    mg_engine *engine = gen->engine;
+    mg_buf_clear(&engine->text);
+    mg_tokenizer_decode(engine->tokenizer, text->ids + text->prompt_count,
+                        text->count - text->prompt_count, true, &engine->text);
+    return mg_stops_cut(&text->stops, mg_buf_view(&engine->text));
+}
+
+static void stream_piece(mg_generator *gen, mg_text *text, mg_str certain)
+{
+    mg_engine *engine = gen->engine;
+    if (certain.size > text->streamed) {
+        engine->piece(engine->piece_context, mg_str_slice(certain, text->streamed, certain.size));
+        text->streamed = certain.size;
+    }
+}
+
+/* Reports the text and frees its slot. */
+static mg_status end_text(mg_generator *gen, mg_text *text, mg_finish finish, mg_error *err)
+{
+    mg_generation result;
+    int64_t new_count = text->count - text->prompt_count;
+    result.ids = text->ids + text->prompt_count;
+    result.id_count = new_count;
+    result.text = decode_text(gen, text);
+    result.finish = finish;
+    result.nonfinite_at = finish == MG_FINISH_FAILED ? new_count : -1;
+    if (gen->engine->piece != NULL && gen->count == 1) {
+        stream_piece(gen, text, result.text);
+    }
+    int64_t index = text->index;
+    text->index = -1;
+    gen->live--;
+    if (!gen->done(gen->context, index, &result)) {
+        return mg_fail(err, MG_ERR_INTERRUPTED, "generation was cancelled");
+    }
+    return MG_OK;
+}
+
+static mg_status admit(mg_generator *gen, int64_t slot, mg_error *err)
+{
+    mg_engine *engine = gen->engine;
+    int64_t i = gen->next++;
+    const mg_generate_request *request = &gen->requests[i];
+    mg_text *text = &gen->texts[slot];
+    if (gen->stops.texts != request->stops || gen->stops.count != request->stop_count) {
+        MG_TRY(mg_stops_make(engine->tokenizer, request->stops, request->stop_count, &gen->stops,
+                             err));
+    }
+    text->request = request;
+    text->index = i;
+    text->prompt_count = gen->prompt_counts[i];
+    text->count = text->prompt_count;
+    text->computed = gen->prefix_count;
+    text->new_max = MG_MIN(request->max_new_tokens, engine->positions_max - text->prompt_count);
+    text->penalty = request->sampling.repetition_penalty > 0.0
+                        ? request->sampling.repetition_penalty
+                        : mg_model_repetition_penalty(engine->model);
+    text->stops = gen->stops;
+    text->streamed = 0;
+    memcpy(text->ids, gen->prompts[i], (size_t)text->prompt_count * sizeof(int32_t));
+    gen->live++;
+    if (gen->prefix_count > 0) {
+        MG_TRY(mg_kv_cache_copy(engine->cache, gen->slot_count, slot, gen->prefix_count,
+                                engine->stream, err));
+    }
+    return text->new_max > 0 ? MG_OK : end_text(gen, text, MG_FINISH_LENGTH, err);
+}
+
+static bool is_eos(const mg_engine *engine, int32_t id)
+{
+    int64_t count = 0;
+    const int32_t *ids = mg_model_eos(engine->model, &count);
+    for (int64_t i = 0; i < count; i++) {
+        if (ids[i] == id) {
+            return true;
+        }
+    }
+    return count == 0 && id == mg_tokenizer_eos(engine->tokenizer);
+}
+
+/* The token that follows, from logit row `row` of the pass; picked is its argmax. */
+static mg_status choose_token(mg_generator *gen, const mg_text *text, int64_t row, int32_t picked,
+                              int32_t *token_out, mg_error *err)
+{
+    mg_engine *engine = gen->engine;
+    const mg_sampling *sampling = &text->request->sampling;
+    *token_out = picked;
+    if (sampling->temperature <= 0.0 && text->penalty == 1.0) {
+        return MG_OK;
+    }
+    if (engine->sampler == NULL) {
+        engine->sampler = mg_sampler_create(engine->vocab);
+        engine->host_logits = mg_new_array(float, engine->vocab);
+    }
+    MG_TRY(engine->device->download(engine->stream, engine->host_logits,
+                                    engine->logits + row * engine->vocab,
+                                    (size_t)engine->vocab * sizeof(float), err));
+    *token_out = mg_sampler_next(engine->sampler, sampling, text->penalty, text->ids, text->count,
+                                 (uint64_t)text->index,
+                                 (uint64_t)(text->count - text->prompt_count), engine->host_logits);
+    return MG_OK;
+}
+
+/* Gives the text its next token, from logit row `row`, and ends it where it ends. */
+static mg_status advance(mg_generator *gen, mg_text *text, int64_t row, mg_error *err)
+{
+    mg_engine *engine = gen->engine;
+    int32_t token = engine->host_picked[row];
+    if (token < 0) {
+        return end_text(gen, text, MG_FINISH_FAILED, err);
+    }
+    MG_TRY(choose_token(gen, text, row, token, &token, err));
+    if (!text->request->ignore_eos && is_eos(engine, token)) {
+        return end_text(gen, text, MG_FINISH_EOS, err);
+    }
+    text->ids[text->count++] = token;
+    int64_t new_count = text->count - text->prompt_count;
+    if (mg_stops_hit(&text->stops, engine->tokenizer, text->ids + text->prompt_count, new_count,
+                     &engine->scratch)) {
+        return end_text(gen, text, MG_FINISH_STOP, err);
+    }
+    if (new_count == text->new_max) {
+        return end_text(gen, text, MG_FINISH_LENGTH, err);
+    }
+    if (engine->piece != NULL && gen->count == 1) {
+        stream_piece(gen, text, mg_stops_certain(&text->stops, decode_text(gen, text)));
+    }
+    if (text->count - 1 == mg_model_restart_length(engine->model)) {
+        text->computed = 0; /* the keys rotate by other factors from here on */
+    }
+    return MG_OK;
+}
+
+static bool is_live(const mg_text *text)
+{
+    return text->index >= 0;
+}
+
+/* Collects a pass: prompts as far as they fit, or the last token of every text when no prompt
+ * waits. */
+static bool collect(mg_generator *gen)
+{
+    mg_batch *batch = &gen->engine->batch;
+    bool prefill = false;
+    mg_batch_clear(batch);
+    for (int64_t slot = 0; slot < gen->slot_count; slot++) {
+        const mg_text *text = &gen->texts[slot];
+        prefill = prefill || (is_live(text) && text->count - text->computed > 1);
+    }
+    for (int64_t slot = 0; slot < gen->slot_count; slot++) {
+        mg_text *text = &gen->texts[slot];
+        int64_t pending = text->count - text->computed;
+        int64_t room = batch->token_cap - batch->token_count;
+        if (!is_live(text) || (prefill && pending == 1 && text->count > text->prompt_count) ||
+            room == 0) {
+            continue;
+        }
+        int64_t take = MG_MIN(pending, room);
+        mg_batch_add(batch, slot, text->ids + text->computed, text->computed, take, text->count);
+        text->computed += take;
+        if (take == pending) {
+            gen->rows[batch->logit_count] = slot;
+            mg_batch_want(batch, 0, 0);
+        }
+    }
+    return prefill;
+}
+
+static mg_status run(mg_generator *gen, mg_error *err)
+{
+    mg_engine *engine = gen->engine;
+    while (gen->next < gen->count || gen->live > 0) {
+        for (int64_t slot = 0; slot < gen->slot_count && gen->next < gen->count; slot++) {
+            if (!is_live(&gen->texts[slot])) {
+                MG_TRY(admit(gen, slot, err));
+            }
+        }
+        if (gen->live == 0) {
+            continue;
+        }
+        bool prefill = collect(gen);
+        MG_TRY(mg_engine_pass(engine, false, !prefill, err));
+        for (int64_t row = 0; row < engine->batch.logit_count; row++) {
+            MG_TRY(advance(gen, &gen->texts[gen->rows[row]], row, err));
+        }
+    }
+    return MG_OK;
+}
+
+mg_status mg_engine_generate(mg_engine *engine, const mg_generate_request *requests, int64_t count,
+                             mg_generation_done *done, void *context, mg_error *err)
+{
+    mg_status status = MG_OK;
+    int64_t positions = 0;
+    mg_generator gen = { 0 };
+    gen.engine = engine;
+    gen.requests = requests;
+    gen.count = count;
+    gen.done = done;
+    gen.context = context;
+    gen.prompts = mg_new_array(const int32_t *, count);
+    gen.prompt_counts = mg_new_array(int64_t, count);
+    MG_TRY_OR_DONE(plan(&gen, &positions, err));
+    int64_t prefix = mg_engine_common_prefix(engine, gen.prompts, gen.prompt_counts, count);
+    MG_TRY_OR_DONE(mg_engine_reserve(engine, count, positions, prefix > 0, &gen.slot_count, err));
+    gen.texts = mg_new_array(mg_text, gen.slot_count);
+    gen.rows = mg_new_array(int64_t, engine->batch.logit_cap);
+    gen.ids = mg_new_array(int32_t, gen.slot_count * positions);
+    for (int64_t slot = 0; slot < gen.slot_count; slot++) {
+        gen.texts[slot].index = -1;
+        gen.texts[slot].ids = gen.ids + slot * positions;
+    }
+    if (prefix > 0) {
+        MG_TRY_OR_DONE(
+            mg_engine_prefill_prefix(engine, gen.prompts[0], prefix, gen.slot_count, err));
+        gen.prefix_count = prefix;
+    }
+    MG_TRY_OR_DONE(run(&gen, err));
+
+done:
+    mg_free(gen.prompts);
+    mg_free(gen.prompt_counts);
+    mg_free(gen.texts);
+    mg_free(gen.rows);
+    mg_free(gen.ids);
+    return status;
+}
