@@ -39,6 +39,7 @@ static mg_status fail_errno(mg_error *err, const char *path, const char *what)
 static mg_status open_regular(const char *path, int *fd_out, size_t *size_out, mg_error *err)
 {
     *fd_out = -1;
+    *size_out = 0;
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0) {
         return fail_errno(err, path, "cannot open");

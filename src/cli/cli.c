@@ -14,6 +14,7 @@
 #include "base/memory.h"
 #include "cli/cli_internal.h"
 #include "cli/terminal.h"
+#include "compute/cuda_device.h"
 
 struct mg_cli {
     const mg_args *args;
@@ -120,10 +121,31 @@ const mg_hub *mg_cli_hub(mg_cli *cli)
     return &cli->hub;
 }
 
+/* "cuda" or "cuda:N" with N in *index_out. */
+static bool parse_cuda(mg_str name, int *index_out)
+{
+    int64_t index = 0;
+    *index_out = 0;
+    if (mg_str_is(name, "cuda")) {
+        return true;
+    }
+    mg_str digits = mg_str_slice(name, 5, name.size);
+    if (!mg_str_starts(name, "cuda:") || !mg_str_to_int(digits, &index) || index < 0 ||
+        index > 1000) {
+        return false;
+    }
+    *index_out = (int)index;
+    return true;
+}
+
 mg_status mg_cli_device(mg_cli *cli, const mg_device **device_out, mg_error *err)
 {
     const char *name = mg_args_text(cli->args, "device");
+    int index;
     *device_out = NULL;
+    if (strcmp(name, "auto") == 0 && mg_cuda_count(NULL) > 0) {
+        return mg_device_cuda(0, device_out, err);
+    }
     if (strcmp(name, "auto") == 0 || strcmp(name, "cpu") == 0) {
         *device_out = mg_device_cpu(mg_isa_best());
         return MG_OK;
@@ -132,9 +154,8 @@ mg_status mg_cli_device(mg_cli *cli, const mg_device **device_out, mg_error *err
         *device_out = mg_device_ref();
         return MG_OK;
     }
-    if (strncmp(name, "cuda", 4) == 0) {
-        return mg_fail(err, MG_ERR_DEVICE, "--device %s: this build has no CUDA; use --device cpu",
-                       name);
+    if (parse_cuda(mg_str_of(name), &index)) {
+        return mg_device_cuda(index, device_out, err);
     }
     return mg_fail(err, MG_ERR_USAGE, "--device is '%s', expected cpu, cuda, cuda:N or auto", name);
 }

@@ -5,6 +5,7 @@
 
 #include "cli/cli.h"
 #include "cli/commands.h"
+#include "compute/cuda_device.h"
 
 /* The first line that `python3 --version` prints; empty when there is none. */
 static void python_version(char *text, size_t text_bytes)
@@ -25,25 +26,33 @@ static void python_version(char *text, size_t text_bytes)
 static mg_status run_doctor(mg_cli *cli, const mg_args *args, mg_error *err)
 {
     (void)args;
-    (void)err;
     char python[64];
     python_version(python, sizeof(python));
     struct sysinfo info;
     double memory_gib =
         sysinfo(&info) == 0 ? (double)info.totalram * (double)info.mem_unit / (1 << 30) : 0;
     const char *isa = mg_isa_name(mg_isa_best());
+    const char *no_card = "";
+    int cards = mg_cuda_count(&no_card);
     if (mg_cli_json(cli)) {
         mg_cli_printf(
             cli,
             "{\"version\": \"%s\", \"cpu\": \"%s\", \"threads\": %d, \"memory_gib\": %.1f, "
-            "\"cuda\": false, \"python3\": \"%s\"}\n",
-            MG_VERSION, isa, mg_cpu_count(), memory_gib, python);
+            "\"cuda\": %d, \"python3\": \"%s\"}\n",
+            MG_VERSION, isa, mg_cpu_count(), memory_gib, cards, python);
         return MG_OK;
     }
     mg_cli_printf(cli, "merganser  %s\n", MG_VERSION);
     mg_cli_printf(cli, "cpu        %s kernels, %d threads\n", isa, mg_cpu_count());
     mg_cli_printf(cli, "memory     %.1f GiB\n", memory_gib);
-    mg_cli_printf(cli, "gpu        not used: this build has no CUDA backend\n");
+    if (cards == 0) {
+        mg_cli_printf(cli, "gpu        none: %s\n", no_card);
+    }
+    for (int i = 0; i < cards; i++) {
+        const mg_device *device;
+        bool works = mg_device_cuda(i, &device, err) == MG_OK;
+        mg_cli_printf(cli, "gpu        %s\n", works ? device->name : err->message);
+    }
     if (python[0] != '\0') {
         mg_cli_printf(cli, "python3    %s, for functions that tasks name\n", python);
     } else {

@@ -1,0 +1,65 @@
+/* compute/cuda/cuda_internal.h - what the .cu files share: streams, workspace, launch checks.
+ *
+ * A launcher enqueues on the stream it is given and checks the launch: no synchronising.  Workspace
+ * grows between operations when a larger batch comes; a stream that has seen its largest batch
+ * allocates no more.  Thread-safety: a stream belongs to one thread at a time. */
+#pragma once
+
+#include <cuda_bf16.h>
+#include <cuda_runtime.h>
+
+#include "base/error.h"
+#include "compute/device.h"
+#include "compute/ops_mix.h"
+#include "compute/ops_nn.h"
+
+MG_BEGIN_C
+
+#define MG_CUDA_WORKSPACES 4
+
+typedef enum mg_cuda_workspace {
+    MG_CUDA_WS_ROWS,      /* bfloat16 copies of a linear layer's input rows */
+    MG_CUDA_WS_ATTENTION, /* partial results of split attention */
+    MG_CUDA_WS_BLAS,      /* cuBLASLt's own */
+    MG_CUDA_WS_REDUCE     /* partial sums, histograms, counters */
+} mg_cuda_workspace;
+
+typedef struct mg_cuda_block {
+    void *data;
+    size_t bytes;
+} mg_cuda_block;
+
+struct mg_blas; /* linear_cuda.cu */
+
+struct mg_stream {
+    const mg_device *device;
+    int card;
+    int multiprocessors;
+    cudaStream_t handle;
+    mg_cuda_block workspaces[MG_CUDA_WORKSPACES];
+    void *pinned; /* MG_CUDA_PINNED_BYTES of host memory for small results */
+    struct mg_blas *blas;
+};
+
+#define MG_CUDA_PINNED_BYTES ((size_t)1 << 20)
+
+/* At least bytes of the workspace called which, in *block_out. */
+MG_MUST_CHECK mg_status mg_cuda_workspace_get(mg_stream *stream, mg_cuda_workspace which,
+                                              size_t bytes, void **block_out, mg_error *err);
+
+/* MG_ERR_MEMORY for cudaErrorMemoryAllocation, else MG_ERR_DEVICE; MG_OK for cudaSuccess. */
+MG_MUST_CHECK mg_status mg_cuda_status(cudaError_t error, const char *what, mg_error *err);
+/* The status of the launch just made. */
+MG_MUST_CHECK mg_status mg_cuda_launched(const char *what, mg_error *err);
+
+MG_MUST_CHECK mg_status mg_blas_create(struct mg_blas **blas_out, mg_error *err);
+void mg_blas_destroy(struct mg_blas *blas); /* NULL is fine */
+
+mg_status mg_cuda_pack(mg_stream *stream, const mg_pack_args *args, mg_error *err);
+mg_status mg_cuda_linear(mg_stream *stream, const mg_linear_args *args, mg_error *err);
+mg_status mg_cuda_attention(mg_stream *stream, const mg_attention_args *args, mg_error *err);
+
+extern const mg_nn_ops mg_nn_ops_cuda;
+extern const mg_mix_ops mg_mix_ops_cuda;
+
+MG_END_C

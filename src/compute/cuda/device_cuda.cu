@@ -1,0 +1,233 @@
+/* compute/cuda/device_cuda.cu - cards, their memory and streams. */
+#include "compute/cuda_device.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/memory.h"
+#include "compute/cuda/cuda_internal.h"
+
+#define MG_CUDA_CARDS_MAX 64
+
+typedef struct card {
+    mg_device device; /* first, so that a device is its card */
+    int index;
+    int multiprocessors;
+    bool open;
+    char name[320];
+} card;
+
+static pthread_mutex_t cards_mutex = PTHREAD_MUTEX_INITIALIZER; /* guards opening */
+static card cards[MG_CUDA_CARDS_MAX];
+
+mg_status mg_cuda_status(cudaError_t error, const char *what, mg_error *err)
+{
+    if (error == cudaSuccess) {
+        return MG_OK;
+    }
+    (void)cudaGetLastError(); /* a recoverable error is not met again by the next check */
+    mg_status status = error == cudaErrorMemoryAllocation ? MG_ERR_MEMORY : MG_ERR_DEVICE;
+    return mg_fail(err, status, "%s: %s", what, cudaGetErrorString(error));
+}
+
+mg_status mg_cuda_launched(const char *what, mg_error *err)
+{
+    return mg_cuda_status(cudaGetLastError(), what, err);
+}
+
+int mg_cuda_count(const char **why_out)
+{
+    int count = 0;
+    cudaError_t error = cudaGetDeviceCount(&count);
+    if (error != cudaSuccess) {
+        (void)cudaGetLastError();
+        count = 0;
+    }
+    if (why_out != NULL) {
+        *why_out = error != cudaSuccess ? cudaGetErrorString(error)
+                   : count == 0         ? "no card"
+                                        : "";
+    }
+    return MG_MIN(count, MG_CUDA_CARDS_MAX);
+}
+
+static mg_status cuda_alloc(const mg_device *device, size_t bytes, const char *what,
+                            void **block_out, mg_error *err)
+{
+    const card *self = (const card *)device;
+    *block_out = NULL;
+    MG_TRY(mg_cuda_status(cudaSetDevice(self->index), device->name, err));
+    void *block = NULL;
+    cudaError_t error = cudaMalloc(&block, bytes > 0 ? bytes : 1);
+    if (error != cudaSuccess) {
+        (void)cudaGetLastError();
+        return mg_fail(err, MG_ERR_MEMORY, "%s: no memory for %s (%zu bytes)", device->name, what,
+                       bytes);
+    }
+    error = cudaMemset(block, 0, bytes);
+    if (error != cudaSuccess) {
+        (void)cudaFree(block);
+        return mg_cuda_status(error, what, err);
+    }
+    *block_out = block;
+    return MG_OK;
+}
+
+static void cuda_free(const mg_device *device, void *block)
+{
+    (void)device;
+    if (block != NULL) {
+        (void)cudaFree(block);
+    }
+}
+
+/* Uploads of pageable memory are staged by the driver before the call returns: the host side may be
+ * reused at once, and nothing waits for the card. */
+static mg_status cuda_upload(mg_stream *stream, void *to, const void *from, size_t bytes,
+                             mg_error *err)
+{
+    if (bytes == 0) {
+        return MG_OK;
+    }
+    return mg_cuda_status(
+        cudaMemcpyAsync(to, from, bytes, cudaMemcpyHostToDevice, stream->handle), "upload", err);
+}
+
+static mg_status cuda_download(mg_stream *stream, void *to, const void *from, size_t bytes,
+                               mg_error *err)
+{
+    if (bytes == 0) {
+        return MG_OK;
+    }
+    MG_TRY(mg_cuda_status(
+        cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToHost, stream->handle), "download", err));
+    return mg_cuda_status(cudaStreamSynchronize(stream->handle), "download", err);
+}
+
+static void cuda_stream_destroy(mg_stream *stream)
+{
+    if (stream == NULL) {
+        return;
+    }
+    (void)cudaSetDevice(stream->card);
+    (void)cudaStreamSynchronize(stream->handle);
+    mg_blas_destroy(stream->blas);
+    for (int i = 0; i < MG_CUDA_WORKSPACES; i++) {
+        (void)cudaFree(stream->workspaces[i].data);
+    }
+    (void)cudaFreeHost(stream->pinned);
+    if (stream->handle != NULL) {
+        (void)cudaStreamDestroy(stream->handle);
+    }
+    mg_free(stream);
+}
+
+static mg_status cuda_stream_create(const mg_device *device, mg_pool *pool, mg_stream **stream_out,
+                                    mg_error *err)
+{
+    (void)pool;
+    *stream_out = NULL;
+    const card *self = (const card *)device;
+    mg_status status = MG_OK;
+    mg_stream *stream = mg_new(mg_stream);
+    stream->device = device;
+    stream->card = self->index;
+    stream->multiprocessors = self->multiprocessors;
+    MG_TRY_OR_DONE(mg_cuda_status(cudaSetDevice(self->index), device->name, err));
+    /* A blocking stream, so that it is ordered with allocations, which zero on the default one. */
+    MG_TRY_OR_DONE(mg_cuda_status(cudaStreamCreate(&stream->handle), "stream", err));
+    MG_TRY_OR_DONE(mg_cuda_status(cudaMallocHost(&stream->pinned, MG_CUDA_PINNED_BYTES),
+                                  "pinned memory", err));
+    MG_TRY_OR_DONE(mg_blas_create(&stream->blas, err));
+    *stream_out = stream;
+    stream = NULL; /* handed over */
+
+done:
+    cuda_stream_destroy(stream);
+    return status;
+}
+
+static mg_status cuda_stream_wait(mg_stream *stream, mg_error *err)
+{
+    return mg_cuda_status(cudaStreamSynchronize(stream->handle), "wait", err);
+}
+
+mg_status mg_cuda_workspace_get(mg_stream *stream, mg_cuda_workspace which, size_t bytes,
+                                void **block_out, mg_error *err)
+{
+    mg_cuda_block *block = &stream->workspaces[which];
+    if (block->bytes < bytes) {
+        MG_TRY(mg_cuda_status(cudaStreamSynchronize(stream->handle), "workspace", err));
+        (void)cudaFree(block->data);
+        block->data = NULL;
+        block->bytes = 0;
+        size_t step = (size_t)1 << 20;
+        size_t rounded = (bytes + step - 1) & ~(step - 1);
+        MG_TRY(mg_cuda_status(cudaMalloc(&block->data, rounded), "workspace", err));
+        block->bytes = rounded;
+    }
+    *block_out = block->data;
+    return MG_OK;
+}
+
+static mg_status open_card(card *self, int index, mg_error *err)
+{
+    cudaDeviceProp properties;
+    char what[32];
+    (void)snprintf(what, sizeof(what), "cuda:%d", index);
+    MG_TRY(mg_cuda_status(cudaGetDeviceProperties(&properties, index), what, err));
+    if (properties.major < 8) {
+        return mg_fail(err, MG_ERR_DEVICE,
+                       "cuda:%d: %s has compute capability %d.%d, 8.0 or newer is needed", index,
+                       properties.name, properties.major, properties.minor);
+    }
+    (void)snprintf(self->name, sizeof(self->name), "cuda:%d (%s)", index, properties.name);
+    self->index = index;
+    self->multiprocessors = properties.multiProcessorCount;
+    self->device.name = self->name;
+    self->device.nn = &mg_nn_ops_cuda;
+    self->device.mix = &mg_mix_ops_cuda;
+    self->device.alloc = cuda_alloc;
+    self->device.free = cuda_free;
+    self->device.upload = cuda_upload;
+    self->device.download = cuda_download;
+    self->device.stream_create = cuda_stream_create;
+    self->device.stream_wait = cuda_stream_wait;
+    self->device.stream_destroy = cuda_stream_destroy;
+    self->device.host_memory = false;
+    self->open = true;
+    return MG_OK;
+}
+
+mg_status mg_device_cuda(int index, const mg_device **device_out, mg_error *err)
+{
+    *device_out = NULL;
+    const char *why;
+    int count = mg_cuda_count(&why);
+    if (count == 0) {
+        return mg_fail(err, MG_ERR_DEVICE, "cuda: no working card: %s", why);
+    }
+    if (index < 0 || index >= count) {
+        return mg_fail(err, MG_ERR_DEVICE, "cuda:%d: there are %d cards, 0 to %d", index, count,
+                       count - 1);
+    }
+    (void)pthread_mutex_lock(&cards_mutex);
+    card *self = &cards[index];
+    mg_status status = self->open ? MG_OK : open_card(self, index, err);
+    (void)pthread_mutex_unlock(&cards_mutex);
+    if (status == MG_OK) {
+        *device_out = &self->device;
+    }
+    return status;
+}
+
+mg_status mg_cuda_memory(const mg_device *device, size_t *free_out, size_t *total_out,
+                         mg_error *err)
+{
+    const card *self = (const card *)device;
+    *free_out = 0;
+    *total_out = 0;
+    MG_TRY(mg_cuda_status(cudaSetDevice(self->index), device->name, err));
+    return mg_cuda_status(cudaMemGetInfo(free_out, total_out), device->name, err);
+}

@@ -1,0 +1,539 @@
+/* compute/cuda/nn_cuda.cu - the operations of inference that move bytes: embedding, norms, rotation,
+ * cache, activations, and what is read off the logits.
+ *
+ * Activations are float32 rows; caches and weights are bfloat16 or float32, row-major.  A key/value
+ * cache is two planes, keys then values, each (slots, kv_heads, positions, head_dim). */
+#include <math.h>
+
+#include "compute/cuda/cuda_internal.h"
+
+#define MG_CUDA_THREADS 256
+
+static inline unsigned blocks_of(int64_t count, int64_t threads)
+{
+    return (unsigned)((count + threads - 1) / threads);
+}
+
+__device__ static inline float widen(const float *x)
+{
+    return *x;
+}
+
+__device__ static inline float widen(const __nv_bfloat16 *x)
+{
+    return __bfloat162float(*x);
+}
+
+__device__ static inline void narrow(float *to, float x)
+{
+    *to = x;
+}
+
+__device__ static inline void narrow(__nv_bfloat16 *to, float x)
+{
+    *to = __float2bfloat16_rn(x);
+}
+
+__device__ static float warp_sum(float x)
+{
+    for (int step = 16; step > 0; step /= 2) {
+        x += __shfl_xor_sync(0xFFFFFFFFu, x, step);
+    }
+    return x;
+}
+
+__device__ static float warp_max(float x)
+{
+    for (int step = 16; step > 0; step /= 2) {
+        x = fmaxf(x, __shfl_xor_sync(0xFFFFFFFFu, x, step));
+    }
+    return x;
+}
+
+/* Sum over the block, given to every thread.  shared has one float for each warp. */
+__device__ static float block_sum(float x, float *shared)
+{
+    x = warp_sum(x);
+    int warp = (int)threadIdx.x / 32;
+    int warps = (int)blockDim.x / 32;
+    __syncthreads();
+    if (threadIdx.x % 32 == 0) {
+        shared[warp] = x;
+    }
+    __syncthreads();
+    x = (int)threadIdx.x % 32 < warps ? shared[threadIdx.x % 32] : 0;
+    return warp_sum(x);
+}
+
+__device__ static float block_max(float x, float *shared)
+{
+    x = warp_max(x);
+    int warp = (int)threadIdx.x / 32;
+    int warps = (int)blockDim.x / 32;
+    __syncthreads();
+    if (threadIdx.x % 32 == 0) {
+        shared[warp] = x;
+    }
+    __syncthreads();
+    x = (int)threadIdx.x % 32 < warps ? shared[threadIdx.x % 32] : -INFINITY;
+    return warp_max(x);
+}
+
+template <typename T>
+__global__ static void embed_kernel(mg_embed_args args)
+{
+    int64_t dim = args.weight.in_dim;
+    int64_t row = blockIdx.x;
+    const T *from = (const T *)args.weight.data + (int64_t)args.ids[row] * dim;
+    for (int64_t i = threadIdx.x; i < dim; i += blockDim.x) {
+        args.out[row * dim + i] = args.scale * widen(from + i);
+    }
+}
+
+static mg_status cuda_embed(mg_stream *stream, const mg_embed_args *args, mg_error *err)
+{
+    if (args->rows == 0) {
+        return MG_OK;
+    }
+    if (args->weight.dtype == MG_BF16) {
+        embed_kernel<__nv_bfloat16>
+            <<<(unsigned)args->rows, MG_CUDA_THREADS, 0, stream->handle>>>(*args);
+    } else {
+        embed_kernel<float><<<(unsigned)args->rows, MG_CUDA_THREADS, 0, stream->handle>>>(*args);
+    }
+    return mg_cuda_launched("embed", err);
+}
+
+__global__ static void gather_kernel(mg_gather_args args)
+{
+    int64_t row = blockIdx.x;
+    const float *from = args.x + (int64_t)args.index[row] * args.dim;
+    for (int64_t i = threadIdx.x; i < args.dim; i += blockDim.x) {
+        args.out[row * args.dim + i] = from[i];
+    }
+}
+
+static mg_status cuda_gather(mg_stream *stream, const mg_gather_args *args, mg_error *err)
+{
+    if (args->rows == 0) {
+        return MG_OK;
+    }
+    gather_kernel<<<(unsigned)args->rows, MG_CUDA_THREADS, 0, stream->handle>>>(*args);
+    return mg_cuda_launched("gather", err);
+}
+
+/* One block for each group of each row. */
+__global__ static void rmsnorm_kernel(mg_rmsnorm_args args)
+{
+    __shared__ float shared[32];
+    int64_t row = blockIdx.x / args.groups;
+    int64_t group = blockIdx.x % args.groups;
+    const float *x = args.x + row * args.x_stride + group * args.dim;
+    float *out = args.out + row * args.out_stride + group * args.dim;
+    const float *weight = args.weight + (args.weight_per_group ? group * args.dim : 0);
+    float sum = 0;
+    for (int64_t i = threadIdx.x; i < args.dim; i += blockDim.x) {
+        sum = fmaf(x[i], x[i], sum);
+    }
+    sum = block_sum(sum, shared);
+    float scale = 1.0f / sqrtf(sum / (float)args.dim + args.epsilon);
+    for (int64_t i = threadIdx.x; i < args.dim; i += blockDim.x) {
+        out[i] = x[i] * scale * (weight[i] + args.weight_offset);
+    }
+}
+
+/* Threads for a group of dim values: a power of two of warps. */
+static unsigned group_threads(int64_t dim)
+{
+    unsigned threads = 32;
+    while (threads < 512 && threads * 4 < dim) {
+        threads *= 2;
+    }
+    return threads;
+}
+
+static mg_status cuda_rmsnorm(mg_stream *stream, const mg_rmsnorm_args *args, mg_error *err)
+{
+    if (args->rows * args->groups == 0) {
+        return MG_OK;
+    }
+    rmsnorm_kernel<<<(unsigned)(args->rows * args->groups), group_threads(args->dim), 0,
+                     stream->handle>>>(*args);
+    return mg_cuda_launched("rmsnorm", err);
+}
+
+__global__ static void layernorm_kernel(mg_layernorm_args args)
+{
+    __shared__ float shared[32];
+    int64_t row = blockIdx.x / args.groups;
+    int64_t group = blockIdx.x % args.groups;
+    const float *x = args.x + row * args.x_stride + group * args.dim;
+    float *out = args.out + row * args.out_stride + group * args.dim;
+    int64_t weight_offset = args.weight_per_group ? group * args.dim : 0;
+    float sum = 0;
+    for (int64_t i = threadIdx.x; i < args.dim; i += blockDim.x) {
+        sum += x[i];
+    }
+    float mean = block_sum(sum, shared) / (float)args.dim;
+    sum = 0;
+    for (int64_t i = threadIdx.x; i < args.dim; i += blockDim.x) {
+        float d = x[i] - mean;
+        sum = fmaf(d, d, sum);
+    }
+    float scale = 1.0f / sqrtf(block_sum(sum, shared) / (float)args.dim + args.epsilon);
+    for (int64_t i = threadIdx.x; i < args.dim; i += blockDim.x) {
+        float bias = args.bias != NULL ? args.bias[weight_offset + i] : 0;
+        out[i] = fmaf((x[i] - mean) * scale, args.weight[weight_offset + i], bias);
+    }
+}
+
+static mg_status cuda_layernorm(mg_stream *stream, const mg_layernorm_args *args, mg_error *err)
+{
+    if (args->rows * args->groups == 0) {
+        return MG_OK;
+    }
+    layernorm_kernel<<<(unsigned)(args->rows * args->groups), group_threads(args->dim), 0,
+                       stream->handle>>>(*args);
+    return mg_cuda_launched("layernorm", err);
+}
+
+/* One thread for each pair of components. */
+__global__ static void rope_kernel(mg_rope_args args)
+{
+    int64_t half = args.rotary_dim / 2;
+    int64_t per_row = args.heads * half;
+    int64_t row = blockIdx.y;
+    int64_t i = (int64_t)blockIdx.x * blockDim.x + threadIdx.x;
+    if (i >= per_row) {
+        return;
+    }
+    int64_t head = i / half;
+    int64_t m = i % half;
+    float *x = args.x + row * args.x_stride + head * args.head_dim + m;
+    int64_t entry = (int64_t)args.positions[row] * half + m;
+    float c = args.cos_table[entry];
+    float s = args.sin_table[entry];
+    float a = x[0];
+    float b = x[half];
+    x[0] = fmaf(a, c, -(b * s));
+    x[half] = fmaf(b, c, a * s);
+}
+
+static mg_status cuda_rope(mg_stream *stream, const mg_rope_args *args, mg_error *err)
+{
+    int64_t per_row = args->heads * (args->rotary_dim / 2);
+    const mg_rope_args whole = *args;
+    /* The y dimension of a grid ends at 65535. */
+    for (int64_t first = 0; first < whole.rows && per_row > 0; first += 65535) {
+        mg_rope_args part = whole;
+        part.rows = MG_MIN(whole.rows - first, (int64_t)65535);
+        part.x = whole.x + first * whole.x_stride;
+        part.positions = whole.positions + first;
+        dim3 grid(blocks_of(per_row, MG_CUDA_THREADS), (unsigned)part.rows);
+        rope_kernel<<<grid, MG_CUDA_THREADS, 0, stream->handle>>>(part);
+    }
+    return mg_cuda_launched("rope", err);
+}
+
+template <typename T>
+__global__ static void kv_store_kernel(mg_kv_store_args args)
+{
+    mg_kv kv = args.kv;
+    int64_t row = blockIdx.x;
+    int64_t plane = kv.slots * kv.kv_heads * kv.positions * kv.head_dim;
+    T *keys = (T *)kv.data;
+    for (int64_t i = threadIdx.x; i < kv.kv_heads * kv.head_dim; i += blockDim.x) {
+        int64_t head = i / kv.head_dim;
+        int64_t at = ((args.slots[row] * kv.kv_heads + head) * kv.positions + args.positions[row]) *
+                         kv.head_dim +
+                     i % kv.head_dim;
+        narrow(keys + at, args.k[row * args.x_stride + i]);
+        narrow(keys + plane + at, args.v[row * args.x_stride + i]);
+    }
+}
+
+static mg_status cuda_kv_store(mg_stream *stream, const mg_kv_store_args *args, mg_error *err)
+{
+    if (args->rows == 0) {
+        return MG_OK;
+    }
+    if (args->kv.dtype == MG_BF16) {
+        kv_store_kernel<__nv_bfloat16>
+            <<<(unsigned)args->rows, MG_CUDA_THREADS, 0, stream->handle>>>(*args);
+    } else {
+        kv_store_kernel<float>
+            <<<(unsigned)args->rows, MG_CUDA_THREADS, 0, stream->handle>>>(*args);
+    }
+    return mg_cuda_launched("kv_store", err);
+}
+
+static mg_status cuda_kv_copy(mg_stream *stream, const mg_kv_copy_args *args, mg_error *err)
+{
+    mg_kv kv = args->kv;
+    size_t element = kv.dtype == MG_BF16 ? 2 : 4;
+    size_t pitch = (size_t)(kv.positions * kv.head_dim) * element;
+    size_t width = (size_t)(args->position_count * kv.head_dim) * element;
+    for (int plane = 0; plane < 2 && width > 0; plane++) {
+        char *base = (char *)kv.data + (size_t)(plane * kv.slots * kv.kv_heads) * pitch;
+        char *to = base + (size_t)(args->to * kv.kv_heads) * pitch;
+        const char *from = base + (size_t)(args->from * kv.kv_heads) * pitch;
+        MG_TRY(mg_cuda_status(cudaMemcpy2DAsync(to, pitch, from, pitch, width,
+                                                (size_t)kv.kv_heads, cudaMemcpyDeviceToDevice,
+                                                stream->handle),
+                              "kv_copy", err));
+    }
+    return MG_OK;
+}
+
+__device__ static inline float activate(float x, mg_nn_activation activation)
+{
+    switch (activation) {
+    case MG_NN_SILU:
+        return x / (1 + __expf(-x));
+    case MG_NN_GELU:
+        return 0.5f * x * (1 + erff(x * 0.70710678f));
+    default: {
+        float u = 0.79788456f * (x + 0.044715f * x * x * x);
+        return x / (1 + __expf(-2 * u));
+    }
+    }
+}
+
+__global__ static void gate_kernel(mg_gate_args args)
+{
+    int64_t row = blockIdx.y;
+    int64_t i = (int64_t)blockIdx.x * blockDim.x + threadIdx.x;
+    if (i >= args.dim) {
+        return;
+    }
+    float x = activate(args.gate[row * args.x_stride + i], args.activation);
+    float up = args.up != NULL ? args.up[row * args.x_stride + i] : 1;
+    args.out[row * args.out_stride + i] = x * up;
+}
+
+static mg_status cuda_gate(mg_stream *stream, const mg_gate_args *args, mg_error *err)
+{
+    for (int64_t first = 0; first < args->rows; first += 65535) {
+        mg_gate_args part = *args;
+        part.rows = MG_MIN(args->rows - first, (int64_t)65535);
+        part.out += first * args->out_stride;
+        part.gate += first * args->x_stride;
+        part.up = args->up != NULL ? args->up + first * args->x_stride : NULL;
+        dim3 grid(blocks_of(args->dim, MG_CUDA_THREADS), (unsigned)part.rows);
+        gate_kernel<<<grid, MG_CUDA_THREADS, 0, stream->handle>>>(part);
+    }
+    return mg_cuda_launched("gate", err);
+}
+
+__global__ static void add_kernel(mg_add_args args)
+{
+    int64_t i = (int64_t)blockIdx.x * blockDim.x + threadIdx.x;
+    if (i < args.count) {
+        args.out[i] = args.x[i] + args.y[i];
+    }
+}
+
+static mg_status cuda_add(mg_stream *stream, const mg_add_args *args, mg_error *err)
+{
+    if (args->count == 0) {
+        return MG_OK;
+    }
+    add_kernel<<<blocks_of(args->count, MG_CUDA_THREADS), MG_CUDA_THREADS, 0, stream->handle>>>(
+        *args);
+    return mg_cuda_launched("add", err);
+}
+
+__global__ static void softcap_kernel(mg_softcap_args args)
+{
+    int64_t i = (int64_t)blockIdx.x * blockDim.x + threadIdx.x;
+    if (i < args.count) {
+        args.x[i] = args.cap * tanhf(args.x[i] / args.cap);
+    }
+}
+
+static mg_status cuda_softcap(mg_stream *stream, const mg_softcap_args *args, mg_error *err)
+{
+    if (args->count == 0) {
+        return MG_OK;
+    }
+    softcap_kernel<<<blocks_of(args->count, MG_CUDA_THREADS), MG_CUDA_THREADS, 0,
+                     stream->handle>>>(*args);
+    return mg_cuda_launched("softcap", err);
+}
+
+/* One block for each row: every thread keeps the best of its stripe, the lowest index on ties. */
+__global__ static void argmax_kernel(mg_argmax_args args)
+{
+    __shared__ float best_value[MG_CUDA_THREADS];
+    __shared__ int best_index[MG_CUDA_THREADS];
+    __shared__ int broken;
+    const float *x = args.x + (int64_t)blockIdx.x * args.dim;
+    int thread = (int)threadIdx.x;
+    if (thread == 0) {
+        broken = 0;
+    }
+    __syncthreads();
+    float value = -INFINITY;
+    int index = 0x7FFFFFFF;
+    bool finite = true;
+    for (int64_t i = thread; i < args.dim; i += MG_CUDA_THREADS) {
+        finite = finite && isfinite(x[i]);
+        if (x[i] > value) {
+            value = x[i];
+            index = (int)i;
+        }
+    }
+    best_value[thread] = value;
+    best_index[thread] = index;
+    if (!finite) {
+        broken = 1;
+    }
+    for (int step = MG_CUDA_THREADS / 2; step > 0; step /= 2) {
+        __syncthreads();
+        if (thread < step) {
+            float other = best_value[thread + step];
+            int other_index = best_index[thread + step];
+            if (other > best_value[thread] ||
+                (other == best_value[thread] && other_index < best_index[thread])) {
+                best_value[thread] = other;
+                best_index[thread] = other_index;
+            }
+        }
+    }
+    if (thread == 0) {
+        args.ids_out[blockIdx.x] = broken ? -1 : best_index[0];
+    }
+}
+
+static mg_status cuda_argmax(mg_stream *stream, const mg_argmax_args *args, mg_error *err)
+{
+    if (args->rows == 0) {
+        return MG_OK;
+    }
+    argmax_kernel<<<(unsigned)args->rows, MG_CUDA_THREADS, 0, stream->handle>>>(*args);
+    return mg_cuda_launched("argmax", err);
+}
+
+__global__ static void logprob_kernel(mg_logprob_args args)
+{
+    __shared__ float shared[32];
+    const float *x = args.x + (int64_t)blockIdx.x * args.dim;
+    float top = -INFINITY;
+    float sound = 0; /* NaN once a value is not finite */
+    for (int64_t i = threadIdx.x; i < args.dim; i += blockDim.x) {
+        top = fmaxf(top, x[i]);
+        sound += x[i] * 0.0f;
+    }
+    top = block_max(top, shared);
+    float sum = 0;
+    for (int64_t i = threadIdx.x; i < args.dim; i += blockDim.x) {
+        sum += __expf(x[i] - top);
+    }
+    sum = block_sum(sum, shared);
+    sound = block_sum(sound, shared);
+    if (threadIdx.x == 0) {
+        args.out[blockIdx.x] = x[args.ids[blockIdx.x]] - top - logf(sum) + sound;
+    }
+}
+
+static mg_status cuda_logprob(mg_stream *stream, const mg_logprob_args *args, mg_error *err)
+{
+    if (args->rows == 0) {
+        return MG_OK;
+    }
+    logprob_kernel<<<(unsigned)args->rows, MG_CUDA_THREADS, 0, stream->handle>>>(*args);
+    return mg_cuda_launched("logprob", err);
+}
+
+/* A value is not finite when all bits of its exponent are set. */
+template <typename WORD>
+__global__ static void nonfinite_kernel(const WORD *x, int64_t count, WORD exponent,
+                                        unsigned long long *found)
+{
+    int64_t i = (int64_t)blockIdx.x * blockDim.x + threadIdx.x;
+    int64_t step = (int64_t)gridDim.x * blockDim.x;
+    unsigned long long here = 0;
+    for (; i < count; i += step) {
+        here += (x[i] & exponent) == exponent;
+    }
+    if (here > 0) {
+        atomicAdd(found, here);
+    }
+}
+
+static mg_status cuda_nonfinite(mg_stream *stream, const mg_nonfinite_args *args, mg_error *err)
+{
+    void *found = NULL;
+    MG_TRY(mg_cuda_workspace_get(stream, MG_CUDA_WS_REDUCE, sizeof(unsigned long long), &found,
+                                 err));
+    MG_TRY(mg_cuda_status(
+        cudaMemsetAsync(found, 0, sizeof(unsigned long long), stream->handle), "nonfinite", err));
+    unsigned blocks = MG_MIN(blocks_of(args->count, MG_CUDA_THREADS),
+                             (unsigned)stream->multiprocessors * 8);
+    unsigned long long *counter = (unsigned long long *)found;
+    if (args->count == 0) {
+        blocks = 1;
+    }
+    switch (args->dtype) {
+    case MG_F64:
+        nonfinite_kernel<unsigned long long><<<blocks, MG_CUDA_THREADS, 0, stream->handle>>>(
+            (const unsigned long long *)args->x, args->count, 0x7FF0000000000000ull, counter);
+        break;
+    case MG_F32:
+        nonfinite_kernel<unsigned><<<blocks, MG_CUDA_THREADS, 0, stream->handle>>>(
+            (const unsigned *)args->x, args->count, 0x7F800000u, counter);
+        break;
+    default:
+        nonfinite_kernel<unsigned short><<<blocks, MG_CUDA_THREADS, 0, stream->handle>>>(
+            (const unsigned short *)args->x, args->count,
+            (unsigned short)(args->dtype == MG_BF16 ? 0x7F80 : 0x7C00), counter);
+        break;
+    }
+    MG_TRY(mg_cuda_launched("nonfinite", err));
+    MG_TRY(mg_cuda_status(cudaMemcpyAsync(stream->pinned, found, sizeof(unsigned long long),
+                                          cudaMemcpyDeviceToHost, stream->handle),
+                          "nonfinite", err));
+    MG_TRY(mg_cuda_status(cudaStreamSynchronize(stream->handle), "nonfinite", err));
+    *args->count_out = (int64_t) * (const unsigned long long *)stream->pinned;
+    return MG_OK;
+}
+
+static mg_status size_of(int64_t a, int64_t b, size_t element, size_t *bytes_out, mg_error *err)
+{
+    if (a < 0 || b < 0 || (b > 0 && a > INT64_MAX / 16 / b)) {
+        return mg_fail(err, MG_ERR_MEMORY, "a block of %lld x %lld elements is too large",
+                       (long long)a, (long long)b);
+    }
+    *bytes_out = (size_t)(a * b) * element;
+    return MG_OK;
+}
+
+static mg_status cuda_packed_bytes(const mg_weight *weight, size_t *bytes_out, mg_error *err)
+{
+    *bytes_out = 0;
+    if (weight->dtype != MG_BF16 && weight->dtype != MG_F32) {
+        return mg_fail(err, MG_ERR_UNSUPPORTED, "weights of type %s", mg_dtype_name(weight->dtype));
+    }
+    return size_of(weight->out_dim, weight->in_dim, weight->dtype == MG_BF16 ? 2 : 4, bytes_out,
+                   err);
+}
+
+static mg_status cuda_kv_bytes(const mg_kv *kv, size_t *bytes_out, mg_error *err)
+{
+    *bytes_out = 0;
+    if (kv->dtype != MG_BF16 && kv->dtype != MG_F32) {
+        return mg_fail(err, MG_ERR_UNSUPPORTED, "a cache of type %s", mg_dtype_name(kv->dtype));
+    }
+    if (kv->kv_heads * kv->head_dim > INT32_MAX) {
+        return mg_fail(err, MG_ERR_MEMORY, "a cache row is too large");
+    }
+    return size_of(kv->slots * 2 * kv->positions, kv->kv_heads * kv->head_dim,
+                   kv->dtype == MG_BF16 ? 2 : 4, bytes_out, err);
+}
+
+const mg_nn_ops mg_nn_ops_cuda = {
+    cuda_packed_bytes, cuda_kv_bytes, mg_cuda_pack,      mg_cuda_linear, cuda_embed,
+    cuda_gather,       cuda_rmsnorm,  cuda_layernorm,    cuda_rope,      cuda_kv_store,
+    cuda_kv_copy,      mg_cuda_attention, cuda_gate,     cuda_add,       cuda_softcap,
+    cuda_argmax,       cuda_logprob,  cuda_nonfinite,
+};
