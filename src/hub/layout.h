@@ -94,7 +94,8 @@ MG_MUST_CHECK mg_status mg_layout_layer_count(const mg_layout_module *module,
 /* The weight templates of layer layer_index. */
 const mg_layout_weight *mg_layout_layer_weights(const mg_layout_module *module, int64_t layer_index,
                                                 int64_t *count_out);
-/* The text of a template; it lives in arena. */
+/* The text of a template; it lives in arena, or is the template where there is nothing to fill in.
+ */
 mg_str mg_layout_name(mg_str template_, int64_t layer_index, int64_t layer_count, mg_arena *arena);
 
 /* Where one weight of one model lies: the parts' data, one after another, are the tensor.  Nearly
