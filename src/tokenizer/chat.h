@@ -10,7 +10,7 @@
 MG_BEGIN_C
 
 typedef struct mg_chat_args {
-    const mg_value *messages;      /* a list of {role, content} maps */
+    const mg_value *messages; /* a list of {role, content} maps */
     bool add_generation_prompt;
     bool continue_final_message;   /* the last message is left open (tasks.md 9) */
     const mg_value *tools;         /* NULL = none */

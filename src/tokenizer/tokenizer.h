@@ -1,7 +1,8 @@
 /* tokenizer/tokenizer.h - text to token ids and back, exactly as the model's own files say.
  *
  * Reads tokenizer.json, else tokenizer.model, else vocab.json and merges.txt, with
- * tokenizer_config.json (tokenizers.md 1).  Thread-safety: immutable after open; share it freely. */
+ * tokenizer_config.json (tokenizers.md 1).  Thread-safety: immutable after open; share it freely.
+ */
 #pragma once
 
 #include "base/arena.h"
@@ -34,7 +35,7 @@ MG_MUST_CHECK mg_status mg_tokenizer_encode(const mg_tokenizer *tokenizer, mg_st
 void mg_tokenizer_decode(const mg_tokenizer *tokenizer, const int32_t *ids, int64_t count,
                          bool skip_special, mg_buf *text_out);
 
-int64_t mg_tokenizer_size(const mg_tokenizer *tokenizer); /* highest id + 1 */
+int64_t mg_tokenizer_size(const mg_tokenizer *tokenizer);             /* highest id + 1 */
 int32_t mg_tokenizer_id(const mg_tokenizer *tokenizer, mg_str token); /* -1 = none */
 /* The token string of id (as in the vocabulary), empty when unknown; borrowed. */
 mg_str mg_tokenizer_token(const mg_tokenizer *tokenizer, int32_t id);
