@@ -1,9 +1,8 @@
 /* hub/layout_table.c - the tensors of known architectures (merging.md, Appendix A).
  *
- * The rows follow the definitions of mergekit, with its known mistakes put right: OLMo 2 has query
- * and key norms, GPT-NeoX buffers are optional, T5 need not be gated, biases that a configuration
- * can switch on are optional weights, tied heads are optional, and only rows that belong to tokens
- * carry !E. */
+ * The rows follow the definitions of mergekit, with its known mistakes put right: GPT-NeoX buffers are
+ * optional, T5 need not be gated, weights that a configuration switches on or off are optional, and so
+ * are heads that can be tied. */
 #include "hub/layout_internal.h"
 
 /* clang-format off */
@@ -53,7 +52,7 @@ const mg_layout_row mg_layout_rows[] = {
       .layer = "attention.self.{query(+b), key(+b), value(+b)}, "
                "attention.output.{dense(+b), LayerNorm(+b)@}, "
                "intermediate.dense(+b), output.{dense(+b), LayerNorm(+b)@}",
-      .post = "bert.pooler.dense(+b), cls.predictions+b, "
+      .post = "bert.pooler.dense(+b), cls.predictions+b!E, "
               "cls.predictions.decoder!E?~",
       .alias = MG_ALIAS_GAMMA },
     { .architectures = "BertForSequenceClassification BertForMultipleChoice BertForTokenClassification",
@@ -113,7 +112,7 @@ const mg_layout_row mg_layout_rows[] = {
                "sa_layer_norm(+b), output_layer_norm(+b), ffn.{lin1(+b), "
                "lin2(+b)}",
       .post = "vocab_transform(+b), vocab_layer_norm(+b), vocab_projector!E?~, "
-              "vocab_projector+b",
+              "vocab_projector+b!E",
       .alias = MG_ALIAS_GAMMA },
     { .architectures = "DistilBertForSequenceClassification",
       .model_type = "distilbert",
@@ -241,7 +240,7 @@ const mg_layout_row mg_layout_rows[] = {
     { .architectures = "GPT2ForSequenceClassification",
       .model_type = "gpt2",
       .layer_count_key = "n_layer",
-      .pre = "transformer.wte, transformer.wpe",
+      .pre = "transformer.wte!E, transformer.wpe",
       .layer_prefix = "transformer.h.N.",
       .layer = "attn.{c_attn(+b), c_proj(+b)}, ln_1(+b), ln_2(+b), "
                "mlp.{c_proj(+b), c_fc(+b)}",
@@ -405,8 +404,8 @@ const mg_layout_row mg_layout_rows[] = {
       .layer_prefix = "model.layers.N.",
       .layer = "self_attn.{q_proj, k_proj, v_proj, o_proj}, "
                "post_attention_layernorm, post_feedforward_layernorm, "
-               "mlp.{up_proj, gate_proj, down_proj}, self_attn.{q_norm?, "
-               "k_norm?}",
+               "mlp.{up_proj, gate_proj, down_proj}, self_attn.{q_norm, "
+               "k_norm}",
       .post = "model.norm, lm_head!E?~" },
     { .architectures = "MixFormerSequentialForCausalLM",
       .model_type = "mixformer-sequential",
@@ -415,21 +414,21 @@ const mg_layout_row mg_layout_rows[] = {
       .layer_prefix = "layers.N.",
       .layer = "ln(+b), mixer.{Wqkv(+b), out_proj(+b)}, "
                "=mixer.rotary_emb.inv_freq, mlp.{fc1(+b), fc2(+b)}",
-      .post = "layers.L.linear!E, layers.L.linear+b, layers.L.ln(+b)" },
+      .post = "layers.L.linear!E, layers.L.linear+b!E, layers.L.ln(+b)" },
     { .architectures = "PhiForCausalLM",
       .model_type = "phi-msft",
       .layer_count_key = "n_layer",
       .pre = "transformer.embd.wte!E",
       .layer_prefix = "transformer.h.N.",
       .layer = "ln(+b), mixer.{out_proj(+b), Wqkv(+b)}, mlp.{fc1(+b), fc2(+b)}",
-      .post = "lm_head.linear+b, lm_head.linear!E, lm_head.ln(+b)" },
+      .post = "lm_head.linear+b!E, lm_head.linear!E, lm_head.ln(+b)" },
     { .architectures = "PhiForCausalLM",
       .model_type = "phi",
       .pre = "model.embed_tokens!E",
       .layer_prefix = "model.layers.N.",
       .layer = "input_layernorm(+b), self_attn.{dense(+b), q_proj(+b), "
                "k_proj(+b), v_proj(+b)}, mlp.{fc1(+b), fc2(+b)}",
-      .post = "lm_head+b, lm_head!E, model.final_layernorm(+b)" },
+      .post = "lm_head+b!E, lm_head!E, model.final_layernorm(+b)" },
     { .architectures = "Phi3SmallForCausalLM",
       .model_type = "phi3small",
       .pre = "model.embed_tokens!E",
@@ -585,12 +584,12 @@ const mg_layout_row mg_layout_rows[] = {
       .layer = "attention.output.{dense(+b), LayerNorm(+b)}, "
                "attention.self.{query(+b), key(+b), value(+b)}, "
                "intermediate.dense(+b), output.{dense(+b), LayerNorm(+b)}",
-      .post = "lm_head+b, lm_head.dense(+b), lm_head.layer_norm(+b), "
+      .post = "lm_head+b!E, lm_head.dense(+b), lm_head.layer_norm(+b), "
               "lm_head.decoder!E?~" },
     { .architectures = "RobertaForSequenceClassification",
       .model_type = "roberta",
       .pre = "roberta.embeddings.position_embeddings, "
-             "roberta.embeddings.word_embeddings, "
+             "roberta.embeddings.word_embeddings!E, "
              "roberta.embeddings.token_type_embeddings, "
              "roberta.embeddings.LayerNorm(+b), "
              "=roberta.embeddings.position_ids?#i64",
@@ -602,7 +601,7 @@ const mg_layout_row mg_layout_rows[] = {
     { .architectures = "RobertaForTokenClassification",
       .model_type = "roberta",
       .pre = "roberta.embeddings.position_embeddings, "
-             "roberta.embeddings.word_embeddings, "
+             "roberta.embeddings.word_embeddings!E, "
              "roberta.embeddings.token_type_embeddings, "
              "roberta.embeddings.LayerNorm(+b), "
              "=roberta.embeddings.position_ids?#i64",
@@ -614,7 +613,7 @@ const mg_layout_row mg_layout_rows[] = {
     { .architectures = "RobertaModel",
       .model_type = "roberta",
       .pre = "roberta.embeddings.position_embeddings, "
-             "roberta.embeddings.word_embeddings, "
+             "roberta.embeddings.word_embeddings!E, "
              "roberta.embeddings.token_type_embeddings, "
              "roberta.embeddings.LayerNorm(+b), "
              "=roberta.embeddings.position_ids?#i64",
