@@ -29,7 +29,5 @@ float mg_mix_cascade_finish(mg_mix_cascade *cascade, const float *rest, int64_t 
                             bool half);
 
 extern const mg_mix_ops mg_mix_ops_ref;
-/* The table of the CPU kernels for isa. */
-const mg_mix_ops *mg_mix_ops_cpu(mg_isa isa);
 
 MG_END_C

@@ -66,8 +66,10 @@ typedef struct mg_scale_args {
 /* Which elements of a difference survive. */
 typedef enum mg_mask_form {
     MG_MASK_ALL,
-    MG_MASK_BITS,   /* element e: bit e % 64 of word e / 64 */
-    MG_MASK_COUNTER /* Philox: word e % 4 of block (e / 4 low, high, tensor, source) < below */
+    MG_MASK_BITS, /* element e: bit e % 64 of word e / 64 */
+    /* Philox: word e % 64 / 16 of block (b low, b high, tensor, source), where b is
+     * e / 64 * 16 + e % 16, is less than below. */
+    MG_MASK_COUNTER
 } mg_mask_form;
 
 typedef struct mg_mix_source {

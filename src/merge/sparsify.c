@@ -118,16 +118,13 @@ static void keep_counted(const mg_job *job, const mg_sparsify_args *args, mg_mix
 static void fill_counted(const mg_job *job, const mg_mix_source *source, uint64_t *bits)
 {
     memset(bits, 0, (size_t)((job->count + 63) / 64) * sizeof(uint64_t));
-    for (int64_t block = 0; block * 4 < job->count; block++) {
-        uint32_t counter[4] = { (uint32_t)block, (uint32_t)((uint64_t)block >> 32),
-                                source->counter_tensor, source->counter_source };
+    for (int64_t e = 0; e < job->count; e++) {
+        uint64_t block = (uint64_t)e / 64 * 16 + (uint64_t)e % 16;
+        uint32_t counter[4] = { (uint32_t)block, (uint32_t)(block >> 32), source->counter_tensor,
+                                source->counter_source };
         uint32_t words[4];
         mg_philox(job->mask_key, counter, words);
-        int64_t end = MG_MIN(4, job->count - block * 4);
-        for (int64_t i = 0; i < end; i++) {
-            int64_t e = block * 4 + i;
-            bits[e / 64] |= (uint64_t)(words[i] < source->below) << (e % 64);
-        }
+        bits[e / 64] |= (uint64_t)(words[e % 64 / 16] < source->below) << (e % 64);
     }
 }
 

@@ -3,12 +3,15 @@
 #include "compute/device.h"
 
 #include "compute/cpu/kernels_internal.h"
+#include "compute/cpu/mix_kernels_internal.h"
 #include "compute/device_internal.h"
+#include "compute/mix_internal.h"
 
-#define CPU_DEVICE(device_name, nn_ops, device_kernels)                                            \
+#define CPU_DEVICE(device_name, nn_ops, mix_ops, device_kernels)                                   \
     {                                                                                              \
         .device = { .name = device_name,                                                           \
                     .nn = nn_ops,                                                                  \
+                    .mix = mix_ops,                                                                \
                     .alloc = mg_host_alloc,                                                        \
                     .free = mg_host_free,                                                          \
                     .upload = mg_host_copy,                                                        \
@@ -21,11 +24,12 @@
     }
 
 /* Without fused multiply-add in hardware there is nothing to gain over ref. */
-static const mg_cpu_device device_base = CPU_DEVICE("cpu (base)", &mg_nn_ops_ref, NULL);
+static const mg_cpu_device device_base =
+    CPU_DEVICE("cpu (base)", &mg_nn_ops_ref, &mg_mix_ops_ref, NULL);
 static const mg_cpu_device device_avx2 =
-    CPU_DEVICE("cpu (avx2)", &mg_nn_ops_cpu, &mg_kernels_avx2);
+    CPU_DEVICE("cpu (avx2)", &mg_nn_ops_cpu, &mg_mix_ops_cpu, &mg_kernels_avx2);
 static const mg_cpu_device device_avx512 =
-    CPU_DEVICE("cpu (avx512)", &mg_nn_ops_cpu, &mg_kernels_avx512);
+    CPU_DEVICE("cpu (avx512)", &mg_nn_ops_cpu, &mg_mix_ops_cpu, &mg_kernels_avx512);
 
 /* The compiler's run-time check looks at CPUID and at what the operating system saves (XCR0). */
 mg_isa mg_isa_best(void)

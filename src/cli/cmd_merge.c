@@ -1,0 +1,117 @@
+/* cli/cmd_merge.c - one merge: a configuration in, a model folder out. */
+#include "cli/cli.h"
+#include "cli/commands.h"
+#include "merge/execute.h"
+#include "merge/plan.h"
+#include "recipe/recipe.h"
+#include "text/json.h"
+
+static const mg_option options[] = {
+    { "overwrite", 0, NULL, MG_OPTION_FLAG, NULL, NULL, NULL,
+      "Replace OUT if it holds something already.", NULL },
+    { "allow-nonfinite", 0, NULL, MG_OPTION_FLAG, NULL, NULL, NULL,
+      "Write NaN and infinity instead of stopping at the first tensor that has them.", NULL },
+    { "out-shard-size", 0, NULL, MG_OPTION_SIZE, "SIZE", "5B", NULL,
+      "Bytes of one weight file at most; 0 means a single file.", NULL },
+    { "copy-tokenizer", 0, NULL, MG_OPTION_FLAG, NULL, "on", NULL,
+      "Copy the tokenizer of the base model, or of the first one named.", NULL },
+    { "write-model-card", 0, NULL, MG_OPTION_FLAG, NULL, "on", NULL,
+      "Write README.md and mergekit_config.yml.", NULL },
+    { "allow-crimes", 0, NULL, MG_OPTION_FLAG, NULL, NULL, NULL,
+      "Merge models of different architectures.", NULL },
+    { "cuda", 0, NULL, MG_OPTION_FLAG, NULL, NULL, NULL, "As in mergekit.",
+      "merges run on the CPU, with the same result" },
+    { "low-cpu-memory", 0, NULL, MG_OPTION_FLAG, NULL, NULL, NULL, "As in mergekit.",
+      "weights are never held in memory as a whole" },
+    { "read-to-gpu", 0, NULL, MG_OPTION_FLAG, NULL, NULL, NULL, "As in mergekit.",
+      "merges run on the CPU, with the same result" },
+    { "multi-gpu", 0, NULL, MG_OPTION_FLAG, NULL, NULL, NULL, "As in mergekit.",
+      "merges run on the CPU, with the same result" },
+    { "gpu-rich", 0, NULL, MG_OPTION_FLAG, NULL, NULL, NULL, "As in mergekit.",
+      "merges run on the CPU, with the same result" },
+    { "transformers-cache", 0, NULL, MG_OPTION_TEXT, "PATH", NULL, NULL, "As in mergekit.",
+      "the Hub cache is found through HF_HOME and its relatives" },
+    { "lora-merge-cache", 0, NULL, MG_OPTION_TEXT, "PATH", NULL, NULL, "As in mergekit.",
+      "adapters are merged on the fly" },
+    { "lora-merge-dtype", 0, NULL, MG_OPTION_TEXT, "TYPE", NULL, NULL, "As in mergekit.",
+      "adapters are merged in the type of their weights" },
+    { "clone-tensors", 0, NULL, MG_OPTION_FLAG, NULL, NULL, NULL, "As in mergekit.",
+      "tensors never share memory" },
+    { "trust-remote-code", 0, NULL, MG_OPTION_FLAG, NULL, NULL, NULL, "As in mergekit.",
+      "no code of a model is ever run" },
+    { "lazy-unpickle", 0, NULL, MG_OPTION_FLAG, NULL, NULL, NULL, "As in mergekit.",
+      "files are always mapped" },
+    { "safe-serialization", 0, NULL, MG_OPTION_FLAG, NULL, "on", NULL, "As in mergekit.",
+      "weights are always written as safetensors" },
+    { "async-write", 0, NULL, MG_OPTION_FLAG, NULL, NULL, NULL, "As in mergekit.",
+      "writing overlaps with merging anyway" },
+    { "write-threads", 0, NULL, MG_OPTION_INT, "N", NULL, NULL, "As in mergekit.",
+      "writing overlaps with merging anyway" },
+};
+
+static bool show_progress(void *context, int64_t done, int64_t total)
+{
+    mg_cli_progress((mg_cli *)context, "merging", done, total, NULL);
+    return !mg_cli_interrupted();
+}
+
+static mg_status run_merge(mg_cli *cli, const mg_args *args, mg_error *err)
+{
+    mg_status status = MG_OK;
+    mg_arena arena = { NULL, 0, 0 };
+    mg_recipe recipe;
+    const char *out = mg_args_operand(args, 1);
+    mg_model_set *set = mg_model_set_create(mg_cli_hub(cli));
+    mg_merge_options merge;
+    memset(&merge, 0, sizeof(merge));
+    merge.execute.has_seed = mg_cli_has_seed(cli);
+    merge.execute.seed = mg_cli_seed(cli);
+    merge.execute.allow_nonfinite = mg_args_flag(args, "allow-nonfinite");
+    merge.execute.progress = show_progress;
+    merge.execute.progress_context = cli;
+    merge.shard_bytes = (size_t)mg_args_int(args, "out-shard-size");
+    merge.overwrite = mg_args_flag(args, "overwrite");
+    merge.copy_tokenizer = mg_args_flag(args, "copy-tokenizer");
+    merge.write_model_card = mg_args_flag(args, "write-model-card");
+    merge.allow_crimes = mg_args_flag(args, "allow-crimes");
+
+    MG_TRY_OR_DONE(mg_recipe_read(mg_args_operand(args, 0), &arena, &recipe, err));
+    status = mg_merge_to_folder(&recipe, set, mg_device_cpu(mg_isa_best()), mg_cli_pool(cli),
+                                &merge, out, err);
+    mg_cli_progress_end(cli);
+    if (status != MG_OK) {
+        goto done;
+    }
+    if (mg_cli_json(cli)) {
+        mg_buf text = { NULL, 0, 0 };
+        mg_json_write_str(&text, mg_str_of(out), false);
+        mg_cli_printf(cli, "{\"path\": %s}\n", text.data);
+        mg_buf_release(&text);
+    } else {
+        mg_cli_put_text(cli, mg_str_of(out));
+        mg_cli_printf(cli, "\n");
+    }
+
+done:
+    mg_model_set_destroy(set);
+    mg_arena_release(&arena);
+    return status;
+}
+
+const mg_command mg_command_merge = {
+    "merge",
+    "CONFIG OUT",
+    2,
+    2,
+    "Merge models as a mergekit configuration says.",
+    "CONFIG is the YAML that mergekit-yaml reads. OUT appears whole or not at all, and holds "
+    "weights, "
+    "config.json, tokenizer files, a model card and the configuration. With --seed the random "
+    "masks "
+    "are those of mergekit with the same --random-seed; a 'merganser' block in CONFIG chooses the "
+    "masks of a search instead.",
+    "merganser merge ties.yml merged/ --seed 42",
+    options,
+    MG_ARRAY_COUNT(options),
+    run_merge,
+};

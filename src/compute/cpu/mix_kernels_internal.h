@@ -1,0 +1,42 @@
+/* compute/cpu/mix_kernels_internal.h - what an instruction set offers to the launchers of
+ * mix_cpu.c.
+ *
+ * Every kernel works on elements first .. first+count-1 of its args; first is a multiple of 64. The
+ * kernels are mix_kernels.inc, compiled once for each instruction set. */
+#pragma once
+
+#include "base/compiler.h"
+#include "compute/mix_internal.h"
+#include "compute/ops_mix.h"
+
+MG_BEGIN_C
+
+/* Elements that a kernel takes through its buffers at a time: they stay in the first-level cache.
+ */
+#define MG_MIX_CHUNK 1024
+
+typedef struct mg_mix_kernels {
+    void (*average)(const mg_average_args *args, int64_t first, int64_t count);
+    void (*blend)(const mg_blend_args *args, int64_t first, int64_t count);
+    void (*scale)(const mg_scale_args *args, int64_t first, int64_t count);
+    /* values holds source_count * MG_MIX_CHUNK floats, aligned to 64. */
+    void (*task)(const mg_task_args *args, int64_t first, int64_t count, float *values);
+    /* Adds the whole rows of the range to the two cascades. */
+    void (*delta_sum)(const mg_delta_sum_args *args, int64_t first, int64_t count,
+                      mg_mix_cascade *all, mg_mix_cascade *kept);
+    /* |W(x - base)| of at most MG_MIX_CHUNK elements. */
+    void (*magnitudes)(const mg_mix_input *x, const mg_mix_input *base, mg_dtype work,
+                       int64_t first, int64_t count, float *out);
+    /* One block of MG_MIX_BLOCK elements at most: sums of x*x, y*y and x*y. */
+    void (*dot)(const mg_dot_args *args, int64_t first, int64_t count, double sums_out[3]);
+    void (*bernoulli)(const mg_bernoulli_args *args);
+    bool (*finite)(const mg_finite_args *args, int64_t first, int64_t count);
+} mg_mix_kernels;
+
+extern const mg_mix_kernels mg_mix_kernels_avx2;
+extern const mg_mix_kernels mg_mix_kernels_avx512;
+extern const mg_mix_ops mg_mix_ops_cpu;
+/* The rank operation (mix_rank_cpu.c). */
+mg_status mg_mix_rank_cpu(mg_stream *stream, const mg_rank_args *args, mg_error *err);
+
+MG_END_C
