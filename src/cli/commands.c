@@ -4,6 +4,9 @@
 #include <string.h>
 
 const mg_command *const mg_commands[] = {
+    &mg_command_merge,
+    &mg_command_inspect,
+    &mg_command_check,
     &mg_command_doctor,
 };
 const int64_t mg_command_count = MG_ARRAY_COUNT(mg_commands);
