@@ -68,7 +68,8 @@ typedef struct mg_engine_options {
 
 typedef struct mg_engine mg_engine;
 
-/* model and tokenizer are borrowed and must outlive the engine. */
+/* model and tokenizer are borrowed and must outlive the engine.  tokenizer may be NULL: then texts are
+ * empty and stop strings are not looked for. */
 MG_MUST_CHECK mg_status mg_engine_create(mg_model *model, const mg_tokenizer *tokenizer,
                                          mg_pool *pool, const mg_engine_options *options,
                                          mg_engine **engine_out, mg_error *err);

@@ -88,8 +88,10 @@ static mg_str decode_text(mg_generator *gen, const mg_text *text)
 {
     mg_engine *engine = gen->engine;
     mg_buf_clear(&engine->text);
-    mg_tokenizer_decode(engine->tokenizer, text->ids + text->prompt_count,
-                        text->count - text->prompt_count, true, &engine->text);
+    if (engine->tokenizer != NULL) {
+        mg_tokenizer_decode(engine->tokenizer, text->ids + text->prompt_count,
+                            text->count - text->prompt_count, true, &engine->text);
+    }
     return mg_stops_cut(&text->stops, mg_buf_view(&engine->text));
 }
 
@@ -130,7 +132,8 @@ static mg_status admit(mg_generator *gen, int64_t slot, mg_error *err)
     int64_t i = gen->next++;
     const mg_generate_request *request = &gen->requests[i];
     mg_text *text = &gen->texts[slot];
-    if (gen->stops.texts != request->stops || gen->stops.count != request->stop_count) {
+    if (engine->tokenizer != NULL &&
+        (gen->stops.texts != request->stops || gen->stops.count != request->stop_count)) {
         MG_TRY(mg_stops_make(engine->tokenizer, request->stops, request->stop_count, &gen->stops,
                              err));
     }
@@ -163,7 +166,7 @@ static bool is_eos(const mg_engine *engine, int32_t id)
             return true;
         }
     }
-    return count == 0 && id == mg_tokenizer_eos(engine->tokenizer);
+    return count == 0 && engine->tokenizer != NULL && id == mg_tokenizer_eos(engine->tokenizer);
 }
 
 /* The token that follows, from logit row `row` of the pass; picked is its argmax. */

@@ -31,4 +31,5 @@ const mg_arch mg_arch_gpt_neox = {
     .tensors = tensors,
     .tensor_count = MG_ARRAY_COUNT(tensors),
     .norm = MG_NORM_LAYER,
+    .may_be_parallel = true,
 };

@@ -89,6 +89,7 @@ typedef struct mg_arch {
     const char *prefix; /* in front of every name in multimodal files; NULL = none */
     mg_norm_kind norm;
     float norm_offset;         /* added to norm weights: 1 for Gemma */
+    bool may_be_parallel;      /* config's use_parallel_residual counts */
     bool embedding_scaled;     /* embeddings times sqrt(H) */
     bool gelu_tanh_only;       /* whatever the file says */
     bool local_rope;           /* sliding layers rotate by config's rope_local */

@@ -1,7 +1,8 @@
 /* model/arch_llama.c - Llama 2 and 3, and their many derivatives. */
 #include "model/arch_internal.h"
 
-static const char *const names[] = { "LlamaForCausalLM", NULL };
+static const char *const names[] = { "LlamaForCausalLM", "LLaMaForCausalLM", "LLaMAForCausalLM",
+                                      NULL };
 static const char *const model_types[] = { "llama", NULL };
 
 static const mg_arch_tensor tensors[] = {

@@ -30,4 +30,5 @@ const mg_arch mg_arch_stablelm = {
     .tensors = tensors,
     .tensor_count = MG_ARRAY_COUNT(tensors),
     .norm = MG_NORM_LAYER,
+    .may_be_parallel = true,
 };

@@ -101,12 +101,14 @@ static void copy_config(mg_model *model, const mg_model_config *config)
     mg_model_config *copy = &model->config;
     memset(&copy->arena, 0, sizeof(copy->arena));
     memset(&copy->root, 0, sizeof(copy->root));
+    memset(&copy->generation, 0, sizeof(copy->generation));
     copy->text = NULL;
     copy->architecture = mg_arena_copy(&model->arena, config->architecture);
     copy->model_type = mg_arena_copy(&model->arena, config->model_type);
+    copy->parallel_residual = config->parallel_residual && model->arch->may_be_parallel;
     copy->layer_is_sliding = mg_arena_array(&model->arena, bool, config->layer_count);
     for (int64_t i = 0; i < config->layer_count && config->layer_is_sliding != NULL; i++) {
-        copy->layer_is_sliding[i] = config->layer_is_sliding[i] && config->sliding_window > 0;
+        copy->layer_is_sliding[i] = config->layer_is_sliding[i];
     }
 }
 
