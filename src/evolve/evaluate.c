@@ -1,0 +1,508 @@
+/* evolve/evaluate.c - candidates, their answers and the store between them.
+ *
+ * Every finished candidate is one transaction: its row, its answers, its scores.  Answers of a
+ * candidate that was cut off are kept as well; only the missing questions are asked again. */
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/memory.h"
+#include "evolve/loop_internal.h"
+#include "store/event.h"
+#include "store/run.h"
+
+static const char *const kinds[] = { "source", "default", "start", "sample", "mean", "polish" };
+
+bool mg_loop_stopped(const mg_loop *loop)
+{
+    return loop->write_status != MG_OK ||
+           (loop->o->stop != NULL && loop->o->stop(loop->o->context));
+}
+
+double mg_loop_seconds(const mg_loop *loop)
+{
+    return loop->seconds_before + mg_clock_now(loop->o->clock) - loop->seconds_begin;
+}
+
+void mg_loop_show_progress(mg_loop *loop)
+{
+    if (loop->o->progress == NULL) {
+        return;
+    }
+    int64_t references = loop->o->fitness->source_count + 2;
+    mg_loop_progress progress = {
+        .phase = loop->phase,
+        .evaluations = loop->evaluations,
+        .evaluations_total = loop->evaluations_total + loop->polish_count + references + 1,
+        .questions = loop->questions,
+        .best = loop->best_id >= 0 ? loop->best_score : (double)NAN,
+        .seconds = mg_clock_now(loop->o->clock) - loop->seconds_begin,
+    };
+    loop->o->progress(loop->o->context, &progress);
+}
+
+mg_status mg_loop_event(mg_loop *loop, const char *kind, mg_error *err, const char *format, ...)
+{
+    char text[512];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof(text), format, args);
+    va_end(args);
+    return mg_event_add(loop->o->store, (double)time(NULL), kind, mg_str_of(text), err);
+}
+
+mg_loop_candidate *mg_loop_candidate_at(mg_loop *loop, int64_t id)
+{
+    return id >= 0 && id < loop->candidate_count ? loop->candidates[id] : NULL;
+}
+
+mg_loop_candidate *mg_loop_candidate_make(mg_loop *loop, int64_t id, const char *kind, mg_str label,
+                                          int64_t generation, int64_t place, const double *genome,
+                                          int64_t source)
+{
+    while (id >= loop->candidate_cap) {
+        int64_t cap = MG_MAX(64, 2 * loop->candidate_cap);
+        loop->candidates = mg_memory_resize(loop->candidates, cap, sizeof(loop->candidates[0]));
+        loop->candidate_cap = cap;
+    }
+    while (loop->candidate_count <= id) {
+        loop->candidates[loop->candidate_count++] = NULL;
+    }
+    mg_loop_candidate *c = loop->candidates[id];
+    if (c == NULL) {
+        c = loop->candidates[id] = mg_arena_new(&loop->arena, mg_loop_candidate);
+        c->search_score = NAN;
+        if (genome != NULL) {
+            int64_t n = loop->o->space.dimension;
+            double *copy = mg_arena_array(&loop->arena, double, n);
+            memcpy(copy, genome, (size_t)n * sizeof(double));
+            c->genome = copy;
+        }
+    }
+    c->id = id;
+    c->kind = kind;
+    c->label = mg_arena_copy(&loop->arena, label);
+    c->generation = generation;
+    c->place = place;
+    c->source = source;
+    return c;
+}
+
+static const char *kind_of(mg_str text)
+{
+    for (int64_t i = 0; i < MG_ARRAY_COUNT(kinds); i++) {
+        if (mg_str_is(text, kinds[i])) {
+            return kinds[i];
+        }
+    }
+    return "sample";
+}
+
+static mg_str score_key(mg_arena *arena, int64_t id, mg_str set)
+{
+    return mg_arena_printf(arena, "%lld/%.*s", (long long)id, MG_STR_ARG(set));
+}
+
+/* Remembers that the store has this score. */
+static void remember_score(mg_loop *loop, int64_t id, mg_str set, double score)
+{
+    if (loop->stored_count == loop->stored_cap) {
+        loop->stored_cap = MG_MAX(256, 2 * loop->stored_cap);
+        loop->stored_scores =
+            mg_memory_resize(loop->stored_scores, loop->stored_cap, sizeof(double));
+    }
+    loop->stored_scores[loop->stored_count] = score;
+    mg_map_set(&loop->stored, score_key(&loop->arena, id, set), loop->stored_count++);
+}
+
+mg_status mg_loop_load(mg_loop *loop, mg_error *err)
+{
+    mg_candidate_row *rows;
+    mg_score_row *scores;
+    int64_t count;
+    int64_t n = loop->o->space.dimension;
+    MG_TRY(mg_run_candidates(loop->o->store, &loop->arena, &rows, &count, err));
+    for (int64_t i = 0; i < count; i++) {
+        bool source = rows[i].genome_count == 0;
+        if (rows[i].id < 0 || rows[i].id > INT32_MAX || (!source && rows[i].genome_count != n)) {
+            return mg_fail(err, MG_ERR_FORMAT, "run.db: candidate %lld does not fit the search",
+                           (long long)rows[i].id);
+        }
+        mg_loop_candidate *c = mg_loop_candidate_make(
+            loop, rows[i].id, kind_of(rows[i].kind), rows[i].label, rows[i].generation,
+            rows[i].place, rows[i].genome, source ? rows[i].place : -1);
+        c->failed = rows[i].failed;
+        c->note = rows[i].note;
+    }
+    MG_TRY(mg_run_scores(loop->o->store, NULL, &loop->arena, &scores, &count, err));
+    for (int64_t i = 0; i < count; i++) {
+        if (scores[i].task == -1) {
+            remember_score(loop, scores[i].candidate, scores[i].item_set, scores[i].value);
+        }
+    }
+    return MG_OK;
+}
+
+double mg_loop_score(const mg_loop *loop, const mg_item_set *set, const double *values)
+{
+    double score = 0.0;
+    int64_t begin = 0;
+    while (begin < set->count) {
+        int32_t task = set->questions[begin].task;
+        int64_t end = begin;
+        double sum = 0.0;
+        while (end < set->count && set->questions[end].task == task) {
+            sum += values[end++];
+        }
+        score += loop->o->tasks[task].weight * sum / (double)(end - begin);
+        begin = end;
+    }
+    return score;
+}
+
+/* How far guarded tasks stay below their guards, summed. */
+static double violation_of(const mg_loop *loop, const mg_item_set *set, const double *values)
+{
+    double violation = 0.0;
+    int64_t begin = 0;
+    while (begin < set->count) {
+        const mg_loop_task *task = &loop->o->tasks[set->questions[begin].task];
+        int64_t end = begin;
+        double sum = 0.0;
+        while (end < set->count && set->questions[end].task == set->questions[begin].task) {
+            sum += values[end++];
+        }
+        if (task->has_guard) {
+            violation += fmax(0.0, task->guard - sum / (double)(end - begin));
+        }
+        begin = end;
+    }
+    return violation;
+}
+
+mg_status mg_loop_values(mg_loop *loop, const mg_loop_candidate *candidate, const mg_item_set *set,
+                         double *values_out, mg_error *err)
+{
+    mg_arena arena = { 0 };
+    mg_answer_row *rows;
+    int64_t count;
+    mg_status status = mg_run_answers(loop->o->store, candidate->id, &arena, &rows, &count, err);
+    int64_t row = 0;
+    for (int64_t i = 0; status == MG_OK && i < set->count; i++) {
+        values_out[i] = NAN;
+        mg_question q = set->questions[i];
+        while (row < count &&
+               (rows[row].task < q.task || (rows[row].task == q.task && rows[row].item < q.item))) {
+            row++;
+        }
+        if (row < count && rows[row].task == q.task && rows[row].item == q.item) {
+            values_out[i] = rows[row].value;
+        }
+    }
+    mg_arena_release(&arena);
+    return status;
+}
+
+/* One call of mg_loop_evaluate. */
+typedef struct evaluation {
+    mg_loop *loop;
+    const mg_item_set *set;
+    mg_loop_candidate **candidates; /* of the jobs */
+    mg_job *jobs;
+    double **values; /* whole set, of each job: known ones are filled in */
+} evaluation;
+
+static mg_status write_candidate(mg_loop *loop, const mg_loop_candidate *c, mg_error *err)
+{
+    mg_candidate_row row = {
+        .id = c->id,
+        .kind = mg_str_of(c->kind),
+        .label = c->label,
+        .generation = c->generation,
+        .place = c->source >= 0 ? c->source : c->place,
+        .genome = c->genome,
+        .genome_count = c->genome != NULL ? loop->o->space.dimension : 0,
+        .failed = c->failed,
+        .note = c->note,
+    };
+    return mg_run_put_candidate(loop->o->store, &row, err);
+}
+
+static mg_status write_scores(mg_loop *loop, const mg_loop_candidate *c, const mg_item_set *set,
+                              const double *values, double seconds, mg_error *err)
+{
+    int64_t begin = 0;
+    while (begin < set->count) {
+        int32_t task = set->questions[begin].task;
+        int64_t end = begin;
+        double sum = 0.0;
+        while (end < set->count && set->questions[end].task == task) {
+            sum += values[end++];
+        }
+        mg_score_row row = { .candidate = c->id,
+                             .item_set = mg_str_of(set->name),
+                             .task = task,
+                             .value = sum / (double)(end - begin),
+                             .items = end - begin };
+        MG_TRY(mg_run_put_score(loop->o->store, &row, err));
+        begin = end;
+    }
+    mg_score_row row = { .candidate = c->id,
+                         .item_set = mg_str_of(set->name),
+                         .task = -1,
+                         .value = mg_loop_score(loop, set, values),
+                         .items = set->count,
+                         .seconds = seconds };
+    return mg_run_put_score(loop->o->store, &row, err);
+}
+
+static mg_status write_answers(mg_loop *loop, const mg_loop_candidate *c, const mg_job *job,
+                               mg_error *err)
+{
+    for (int64_t i = 0; i < job->question_count; i++) {
+        if (isnan(job->values[i])) {
+            continue;
+        }
+        mg_answer_row row = { .task = job->questions[i].task,
+                              .item = job->questions[i].item,
+                              .value = job->values[i],
+                              .text = job->texts[i] };
+        MG_TRY(mg_run_put_answers(loop->o->store, c->id, &row, 1, err));
+        loop->questions++;
+    }
+    return MG_OK;
+}
+
+mg_status mg_loop_tell_improved(mg_loop *loop, mg_error *err)
+{
+    if (loop->replaying || loop->best_id < 0 || loop->o->improved == NULL) {
+        return MG_OK;
+    }
+    const mg_loop_candidate *best = loop->candidates[loop->best_id];
+    return loop->o->improved(loop->o->context, best->id, best->genome, loop->best_score, err);
+}
+
+/* A known score enters the candidate and the best so far. */
+static mg_status adopt_score(mg_loop *loop, mg_loop_candidate *c, const mg_item_set *set,
+                             double score, double violation, mg_error *err)
+{
+    if (set != &loop->search) {
+        return MG_OK;
+    }
+    c->search_score = score;
+    c->violation = violation;
+    loop->evaluations++;
+    /* Equal scores: the lower id, so that the order in which candidates finish does not matter. */
+    bool better =
+        loop->best_id < 0 || violation < loop->best_violation ||
+        (violation == loop->best_violation &&
+         (score > loop->best_score || (score == loop->best_score && c->id < loop->best_id)));
+    if (c->genome == NULL || !better) {
+        return MG_OK;
+    }
+    loop->best_id = c->id;
+    loop->best_score = score;
+    loop->best_violation = violation;
+    return mg_loop_tell_improved(loop, err);
+}
+
+static void tell_recorded(mg_loop *loop, const mg_loop_candidate *c, const mg_item_set *set,
+                          double score, double seconds)
+{
+    if (loop->o->recorded == NULL) {
+        return;
+    }
+    mg_loop_record record = {
+        .id = c->id,
+        .kind = c->kind,
+        .label = c->label,
+        .generation = c->generation,
+        .place = c->place,
+        .item_set = set->name,
+        .failed = c->failed,
+        .note = c->note,
+        .score = c->failed ? (double)NAN : score,
+        .items = set->count,
+        .seconds = seconds,
+    };
+    loop->o->recorded(loop->o->context, &record);
+}
+
+/* Stores what a job gave. */
+static mg_status settle(evaluation *e, int64_t index, mg_error *err)
+{
+    mg_loop *loop = e->loop;
+    mg_job *job = &e->jobs[index];
+    mg_loop_candidate *c = e->candidates[index];
+    const mg_item_set *set = e->set;
+    mg_status status = MG_OK;
+    bool complete = job->status == MG_OK;
+    c->failed = !complete && job->status != MG_ERR_INTERRUPTED;
+    c->note =
+        c->failed ? mg_arena_copy(&loop->arena, mg_str_of(job->error.message)) : mg_str_of("");
+    double *values = e->values[index];
+    int64_t next = 0;
+    for (int64_t i = 0; i < set->count && next < job->question_count; i++) {
+        if (mg_question_compare(&set->questions[i], &job->questions[next]) == 0) {
+            values[i] = job->values[next++];
+        }
+    }
+    MG_TRY(mg_store_begin(loop->o->store, err));
+    MG_TRY_OR_DONE(write_candidate(loop, c, err));
+    MG_TRY_OR_DONE(write_answers(loop, c, job, err));
+    if (complete) {
+        MG_TRY_OR_DONE(write_scores(loop, c, set, values, job->seconds, err));
+    }
+    if (c->failed) {
+        MG_TRY_OR_DONE(mg_loop_event(loop, "failed", err, "candidate %lld: %s", (long long)c->id,
+                                     job->error.message));
+    }
+    MG_TRY_OR_DONE(mg_store_commit(loop->o->store, err));
+    if (complete) {
+        double score = mg_loop_score(loop, set, values);
+        remember_score(loop, c->id, mg_str_of(set->name), score);
+        MG_TRY_OR_DONE(adopt_score(loop, c, set, score, violation_of(loop, set, values), err));
+        tell_recorded(loop, c, set, score, job->seconds);
+    } else if (c->failed) {
+        tell_recorded(loop, c, set, NAN, job->seconds);
+    }
+    mg_loop_show_progress(loop);
+
+done:
+    if (status != MG_OK) {
+        mg_store_rollback(loop->o->store);
+    }
+    return status;
+}
+
+static void job_done(void *context, int64_t index)
+{
+    evaluation *e = context;
+    if (e->loop->write_status == MG_OK) {
+        e->loop->write_status = settle(e, index, &e->loop->write_error);
+    }
+}
+
+/* Takes a candidate's known answers; what is left is the job. */
+static mg_status prepare(evaluation *e, mg_loop_candidate *c, mg_job *job, double *values,
+                         mg_error *err)
+{
+    const mg_item_set *set = e->set;
+    MG_TRY(mg_loop_values(e->loop, c, set, values, err));
+    *job = (mg_job){ .genome = c->genome, .source = c->source };
+    mg_question *questions = mg_arena_array(&job->arena, mg_question, MG_MAX(set->count, 1));
+    for (int64_t i = 0; i < set->count; i++) {
+        if (isnan(values[i])) {
+            questions[job->question_count++] = set->questions[i];
+        }
+    }
+    job->questions = questions;
+    job->values = mg_arena_array(&job->arena, double, MG_MAX(job->question_count, 1));
+    job->texts = mg_arena_array(&job->arena, mg_str, MG_MAX(job->question_count, 1));
+    for (int64_t i = 0; i < job->question_count; i++) {
+        job->values[i] = NAN;
+    }
+    return MG_OK;
+}
+
+/* True when the candidate needs no work for set. */
+static mg_status already_known(mg_loop *loop, mg_loop_candidate *c, const mg_item_set *set,
+                               bool retry_failed, bool *known_out, mg_error *err)
+{
+    *known_out = true;
+    if (c->failed && !retry_failed) {
+        return MG_OK;
+    }
+    mg_arena arena = { 0 };
+    int64_t row = mg_map_get(&loop->stored, score_key(&arena, c->id, mg_str_of(set->name)), -1);
+    mg_arena_release(&arena);
+    *known_out = row >= 0;
+    if (row < 0 || set != &loop->search || !isnan(c->search_score)) {
+        return MG_OK;
+    }
+    double *values = mg_new_array(double, set->count);
+    mg_status status = mg_loop_values(loop, c, set, values, err);
+    if (status == MG_OK) {
+        status = adopt_score(loop, c, set, loop->stored_scores[row],
+                             violation_of(loop, set, values), err);
+    }
+    mg_free(values);
+    return status;
+}
+
+/* Failures that another try may not meet. */
+static bool worth_another_try(mg_status status)
+{
+    return status == MG_ERR_MEMORY || status == MG_ERR_TIMEOUT || status == MG_ERR_USER_CODE ||
+           status == MG_ERR_DEVICE;
+}
+
+/* Jobs hold their results until all of the call are done; failures that may pass are tried once
+ * more, alone. */
+static mg_status run_jobs(evaluation *e, int64_t count, mg_error *err)
+{
+    mg_loop *loop = e->loop;
+    mg_fitness *fitness = loop->o->fitness;
+    MG_TRY(fitness->ops->evaluate(fitness, e->jobs, count, job_done, e, err));
+    for (int64_t i = 0; i < count && loop->write_status == MG_OK; i++) {
+        if (worth_another_try(e->jobs[i].status) && !mg_loop_stopped(loop)) {
+            evaluation again = { loop, e->set, e->candidates + i, e->jobs + i, e->values + i };
+            e->jobs[i].status = MG_OK;
+            MG_TRY(fitness->ops->evaluate(fitness, e->jobs + i, 1, job_done, &again, err));
+        }
+    }
+    if (loop->write_status != MG_OK) {
+        return mg_fail(err, loop->write_status, "%s", loop->write_error.message);
+    }
+    for (int64_t i = 0; i < count; i++) {
+        if (e->jobs[i].status == MG_ERR_INTERRUPTED) {
+            return mg_fail(err, MG_ERR_INTERRUPTED, "stopped; nothing that was answered is lost");
+        }
+    }
+    return MG_OK;
+}
+
+mg_status mg_loop_evaluate(mg_loop *loop, mg_loop_candidate *const *candidates, int64_t count,
+                           const mg_item_set *set, bool retry_failed, mg_error *err)
+{
+    mg_status status = MG_OK;
+    int64_t cap = MG_MAX(count, 1);
+    int64_t job_count = 0;
+    evaluation e = { loop, set, mg_new_array(mg_loop_candidate *, cap), mg_new_array(mg_job, cap),
+                     mg_new_array(double *, cap) };
+    for (int64_t i = 0; i < count; i++) {
+        bool known;
+        MG_TRY_OR_DONE(already_known(loop, candidates[i], set, retry_failed, &known, err));
+        if (known || set->count == 0) {
+            continue;
+        }
+        e.candidates[job_count] = candidates[i];
+        e.values[job_count] = mg_new_array(double, set->count);
+        job_count++;
+        MG_TRY_OR_DONE(
+            prepare(&e, candidates[i], &e.jobs[job_count - 1], e.values[job_count - 1], err));
+        if (e.jobs[job_count - 1].question_count == 0) { /* all answered, for another set */
+            job_count--;
+            status = settle(&e, job_count, err);
+            mg_arena_release(&e.jobs[job_count].arena);
+            mg_free(e.values[job_count]);
+            MG_TRY_OR_DONE(status);
+        }
+    }
+    if (job_count > 0) {
+        MG_TRY_OR_DONE(run_jobs(&e, job_count, err));
+    }
+
+done:
+    for (int64_t i = 0; i < job_count; i++) {
+        mg_arena_release(&e.jobs[i].arena);
+        mg_free(e.values[i]);
+    }
+    mg_free(e.candidates);
+    mg_free(e.jobs);
+    mg_free(e.values);
+    return status;
+}

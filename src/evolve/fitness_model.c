@@ -1,0 +1,327 @@
+/* evolve/fitness_model.c - see fitness_model.h.
+ *
+ * A candidate's way: genome -> recipe (genome.h) -> plan -> executed into the sink of a worker's
+ * model
+ * -> its engine answers the questions -> per-question metrics.  A source's way starts at its own
+ * checkpoint and tokenizer instead. */
+#include "evolve/fitness_model.h"
+
+#include <math.h>
+#include <pthread.h>
+
+#include "base/clock.h"
+#include "base/memory.h"
+#include "eval/runner.h"
+#include "hub/snapshot.h"
+#include "infer/engine.h"
+#include "merge/execute.h"
+#include "model/model.h"
+
+/* One candidate a thread pays while the weights of all workers stay small beside the memory, and a
+ * model is too small to keep several threads busy. */
+#define SMALL_MODEL_BYTES ((size_t)256 << 20)
+#define SMALL_TOTAL_BYTES ((size_t)1 << 30)
+
+/* A model with everything to run it. */
+typedef struct rig {
+    mg_model_config config;
+    bool has_config;
+    mg_model *model;
+    mg_stream *stream;
+    mg_tokenizer *tokenizer;
+    mg_engine *engine;
+    mg_prepared_task **prepared; /* task_count; made on first use */
+} rig;
+
+typedef struct model_fitness {
+    mg_fitness base;
+    mg_model_fitness_options options;
+    mg_arena arena; /* names */
+    bool one_each;  /* one candidate a thread */
+    int worker_count;
+    rig *workers; /* for merges, made on first use */
+    mg_dtype dtype;
+} model_fitness;
+
+static const mg_device *device_of(const model_fitness *f)
+{
+    return f->options.device;
+}
+
+static mg_pool *pool_inside(const model_fitness *f)
+{
+    return f->one_each ? NULL : f->options.pool;
+}
+
+static void rig_release(rig *r, int64_t task_count, const mg_device *device)
+{
+    for (int64_t t = 0; r->prepared != NULL && t < task_count; t++) {
+        mg_prepared_task_destroy(r->prepared[t]);
+    }
+    mg_free(r->prepared);
+    mg_engine_destroy(r->engine);
+    mg_model_destroy(r->model);
+    mg_tokenizer_close(r->tokenizer);
+    if (r->stream != NULL) {
+        device->stream_destroy(r->stream);
+    }
+    if (r->has_config) {
+        mg_model_config_release(&r->config);
+    }
+    *r = (rig){ 0 };
+}
+
+/* Takes sizes that a merge may change from the config.json it would write. */
+static void adopt_sizes(mg_model_config *config, const mg_value *merged)
+{
+    int64_t value;
+    if (mg_value_to_int(mg_value_get(merged, "vocab_size"), &value) && value > 0) {
+        config->vocab_size = value;
+    }
+}
+
+/* folder gives config and tokenizer; merged, the config of the merge, may be NULL. */
+static mg_status rig_make(model_fitness *f, const char *folder, const mg_value *merged, rig *r,
+                          mg_error *err)
+{
+    mg_status status = MG_OK;
+    const mg_device *device = device_of(f);
+    mg_engine_options engine_options = { 0 };
+    MG_TRY_OR_DONE(mg_model_config_read(folder, true, &r->config, err));
+    r->has_config = true;
+    if (merged != NULL) {
+        adopt_sizes(&r->config, merged);
+    }
+    MG_TRY_OR_DONE(device->stream_create(device, pool_inside(f), &r->stream, err));
+    MG_TRY_OR_DONE(mg_model_create(&r->config, device, f->dtype, &r->model, err));
+    MG_TRY_OR_DONE(mg_tokenizer_open(folder, &r->tokenizer, err));
+    MG_TRY_OR_DONE(
+        mg_engine_create(r->model, r->tokenizer, pool_inside(f), &engine_options, &r->engine, err));
+    r->prepared = mg_new_array(mg_prepared_task *, f->options.task_count);
+
+done:
+    if (status != MG_OK) {
+        rig_release(r, f->options.task_count, device);
+    }
+    return status;
+}
+
+/* What the callback of the runner needs. */
+typedef struct answers {
+    model_fitness *fitness;
+    mg_job *job;
+    int64_t task;
+    int64_t next;        /* question that the next result belongs to */
+    int64_t failed_item; /* -1 = none */
+} answers;
+
+static bool take_answer(void *context, const mg_item_result *result)
+{
+    answers *a = context;
+    mg_job *job = a->job;
+    while (a->next < job->question_count && job->questions[a->next].task == a->task &&
+           job->questions[a->next].item < result->item) {
+        a->next++;
+    }
+    MG_ASSERT(a->next < job->question_count && job->questions[a->next].item == result->item);
+    double value = result->metrics[a->fitness->options.metrics[a->task]];
+    if (result->failed || !isfinite(value)) {
+        a->failed_item = result->item;
+        return false;
+    }
+    job->values[a->next] = value;
+    if (result->responses != NULL && result->response_count > 0) {
+        job->texts[a->next] = mg_arena_copy(&job->arena, result->responses[0]);
+    }
+    a->next++;
+    const mg_fitness *base = &a->fitness->base;
+    return base->stop == NULL || !base->stop(base->stop_context);
+}
+
+/* The questions begin..end of one task. */
+static mg_status run_task(model_fitness *f, rig *r, mg_job *job, int64_t begin, int64_t end)
+{
+    int64_t task = job->questions[begin].task;
+    mg_error *err = &job->error;
+    if (r->prepared[task] == NULL) {
+        MG_TRY(mg_prepare_task(f->options.tasks[task], r->tokenizer,
+                               mg_model_max_positions(r->model), &r->prepared[task], err));
+    }
+    int64_t *items = mg_new_array(int64_t, end - begin);
+    for (int64_t i = begin; i < end; i++) {
+        items[i - begin] = job->questions[i].item;
+    }
+    answers a = { f, job, task, begin, -1 };
+    mg_status status =
+        mg_run_items(r->prepared[task], r->engine, items, end - begin, take_answer, &a, err);
+    if (a.failed_item >= 0) {
+        mg_str name = f->base.tasks[task].name;
+        status = mg_fail(err, MG_ERR_NUMERIC,
+                         "no usable answer to question %lld of task %.*s: logits were not finite, "
+                         "or its function failed",
+                         (long long)a.failed_item, MG_STR_ARG(name));
+    }
+    mg_free(items);
+    return status;
+}
+
+static mg_status run_questions(model_fitness *f, rig *r, mg_job *job)
+{
+    int64_t begin = 0;
+    while (begin < job->question_count) {
+        int64_t end = begin;
+        while (end < job->question_count &&
+               job->questions[end].task == job->questions[begin].task) {
+            end++;
+        }
+        MG_TRY(run_task(f, r, job, begin, end));
+        begin = end;
+    }
+    return MG_OK;
+}
+
+static mg_status run_source(model_fitness *f, mg_job *job)
+{
+    mg_error *err = &job->error;
+    mg_snapshot *snapshot = NULL;
+    rig r = { 0 };
+    mg_status status = MG_OK;
+    MG_TRY_OR_DONE(
+        mg_model_set_get(f->options.models, &f->options.sources[job->source], &snapshot, err));
+    MG_TRY_OR_DONE(rig_make(f, snapshot->folder, NULL, &r, err));
+    MG_TRY_OR_DONE(mg_model_load(r.model, snapshot->checkpoint, r.stream, err));
+    MG_TRY_OR_DONE(run_questions(f, &r, job));
+
+done:
+    rig_release(&r, f->options.task_count, device_of(f));
+    return status;
+}
+
+static mg_status run_merge(model_fitness *f, rig *r, mg_job *job)
+{
+    mg_error *err = &job->error;
+    mg_status status = MG_OK;
+    mg_arena arena = { 0 };
+    mg_plan *plan = NULL;
+    mg_recipe recipe;
+    mg_execute_options execute = { .seed = f->options.seed, .has_seed = true };
+    mg_genome_recipe(f->options.genome, job->genome, &arena, &recipe);
+    MG_TRY_OR_DONE(mg_plan_create(&recipe, f->options.models, f->options.allow_crimes, &plan, err));
+    if (r->model == NULL) {
+        mg_value merged = mg_plan_config(plan, &arena);
+        MG_TRY_OR_DONE(rig_make(f, mg_plan_donor(plan)->folder, &merged, r, err));
+    }
+    MG_TRY_OR_DONE(mg_plan_execute(plan, device_of(f), pool_inside(f), &execute,
+                                   mg_model_sink(r->model, r->stream), err));
+    MG_TRY_OR_DONE(run_questions(f, r, job));
+
+done:
+    mg_plan_destroy(plan);
+    mg_arena_release(&arena);
+    return status;
+}
+
+/* What evaluate hands to the pool. */
+typedef struct batch {
+    model_fitness *fitness;
+    mg_job *jobs;
+    mg_job_done *done;
+    void *done_context;
+    pthread_mutex_t mutex; /* one done at a time */
+} batch;
+
+static void run_job(void *context, int64_t index, int worker)
+{
+    batch *b = context;
+    model_fitness *f = b->fitness;
+    mg_job *job = &b->jobs[index];
+    double begin = mg_clock_now(NULL);
+    if (f->base.stop != NULL && f->base.stop(f->base.stop_context)) {
+        job->status = mg_fail(&job->error, MG_ERR_INTERRUPTED, "stopped before it began");
+    } else if (job->genome == NULL) {
+        job->status = run_source(f, job);
+    } else {
+        job->status = run_merge(f, &f->workers[worker], job);
+    }
+    job->seconds = mg_clock_now(NULL) - begin;
+    pthread_mutex_lock(&b->mutex);
+    b->done(b->done_context, index);
+    pthread_mutex_unlock(&b->mutex);
+}
+
+static mg_status evaluate(mg_fitness *fitness, mg_job *jobs, int64_t count, mg_job_done *done,
+                          void *context, mg_error *err)
+{
+    (void)err;
+    model_fitness *f = (model_fitness *)fitness;
+    batch b = { f, jobs, done, context, PTHREAD_MUTEX_INITIALIZER };
+    if (f->one_each) {
+        mg_pool_run(f->options.pool, count, run_job, &b);
+    } else {
+        for (int64_t i = 0; i < count; i++) {
+            run_job(&b, i, 0);
+        }
+    }
+    pthread_mutex_destroy(&b.mutex);
+    return MG_OK;
+}
+
+static void destroy(mg_fitness *fitness)
+{
+    model_fitness *f = (model_fitness *)fitness;
+    for (int i = 0; i < f->worker_count; i++) {
+        rig_release(&f->workers[i], f->options.task_count, device_of(f));
+    }
+    mg_free(f->workers);
+    mg_arena_release(&f->arena);
+    mg_free(f);
+}
+
+static const mg_fitness_ops model_ops = { evaluate, destroy };
+
+/* Threads and weight type by the size of the first source. */
+static mg_status choose_workers(model_fitness *f, mg_error *err)
+{
+    mg_snapshot *snapshot;
+    MG_TRY(mg_model_set_get(f->options.models, &f->options.sources[0], &snapshot, err));
+    size_t bytes = 2 * mg_checkpoint_bytes(snapshot->checkpoint); /* 16-bit weights widened */
+    int threads = f->options.pool != NULL ? mg_pool_threads(f->options.pool) : 1;
+    bool small = bytes <= SMALL_MODEL_BYTES && bytes <= SMALL_TOTAL_BYTES / (size_t)threads;
+    f->one_each = small && f->options.device->host_memory;
+    f->worker_count = f->one_each ? threads : 1;
+    f->dtype = f->options.dtype;
+    if (f->dtype == MG_DTYPE_COUNT) {
+        f->dtype = small ? MG_F32 : MG_BF16;
+    }
+    return MG_OK;
+}
+
+mg_status mg_model_fitness_create(const mg_model_fitness_options *options, mg_fitness **fitness_out,
+                                  mg_error *err)
+{
+    *fitness_out = NULL;
+    model_fitness *f = mg_new(model_fitness);
+    f->options = *options;
+    mg_fitness_task *tasks = mg_arena_array(&f->arena, mg_fitness_task, options->task_count);
+    for (int64_t t = 0; t < options->task_count; t++) {
+        tasks[t].name = mg_arena_copy(&f->arena, mg_task_name(options->tasks[t]));
+        tasks[t].item_count = mg_task_item_count(options->tasks[t]);
+    }
+    mg_str *names = mg_arena_array(&f->arena, mg_str, options->source_count);
+    for (int64_t s = 0; s < options->source_count; s++) {
+        names[s] = mg_model_ref_text(&options->sources[s], &f->arena);
+    }
+    f->base = (mg_fitness){ .ops = &model_ops,
+                            .tasks = tasks,
+                            .task_count = options->task_count,
+                            .source_names = names,
+                            .source_count = options->source_count };
+    mg_status status = choose_workers(f, err);
+    if (status != MG_OK) {
+        destroy(&f->base);
+        return status;
+    }
+    f->workers = mg_new_array(rig, f->worker_count);
+    *fitness_out = &f->base;
+    return MG_OK;
+}

@@ -1,0 +1,39 @@
+/* evolve/genome.h - from vectors to recipes: the parameter space (evolution.md 3, merging.md 8).
+ *
+ * A genome is an array [group][model][set][parameter] of doubles.  A group is a part of the depth
+ * (all layers, a run of layers, an anchor), a set a part of each layer (a filter, a class of
+ * tensors), the parameters are those of the merge method.  Thread-safety: immutable after creation.
+ */
+#pragma once
+
+#include "base/arena.h"
+#include "base/error.h"
+#include "evolve/search_config.h"
+#include "recipe/recipe.h"
+
+MG_BEGIN_C
+
+typedef struct mg_genome mg_genome;
+
+/* layer_count is that of the first model.  config is borrowed and must outlive the genome.
+ * MG_ERR_CONFIG when the granularity does not fit the layers. */
+MG_MUST_CHECK mg_status mg_genome_create(const mg_evolve_config *config, int64_t layer_count,
+                                         mg_genome **genome_out, mg_error *err);
+void mg_genome_destroy(mg_genome *genome); /* NULL is fine */
+
+int64_t mg_genome_dimension(const mg_genome *genome);
+/* All of mg_genome_dimension values; the bounds are NULL in mergekit's encoding, which folds
+ * instead. */
+const double *mg_genome_start(const mg_genome *genome);
+const double *mg_genome_default(const mg_genome *genome); /* weights and densities 0.5, t 0.5 */
+const double *mg_genome_lower(const mg_genome *genome);
+const double *mg_genome_upper(const mg_genome *genome);
+const double *mg_genome_scale(const mg_genome *genome); /* length of one step unit */
+/* "weight[mini-ja, layers 0-3, mlp]"; lives in arena. */
+mg_str mg_genome_gene_name(const mg_genome *genome, int64_t index, mg_arena *arena);
+
+/* The recipe of x, in arena.  Its masks, where the method has any, come from the search's seed. */
+void mg_genome_recipe(const mg_genome *genome, const double *x, mg_arena *arena,
+                      mg_recipe *recipe_out);
+
+MG_END_C

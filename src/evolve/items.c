@@ -1,0 +1,169 @@
+/* evolve/items.c - which questions are for searching, choosing and testing (evolution.md 1, 12.1).
+ *
+ * All draws come from the seed alone, so that a continued run draws the same. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/memory.h"
+#include "evolve/loop_internal.h"
+
+#define SPLIT_POOL_MIN 100   /* fewer questions: none can be spared for choosing */
+#define REPORT_SELECT_MIN 60 /* fewer: the winner's number comes from the questions that chose it  \
+                              */
+
+int mg_question_compare(const void *a, const void *b)
+{
+    const mg_question *x = a;
+    const mg_question *y = b;
+    if (x->task != y->task) {
+        return x->task < y->task ? -1 : 1;
+    }
+    return x->item < y->item ? -1 : x->item > y->item ? 1 : 0;
+}
+
+static void sort_questions(mg_item_set *set)
+{
+    qsort(set->questions, (size_t)set->count, sizeof(set->questions[0]), mg_question_compare);
+}
+
+static void add_task(mg_item_set *set, int64_t task, int64_t item_count)
+{
+    for (int64_t i = 0; i < item_count; i++) {
+        set->questions[set->count++] = (mg_question){ (int32_t)task, (int32_t)i };
+    }
+}
+
+/* A random order of count things. */
+static void shuffle(int64_t *order, int64_t count, mg_rng *rng)
+{
+    for (int64_t i = 0; i < count; i++) {
+        order[i] = i;
+    }
+    for (int64_t i = count - 1; i > 0; i--) {
+        int64_t j = (int64_t)mg_rng_below(rng, (uint64_t)(i + 1));
+        int64_t swap = order[i];
+        order[i] = order[j];
+        order[j] = swap;
+    }
+}
+
+/* Moves share of each task's questions from one set to another. */
+static void move_share(mg_item_set *from, mg_item_set *to, double share, mg_rng *rng)
+{
+    int64_t begin = 0;
+    int64_t kept = 0;
+    int64_t total = from->count;
+    int64_t *order = mg_new_array(int64_t, MG_MAX(total, 1));
+    bool *moves = mg_new_array(bool, MG_MAX(total, 1));
+    while (begin < total) {
+        int64_t end = begin;
+        while (end < total && from->questions[end].task == from->questions[begin].task) {
+            end++;
+        }
+        shuffle(order, end - begin, rng);
+        int64_t count = llround(share * (double)(end - begin));
+        for (int64_t i = 0; i < count; i++) {
+            moves[begin + order[i]] = true;
+        }
+        begin = end;
+    }
+    for (int64_t i = 0; i < total; i++) {
+        if (moves[i]) {
+            to->questions[to->count++] = from->questions[i];
+        } else {
+            from->questions[kept++] = from->questions[i];
+        }
+    }
+    from->count = kept;
+    mg_free(order);
+    mg_free(moves);
+}
+
+mg_status mg_loop_split_items(mg_loop *loop, mg_error *err)
+{
+    const mg_fitness *fitness = loop->o->fitness;
+    int64_t total = 0;
+    bool has_test = false;
+    for (int64_t t = 0; t < fitness->task_count; t++) {
+        total += fitness->tasks[t].item_count;
+        has_test = has_test || loop->o->tasks[t].role == MG_ROLE_TEST;
+    }
+    mg_item_set *const sets[] = { &loop->pool, &loop->search, &loop->select, &loop->report,
+                                  &loop->test };
+    const char *const names[] = { "pool", "search", "select", "report", "test" };
+    for (int64_t i = 0; i < MG_ARRAY_COUNT(sets); i++) {
+        *sets[i] = (mg_item_set){ names[i],
+                                  mg_arena_array(&loop->arena, mg_question, MG_MAX(total, 1)), 0 };
+    }
+    for (int64_t t = 0; t < fitness->task_count; t++) {
+        mg_role role = loop->o->tasks[t].role;
+        mg_item_set *set = role == MG_ROLE_SEARCH   ? &loop->pool
+                           : role == MG_ROLE_SELECT ? &loop->select
+                                                    : &loop->test;
+        add_task(set, t, fitness->tasks[t].item_count);
+    }
+    if (loop->pool.count == 0) {
+        return mg_fail(err, MG_ERR_CONFIG, "the tasks of the search have no questions");
+    }
+    mg_rng rng = mg_rng_make(loop->o->search->seed, MG_STREAM_ITEMS);
+    if (loop->select.count == 0 && loop->o->validate_share > 0.0 &&
+        loop->pool.count >= SPLIT_POOL_MIN) {
+        move_share(&loop->pool, &loop->select, loop->o->validate_share, &rng);
+    }
+    if (!has_test && loop->select.count >= REPORT_SELECT_MIN) {
+        move_share(&loop->select, &loop->report, 1.0 / 3.0, &rng);
+    }
+    return MG_OK;
+}
+
+/* 0 = all sources right, 1 = all wrong, 2 = mixed. */
+static int pattern(const double *values, int64_t source_count, int64_t item_count, int64_t item)
+{
+    double low = INFINITY;
+    double high = -INFINITY;
+    for (int64_t s = 0; s < source_count; s++) {
+        double value = values[s * item_count + item];
+        if (!isnan(value)) {
+            low = fmin(low, value);
+            high = fmax(high, value);
+        }
+    }
+    return low >= 0.5 ? 0 : high < 0.5 ? 1 : 2;
+}
+
+void mg_loop_choose_items(mg_loop *loop, const double *values, int64_t source_count)
+{
+    int64_t total = loop->pool.count;
+    int64_t wanted = loop->o->search->items > 0 ? MG_MIN(loop->o->search->items, total) : total;
+    loop->search.count = 0;
+    if (wanted == total) {
+        memcpy(loop->search.questions, loop->pool.questions, (size_t)total * sizeof(mg_question));
+        loop->search.count = total;
+        return;
+    }
+    /* Proportional shares of the strata: walking through all questions, stratum by stratum and in
+     * random order inside, a question is taken whenever the due number passes a whole one. */
+    mg_rng rng = mg_rng_make(loop->o->search->seed + 1, MG_STREAM_ITEMS);
+    int64_t *order = mg_new_array(int64_t, total);
+    shuffle(order, total, &rng);
+    int64_t strata = 3 * loop->o->fitness->task_count;
+    int64_t walked = 0;
+    for (int64_t stratum = 0; stratum < strata; stratum++) {
+        for (int64_t i = 0; i < total; i++) {
+            int64_t item = order[i];
+            int64_t of =
+                3 * loop->pool.questions[item].task + pattern(values, source_count, total, item);
+            if (of != stratum) {
+                continue;
+            }
+            walked++;
+            if (walked * wanted / total > loop->search.count) {
+                loop->search.questions[loop->search.count++] = loop->pool.questions[item];
+            }
+        }
+    }
+    MG_ASSERT(loop->search.count == wanted);
+    sort_questions(&loop->search);
+    mg_free(order);
+}

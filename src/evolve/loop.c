@@ -1,0 +1,478 @@
+/* evolve/loop.c - the phases of a search; see loop.h.
+ *
+ * What is not a function of stored answers lies in two values of the store, written in one
+ * transaction after each generation: "state/optimiser", the optimiser's own bytes, and
+ * "state/loop", the counters below.  A continued run loads both and evaluates the generation that
+ * was under way; candidates that it finds answered cost nothing. */
+#include "evolve/loop.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "base/memory.h"
+#include "evolve/loop_internal.h"
+#include "store/run.h"
+
+#define FULL_DIMENSION_MAX 100  /* above it the diagonal form */
+#define SEP_EVALUATIONS 20      /* fewer evaluations a gene: the diagonal form */
+#define RESTART_EVALUATIONS 300 /* fewer evaluations a gene: no restart */
+#define BEST_EVER_FINALISTS 20
+
+/* The optimiser's part of the run. */
+typedef struct progress_state {
+    int64_t generation; /* over all restarts */
+    int64_t asked;      /* candidates in told generations */
+    int64_t restart;
+    bool finished; /* the phase is over */
+} progress_state;
+
+static mg_status save_state(mg_loop *loop, const progress_state *state, const mg_cma *cma,
+                            mg_error *err)
+{
+    mg_store *store = loop->o->store;
+    mg_buf bytes = { 0 };
+    mg_buf counters = { 0 };
+    mg_status status = MG_OK;
+    mg_cma_save(cma, &bytes);
+    mg_buf_printf(&counters, "%lld %lld %lld %d %.17g", (long long)state->generation,
+                  (long long)state->asked, (long long)state->restart, state->finished ? 1 : 0,
+                  mg_loop_seconds(loop));
+    MG_TRY_OR_DONE(mg_store_begin(store, err));
+    MG_TRY_OR_DONE(mg_store_put(store, "state/optimiser", mg_buf_view(&bytes), err));
+    MG_TRY_OR_DONE(mg_store_put(store, "state/loop", mg_buf_view(&counters), err));
+    MG_TRY_OR_DONE(mg_store_commit(store, err));
+
+done:
+    if (status != MG_OK) {
+        mg_store_rollback(store);
+    }
+    mg_buf_release(&bytes);
+    mg_buf_release(&counters);
+    return status;
+}
+
+static void make_options(const mg_loop *loop, const progress_state *state, const double *start,
+                         mg_cma_options *out)
+{
+    const mg_search_config *search = loop->o->search;
+    const mg_preset *preset = search->preset;
+    const mg_loop_space *space = &loop->o->space;
+    int64_t n = space->dimension;
+    bool sep = n > FULL_DIMENSION_MAX || loop->evaluations_total < SEP_EVALUATIONS * n;
+    bool lra = preset->adapt_learning_rate;
+    mg_cma_kind kind = sep ? MG_CMA_SEP : MG_CMA_FULL;
+    switch (search->optimiser) {
+    case MG_OPTIMISER_AUTO:
+        break;
+    case MG_OPTIMISER_LRA:
+        lra = true;
+        break;
+    case MG_OPTIMISER_CMA:
+        kind = MG_CMA_FULL;
+        lra = false;
+        break;
+    case MG_OPTIMISER_SEP:
+        kind = MG_CMA_SEP;
+        break;
+    case MG_OPTIMISER_LM_MA:
+        kind = MG_CMA_LM_MA;
+        lra = false;
+        break;
+    }
+    int64_t population = search->population > 0 ? search->population : mg_cma_default_population(n);
+    *out = (mg_cma_options){
+        .kind = kind,
+        .dimension = n,
+        .population = population << state->restart, /* IPOP */
+        .start = start,
+        .sigma = search->sigma,
+        .scale = space->scale,
+        .lower = space->lower,
+        .upper = space->upper,
+        .bounds = space->lower != NULL ? preset->bounds : MG_BOUND_NONE,
+        .active = preset->active,
+        .adapt_learning_rate = lra,
+        .noisy = true,
+        .seed = search->seed + 1000003 * (uint64_t)state->restart,
+    };
+}
+
+/* A restart begins anywhere in the inner 80 % of the box; without bounds, at the first start. */
+static void restart_point(const mg_loop *loop, const progress_state *state, double *start)
+{
+    const mg_loop_space *space = &loop->o->space;
+    memcpy(start, space->start, (size_t)space->dimension * sizeof(double));
+    if (state->restart == 0 || space->lower == NULL) {
+        return;
+    }
+    mg_rng rng = mg_rng_make(loop->o->search->seed + (uint64_t)state->restart, MG_STREAM_TIES);
+    for (int64_t i = 0; i < space->dimension; i++) {
+        double range = space->upper[i] - space->lower[i];
+        start[i] = space->lower[i] + range * (0.1 + 0.8 * mg_rng_uniform(&rng));
+    }
+}
+
+static mg_status open_optimiser(mg_loop *loop, progress_state *state, mg_cma **cma_out,
+                                mg_error *err)
+{
+    mg_status status = MG_OK;
+    mg_buf counters = { 0 };
+    mg_buf bytes = { 0 };
+    bool found = false;
+    double *start = mg_new_array(double, loop->o->space.dimension);
+    mg_cma_options options;
+    MG_TRY_OR_DONE(mg_store_get(loop->o->store, "state/loop", &counters, &found, err));
+    if (found) {
+        long long generation = 0;
+        long long asked = 0;
+        long long restart = 0;
+        int finished = 0;
+        if (sscanf(counters.data, "%lld %lld %lld %d %lf", &generation, &asked, &restart, &finished,
+                   &loop->seconds_before) != 5 ||
+            restart < 0 || restart > 9) {
+            status = mg_fail(err, MG_ERR_FORMAT, "run.db: the state of the search is damaged");
+            goto done;
+        }
+        *state = (progress_state){ generation, asked, restart, finished != 0 };
+    }
+    restart_point(loop, state, start);
+    make_options(loop, state, start, &options);
+    if (found) {
+        MG_TRY_OR_DONE(mg_store_get(loop->o->store, "state/optimiser", &bytes, &found, err));
+        MG_TRY_OR_DONE(mg_cma_load(&options, mg_buf_view(&bytes), cma_out, err));
+    } else {
+        MG_TRY_OR_DONE(mg_cma_create(&options, cma_out, err));
+    }
+
+done:
+    mg_buf_release(&counters);
+    mg_buf_release(&bytes);
+    mg_free(start);
+    return status;
+}
+
+/* Sources, the default merge and the start point answer everything that the search may ask. */
+static mg_status run_references(mg_loop *loop, mg_error *err)
+{
+    const mg_fitness *fitness = loop->o->fitness;
+    const mg_loop_space *space = &loop->o->space;
+    int64_t sources = fitness->source_count;
+    mg_loop_candidate **references = mg_new_array(mg_loop_candidate *, sources + 2);
+    double *values = mg_new_array(double, sources * loop->pool.count);
+    mg_status status = MG_OK;
+    loop->phase = "sources";
+    for (int64_t s = 0; s < sources; s++) {
+        references[s] =
+            mg_loop_candidate_make(loop, s, "source", fitness->source_names[s], 0, s, NULL, s);
+    }
+    references[sources] =
+        mg_loop_candidate_make(loop, sources, "default", mg_str_of(""), 0, 0, space->standard, -1);
+    references[sources + 1] =
+        mg_loop_candidate_make(loop, sources + 1, "start", mg_str_of(""), 0, 0, space->start, -1);
+    MG_TRY_OR_DONE(mg_loop_evaluate(loop, references, sources + 2, &loop->pool, true, err));
+    int64_t failed = 0;
+    for (int64_t i = 0; i < sources + 2; i++) {
+        failed += references[i]->failed ? 1 : 0;
+    }
+    if (failed == sources + 2) {
+        status = mg_fail(err, MG_ERR_NUMERIC, "no source and no first merge can be evaluated: %.*s",
+                         MG_STR_ARG(references[0]->note));
+        goto done;
+    }
+    for (int64_t s = 0; s < sources; s++) {
+        MG_TRY_OR_DONE(
+            mg_loop_values(loop, references[s], &loop->pool, values + s * loop->pool.count, err));
+    }
+    mg_loop_choose_items(loop, values, sources);
+    MG_TRY_OR_DONE(mg_loop_evaluate(loop, references, sources + 2, &loop->search, false, err));
+
+done:
+    mg_free(references);
+    mg_free(values);
+    return status;
+}
+
+/* How many candidates the optimiser may ask; the rest of the budget is the references' and the
+ * polish's. */
+static void plan_budget(mg_loop *loop)
+{
+    const mg_search_config *search = loop->o->search;
+    int64_t n = loop->search.count;
+    int64_t references = loop->o->fitness->source_count + 2;
+    int64_t total = search->evaluations > 0 ? search->evaluations
+                    : search->questions > 0 ? MG_MAX(search->questions / n, 1)
+                                            : INT32_MAX; /* minutes alone */
+    bool timed = search->evaluations == 0 && search->questions == 0;
+    double share = timed ? 0.0 : search->polish_share;
+    int64_t polish = mg_loop_plan_polish(loop, (int64_t)(share * (double)total * (double)n));
+    bool counts_all = search->preset->encoding == MG_ENCODING_NATIVE;
+    int64_t others = counts_all ? references + 1 + (polish + n - 1) / n : 0;
+    loop->evaluations_total = MG_MAX(total - others, 1);
+}
+
+static bool budget_spent(const mg_loop *loop, const progress_state *state, int64_t population)
+{
+    double limit = loop->o->search->minutes * 60.0;
+    if (limit > 0.0 && mg_loop_seconds(loop) >= limit) {
+        return true;
+    }
+    /* mergekit-evolve looks once a generation, and may go beyond its budget by less than one. */
+    if (loop->o->search->preset->encoding == MG_ENCODING_MERGEKIT) {
+        return state->asked >= loop->evaluations_total;
+    }
+    return state->asked > 0 && state->asked + population > loop->evaluations_total;
+}
+
+static mg_status check_failures(mg_loop_candidate *const *candidates, int64_t count,
+                                int64_t generation, mg_error *err)
+{
+    int64_t failed = 0;
+    const mg_loop_candidate *first = NULL;
+    for (int64_t k = 0; k < count; k++) {
+        failed += candidates[k]->failed ? 1 : 0;
+        first = first == NULL && candidates[k]->failed ? candidates[k] : first;
+    }
+    if (2 * failed <= count) {
+        return MG_OK;
+    }
+    return mg_fail(err, MG_ERR_NUMERIC,
+                   "%lld of %lld candidates of generation %lld failed, the first with: %.*s",
+                   (long long)failed, (long long)count, (long long)generation,
+                   MG_STR_ARG(first->note));
+}
+
+static void tell_generation(mg_loop *loop, const progress_state *state, const mg_cma *cma,
+                            mg_loop_candidate *const *candidates, int64_t count)
+{
+    if (loop->o->generation == NULL) {
+        return;
+    }
+    mg_loop_generation g = { .generation = state->generation,
+                             .evaluations = loop->evaluations,
+                             .best = -INFINITY,
+                             .best_ever = loop->best_score,
+                             .sigma = mg_cma_sigma(cma),
+                             .learning_rate = mg_cma_learning_rate(cma) };
+    int64_t scored = 0;
+    for (int64_t k = 0; k < count; k++) {
+        if (!candidates[k]->failed) {
+            g.best = fmax(g.best, candidates[k]->search_score);
+            g.mean += candidates[k]->search_score;
+            scored++;
+        }
+    }
+    g.mean /= (double)MG_MAX(scored, 1);
+    loop->o->generation(loop->o->context, &g);
+}
+
+static mg_status run_generation(mg_loop *loop, progress_state *state, mg_cma *cma, mg_error *err)
+{
+    int64_t population = mg_cma_population(cma);
+    int64_t first = loop->o->fitness->source_count + 2 + state->asked;
+    mg_loop_candidate **candidates = mg_new_array(mg_loop_candidate *, population);
+    double *costs = mg_new_array(double, population);
+    double *violations = mg_new_array(double, population);
+    double *x = mg_new_array(double, loop->o->space.dimension);
+    mg_status status = MG_OK;
+    for (int64_t k = 0; k < population; k++) {
+        mg_cma_ask(cma, k, x);
+        candidates[k] = mg_loop_candidate_make(loop, first + k, "sample", mg_str_of(""),
+                                               state->generation, k, x, -1);
+    }
+    MG_TRY_OR_DONE(mg_loop_evaluate(loop, candidates, population, &loop->search, true, err));
+    MG_TRY_OR_DONE(check_failures(candidates, population, state->generation, err));
+    for (int64_t k = 0; k < population; k++) {
+        costs[k] = candidates[k]->failed ? (double)INFINITY : -candidates[k]->search_score;
+        violations[k] = candidates[k]->failed ? (double)INFINITY : candidates[k]->violation;
+    }
+    mg_cma_tell(cma, costs, violations);
+    tell_generation(loop, state, cma, candidates, population);
+    state->generation++;
+    state->asked += population;
+
+done:
+    mg_free(candidates);
+    mg_free(costs);
+    mg_free(violations);
+    mg_free(x);
+    return status;
+}
+
+/* After a stop of the optimiser: another start when the preset and the budget allow one. */
+static mg_status maybe_restart(mg_loop *loop, progress_state *state, mg_cma **cma, mg_error *err)
+{
+    const mg_search_config *search = loop->o->search;
+    const char *stop = mg_cma_stop(*cma);
+    bool affordable = loop->evaluations_total >= RESTART_EVALUATIONS * loop->o->space.dimension;
+    MG_TRY(mg_loop_event(loop, "stop", err, "the optimiser stopped after %lld candidates: %s",
+                         (long long)state->asked, stop));
+    if (state->restart >= search->restarts || !affordable) {
+        state->finished = true;
+        return MG_OK;
+    }
+    state->restart++;
+    double *start = mg_new_array(double, loop->o->space.dimension);
+    mg_cma_options options;
+    restart_point(loop, state, start);
+    make_options(loop, state, start, &options);
+    mg_cma *next = NULL;
+    mg_status status = mg_cma_create(&options, &next, err);
+    if (status == MG_OK) {
+        mg_cma_destroy(*cma);
+        *cma = next;
+    }
+    mg_free(start);
+    return status;
+}
+
+static mg_status run_optimiser(mg_loop *loop, progress_state *state, double *mean, mg_error *err)
+{
+    mg_cma *cma = NULL;
+    mg_status status = MG_OK;
+    loop->phase = "search";
+    MG_TRY_OR_DONE(open_optimiser(loop, state, &cma, err));
+    while (!state->finished) {
+        if (mg_loop_stopped(loop)) {
+            status = mg_fail(err, MG_ERR_INTERRUPTED, "stopped; nothing that was answered is lost");
+            goto done;
+        }
+        if (budget_spent(loop, state, mg_cma_population(cma))) {
+            state->finished = true;
+        } else {
+            MG_TRY_OR_DONE(run_generation(loop, state, cma, err));
+            if (mg_cma_stop(cma) != NULL && !loop->o->search->preset->ignore_stops) {
+                MG_TRY_OR_DONE(maybe_restart(loop, state, &cma, err));
+            }
+        }
+        MG_TRY_OR_DONE(save_state(loop, state, cma, err));
+    }
+    mg_cma_mean(cma, mean);
+
+done:
+    mg_cma_destroy(cma);
+    return status;
+}
+
+static void add_finalist(mg_loop_candidate **finalists, int64_t *count, mg_loop_candidate *c)
+{
+    for (int64_t i = 0; i < *count; i++) {
+        if (finalists[i] == c) {
+            return;
+        }
+    }
+    if (c != NULL && !c->failed) {
+        finalists[(*count)++] = c;
+    }
+}
+
+/* The best samples by search score; with a mean that is trusted more, none of them. */
+static void add_best_samples(const mg_loop *loop, mg_loop_candidate **finalists, int64_t *count)
+{
+    for (int64_t place = 0; place < BEST_EVER_FINALISTS; place++) {
+        mg_loop_candidate *best = NULL;
+        for (int64_t i = 0; i < loop->candidate_count; i++) {
+            mg_loop_candidate *c = loop->candidates[i];
+            if (c == NULL || c->failed || isnan(c->search_score) ||
+                strcmp(c->kind, "sample") != 0) {
+                continue;
+            }
+            bool taken = false;
+            for (int64_t f = 0; f < *count; f++) {
+                taken = taken || finalists[f] == c;
+            }
+            bool better = best == NULL || c->violation < best->violation ||
+                          (c->violation == best->violation && c->search_score > best->search_score);
+            if (!taken && better) {
+                best = c;
+            }
+        }
+        if (best == NULL) {
+            return;
+        }
+        finalists[(*count)++] = best;
+    }
+}
+
+/* Mean, polish and choice. */
+static mg_status finish(mg_loop *loop, const progress_state *state, const double *mean,
+                        mg_loop_candidate **winner_out, mg_error *err)
+{
+    int64_t sources = loop->o->fitness->source_count;
+    int64_t next_id = sources + 2 + state->asked;
+    mg_loop_candidate *finalists[BEST_EVER_FINALISTS + 8];
+    mg_loop_candidate *polished[2];
+    int64_t polished_count = 0;
+    int64_t count = 0;
+    loop->phase = "mean";
+    int64_t mean_id = next_id++;
+    mg_loop_candidate *mean_candidate = mg_loop_candidate_make(loop, mean_id, "mean", mg_str_of(""),
+                                                               state->generation, 0, mean, -1);
+    MG_TRY(mg_loop_evaluate(loop, &mean_candidate, 1, &loop->search, true, err));
+    if (loop->polish_count > 0) {
+        loop->phase = "polish";
+        MG_TRY(mg_loop_polish(loop, mean, mean_id, &next_id, polished, &polished_count, err));
+    }
+    add_finalist(finalists, &count, mean_candidate);
+    for (int64_t i = 0; i < polished_count; i++) {
+        add_finalist(finalists, &count, polished[i]);
+    }
+    if (loop->o->search->preset->best_ever) {
+        add_best_samples(loop, finalists, &count);
+    }
+    add_finalist(finalists, &count, mg_loop_candidate_at(loop, sources));
+    add_finalist(finalists, &count, mg_loop_candidate_at(loop, sources + 1));
+    loop->phase = "choice";
+    return mg_loop_choose(loop, finalists, count, winner_out, err);
+}
+
+static mg_status run_phases(mg_loop *loop, mg_loop_result *result, mg_error *err)
+{
+    int64_t n = loop->o->space.dimension;
+    mg_status status = MG_OK;
+    progress_state state = { 0 };
+    mg_loop_candidate *winner = NULL;
+    double *mean = mg_new_array(double, n);
+    loop->replaying = true;
+    MG_TRY_OR_DONE(mg_loop_load(loop, err));
+    MG_TRY_OR_DONE(mg_loop_split_items(loop, err));
+    MG_TRY_OR_DONE(run_references(loop, err));
+    plan_budget(loop);
+    for (int64_t i = 0; i < loop->candidate_count; i++) { /* of earlier processes */
+        mg_loop_candidate *c = loop->candidates[i];
+        if (c != NULL && strcmp(c->kind, "sample") == 0 && !c->failed) {
+            MG_TRY_OR_DONE(mg_loop_evaluate(loop, &c, 1, &loop->search, false, err));
+        }
+    }
+    loop->replaying = false;
+    MG_TRY_OR_DONE(mg_loop_tell_improved(loop, err));
+    MG_TRY_OR_DONE(run_optimiser(loop, &state, mean, err));
+    MG_TRY_OR_DONE(finish(loop, &state, mean, &winner, err));
+    result->winner = winner->id;
+    result->genome = mg_new_array(double, n);
+    memcpy(result->genome, winner->genome, (size_t)n * sizeof(double));
+
+done:
+    mg_free(mean);
+    return status;
+}
+
+mg_status mg_loop_run(const mg_loop_options *options, mg_loop_result *result_out, mg_error *err)
+{
+    *result_out = (mg_loop_result){ 0 };
+    mg_loop loop = { .o = options, .best_id = -1, .phase = "sources" };
+    loop.seconds_begin = mg_clock_now(options->clock);
+    mg_status status = run_phases(&loop, result_out, err);
+    mg_free(loop.candidates);
+    mg_free(loop.stored_scores);
+    mg_map_release(&loop.stored);
+    mg_arena_release(&loop.arena);
+    return status;
+}
+
+void mg_loop_result_release(mg_loop_result *result)
+{
+    mg_free(result->genome);
+    *result = (mg_loop_result){ 0 };
+}

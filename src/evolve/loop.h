@@ -1,0 +1,99 @@
+/* evolve/loop.h - one search, from references to the winner (evolution.md 1, 12, 13, 15).
+ *
+ * Phases: sources, default merge and start point; the optimiser's generations; polish around its
+ * mean; the choice among finalists on questions that no phase before has seen; the test.  Every
+ * phase is a function of the settings and of answers, and every answer goes into the store when it
+ * is known: a run that was cut off anywhere and continued ends in the same bytes. It knows vectors,
+ * questions and a fitness; it has never heard of models. Thread-safety: one thread at a time; the
+ * callbacks come from the fitness's threads, never two at a time. */
+#pragma once
+
+#include "base/clock.h"
+#include "evolve/fitness.h"
+#include "evolve/search_config.h"
+#include "store/store.h"
+
+MG_BEGIN_C
+
+/* What a task's questions are for. */
+typedef enum mg_role {
+    MG_ROLE_SEARCH, /* the optimiser sees them */
+    MG_ROLE_SELECT, /* they choose the winner */
+    MG_ROLE_TEST    /* they are answered once, at the end */
+} mg_role;
+
+typedef struct mg_loop_task {
+    mg_role role;
+    double weight;
+    bool has_guard;
+    double guard; /* a candidate below it counts as worse than any that is not */
+} mg_loop_task;
+
+/* The box of the genomes; bounds may be NULL. */
+typedef struct mg_loop_space {
+    int64_t dimension;
+    const double *start, *standard; /* standard: the default merge */
+    const double *scale;
+    const double *lower, *upper;
+} mg_loop_space;
+
+typedef struct mg_loop_progress {
+    const char *phase;
+    int64_t evaluations, evaluations_total; /* candidates; total is an estimate */
+    int64_t questions;                      /* answered in this process */
+    double best;                            /* NaN = none yet */
+    double seconds;                         /* of this process */
+} mg_loop_progress;
+
+/* A score that has just been stored. */
+typedef struct mg_loop_record {
+    int64_t id;
+    const char *kind;
+    mg_str label;
+    int64_t generation, place;
+    const char *item_set;
+    bool failed;
+    mg_str note;
+    double score; /* NaN when failed */
+    int64_t items;
+    double seconds;
+} mg_loop_record;
+
+/* After each generation. */
+typedef struct mg_loop_generation {
+    int64_t generation, evaluations;
+    double best, mean; /* of the generation's scores */
+    double best_ever;
+    double sigma, learning_rate;
+} mg_loop_generation;
+
+typedef struct mg_loop_options {
+    mg_loop_space space;
+    const mg_search_config *search;
+    const mg_loop_task *tasks; /* one for each of fitness->tasks */
+    double validate_share;     /* of the search questions; 0 = none, or tasks do it */
+    mg_fitness *fitness;
+    mg_store *store;
+    const mg_clock *clock;
+    bool (*stop)(void *context); /* true: park the run; NULL = never */
+    /* A merge better than every one before on the search questions: best_config.yaml. */
+    mg_status (*improved)(void *context, int64_t id, const double *genome, double score,
+                          mg_error *err);
+    void (*recorded)(void *context, const mg_loop_record *record);
+    void (*generation)(void *context, const mg_loop_generation *generation);
+    void (*progress)(void *context, const mg_loop_progress *progress);
+    void *context; /* of all of them */
+} mg_loop_options;
+
+typedef struct mg_loop_result {
+    int64_t winner; /* id of the candidate; a merge */
+    double *genome; /* dimension; ends with mg_loop_result_release */
+} mg_loop_result;
+
+/* Runs or continues the search in options->store.  MG_ERR_INTERRUPTED when stop said so: the same
+ * call continues.  Other failures name what ended the search. */
+MG_MUST_CHECK mg_status mg_loop_run(const mg_loop_options *options, mg_loop_result *result_out,
+                                    mg_error *err);
+void mg_loop_result_release(mg_loop_result *result);
+
+MG_END_C

@@ -1,0 +1,108 @@
+/* evolve/loop_internal.h - the state of a running search, shared by loop.c, items.c, evaluate.c,
+ * polish.c and choice.c.
+ *
+ * Thread-safety: one thread, but for what evaluate.c's callback touches while others wait for it.
+ */
+#pragma once
+
+#include "base/map.h"
+#include "base/rng.h"
+#include "evolve/loop.h"
+#include "optim/cmaes.h"
+
+MG_BEGIN_C
+
+/* Questions with a name under which scores are stored. */
+typedef struct mg_item_set {
+    const char *name;
+    mg_question *questions; /* ascending */
+    int64_t count;
+} mg_item_set;
+
+typedef struct mg_loop_candidate {
+    int64_t id;
+    const char *kind; /* "source", "default", "start", "sample", "mean", "polish" */
+    mg_str label;
+    int64_t generation, place;
+    const double *genome; /* NULL for a source */
+    int64_t source;       /* index, -1 for merges */
+    bool failed;
+    mg_str note;
+    double search_score; /* on the set "search"; NaN = not yet, or failed */
+    double violation;    /* of guards, on the set "search" */
+} mg_loop_candidate;
+
+typedef struct mg_loop {
+    const mg_loop_options *o;
+    mg_arena arena;
+    mg_loop_candidate **candidates; /* by id */
+    int64_t candidate_count, candidate_cap;
+    mg_map stored; /* "ID/SET" -> index of the row in stored_scores */
+    double *stored_scores;
+    int64_t stored_count, stored_cap;
+
+    mg_item_set pool;   /* all questions of the search part */
+    mg_item_set search; /* those of one candidate: pool, or a part of it */
+    mg_item_set select; /* may be empty */
+    mg_item_set report; /* may be empty: part of the validation set aside */
+    mg_item_set test;   /* may be empty */
+
+    int64_t evaluations_total;          /* budget of the optimiser alone, in candidates */
+    int64_t polish_count, polish_first; /* candidates, and questions of their first round */
+    int64_t evaluations;                /* scored so far, of all kinds, on the search questions */
+    int64_t questions;                  /* answered in this process */
+    int64_t best_id;                    /* -1 = none */
+    double best_score, best_violation;
+    bool replaying; /* scores of earlier processes come in: the outside hears of the last best only
+                     */
+    double seconds_before; /* spent by earlier processes */
+    double seconds_begin;  /* on the clock */
+    const char *phase;
+    mg_status write_status; /* first failure inside a callback */
+    mg_error write_error;
+} mg_loop;
+
+/* items.c: fills pool, select, report and test; then, once the sources have answered, search. */
+MG_MUST_CHECK mg_status mg_loop_split_items(mg_loop *loop, mg_error *err);
+/* values (source_count, pool.count) are the sources' answers, NaN where one failed. */
+void mg_loop_choose_items(mg_loop *loop, const double *values, int64_t source_count);
+int mg_question_compare(const void *a, const void *b);
+
+/* evaluate.c */
+mg_loop_candidate *mg_loop_candidate_at(mg_loop *loop, int64_t id); /* NULL = unknown */
+/* The candidate of that id, made when it is new. */
+mg_loop_candidate *mg_loop_candidate_make(mg_loop *loop, int64_t id, const char *kind, mg_str label,
+                                          int64_t generation, int64_t place, const double *genome,
+                                          int64_t source);
+MG_MUST_CHECK mg_status mg_loop_load(mg_loop *loop, mg_error *err);
+/* Answers of every candidate to every question of set, from the store where they are known; failed
+ * candidates of earlier processes are tried again when retry_failed. */
+MG_MUST_CHECK mg_status mg_loop_evaluate(mg_loop *loop, mg_loop_candidate *const *candidates,
+                                         int64_t count, const mg_item_set *set, bool retry_failed,
+                                         mg_error *err);
+/* The stored values of a candidate on set (set->count, NaN = none) and their weighted score. */
+MG_MUST_CHECK mg_status mg_loop_values(mg_loop *loop, const mg_loop_candidate *candidate,
+                                       const mg_item_set *set, double *values_out, mg_error *err);
+/* Weighted sum over the tasks of set of the mean value; NaN when a value is missing. */
+double mg_loop_score(const mg_loop *loop, const mg_item_set *set, const double *values);
+/* Passes the best so far on, unless replaying. */
+MG_MUST_CHECK mg_status mg_loop_tell_improved(mg_loop *loop, mg_error *err);
+bool mg_loop_stopped(const mg_loop *loop);
+double mg_loop_seconds(const mg_loop *loop); /* in all processes */
+void mg_loop_show_progress(mg_loop *loop);
+MG_MUST_CHECK mg_status mg_loop_event(mg_loop *loop, const char *kind, mg_error *err,
+                                      const char *format, ...) MG_PRINTF(4, 5);
+
+/* polish.c: plans the polish for its budget (in questions); returns the questions it will ask. */
+int64_t mg_loop_plan_polish(mg_loop *loop, int64_t budget);
+/* The finalists of the polish around mean (best first), at most two. */
+MG_MUST_CHECK mg_status mg_loop_polish(mg_loop *loop, const double *mean, int64_t first_id,
+                                       int64_t *next_id, mg_loop_candidate *finalists[2],
+                                       int64_t *finalist_count, mg_error *err);
+
+/* choice.c: the winner among finalists; answers select, report and test on the way. */
+MG_MUST_CHECK mg_status mg_loop_choose(mg_loop *loop, mg_loop_candidate *const *finalists,
+                                       int64_t count, mg_loop_candidate **winner_out,
+                                       mg_error *err);
+
+MG_END_C

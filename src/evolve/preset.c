@@ -1,0 +1,93 @@
+/* evolve/preset.c - the table of presets. */
+#include "evolve/preset.h"
+
+#define SIXTH (1.0 / 6.0)
+
+const mg_preset mg_presets[] = {
+    { .name = "default",
+      .summary = "learning-rate-adapted CMA-ES on 50,000 questions, polished",
+      .space = MG_SPACE_PS,
+      .encoding = MG_ENCODING_NATIVE,
+      .weight_low = 0.0,
+      .weight_high = 1.5,
+      .sigma = SIXTH,
+      .bounds = MG_BOUND_TRANSFORM,
+      .active = true,
+      .adapt_learning_rate = true,
+      .questions = 50000,
+      .items = 110,
+      .polish_share = 0.3,
+      .validate_share = 0.3 },
+    { .name = "quick",
+      .summary = "as default on 20,000 questions",
+      .space = MG_SPACE_PS,
+      .encoding = MG_ENCODING_NATIVE,
+      .weight_low = 0.0,
+      .weight_high = 1.5,
+      .sigma = SIXTH,
+      .bounds = MG_BOUND_TRANSFORM,
+      .active = true,
+      .adapt_learning_rate = true,
+      .questions = 20000,
+      .items = 70,
+      .polish_share = 0.3,
+      .validate_share = 0.3 },
+    { .name = "thorough",
+      .summary = "as default on 200,000 questions, with one restart",
+      .space = MG_SPACE_PS,
+      .encoding = MG_ENCODING_NATIVE,
+      .weight_low = 0.0,
+      .weight_high = 1.5,
+      .sigma = SIXTH,
+      .bounds = MG_BOUND_TRANSFORM,
+      .active = true,
+      .adapt_learning_rate = true,
+      .questions = 200000,
+      .items = 220,
+      .polish_share = 0.3,
+      .restarts = 1,
+      .validate_share = 0.3 },
+    { .name = "paper-ps",
+      .summary =
+          "the paper's parameter space: 1,000 evaluations on all questions, best sample wins",
+      .space = MG_SPACE_PS,
+      .encoding = MG_ENCODING_NATIVE,
+      .weight_low = 0.0,
+      .weight_high = 1.0,
+      .sigma = SIXTH,
+      .bounds = MG_BOUND_RESAMPLE,
+      .evaluations = 1000,
+      .best_ever = true,
+      .validate_share = 0.3,
+      .ignore_stops = true },
+    { .name = "mergekit",
+      .summary = "mergekit-evolve's genome, start, step, population and scoring: 100 evaluations",
+      .space = MG_SPACE_PS,
+      .encoding = MG_ENCODING_MERGEKIT,
+      .sigma = SIXTH,
+      .bounds = MG_BOUND_NONE,
+      .active = true,
+      .evaluations = 100,
+      .best_ever = true,
+      .ignore_stops = true },
+};
+const int64_t mg_preset_count = MG_ARRAY_COUNT(mg_presets);
+
+const mg_preset *mg_preset_find(mg_str name)
+{
+    for (int64_t i = 0; i < mg_preset_count; i++) {
+        if (mg_str_is(name, mg_presets[i].name)) {
+            return &mg_presets[i];
+        }
+    }
+    return NULL;
+}
+
+const char *mg_preset_nearest(mg_str name)
+{
+    const char *names[MG_ARRAY_COUNT(mg_presets)];
+    for (int64_t i = 0; i < mg_preset_count; i++) {
+        names[i] = mg_presets[i].name;
+    }
+    return mg_str_nearest(name, names, mg_preset_count);
+}

@@ -1,0 +1,48 @@
+/* evolve/preset.h - named settings of a search, as one table (evolution.md 16).
+ *
+ * Thread-safety: immutable. */
+#pragma once
+
+#include <stdbool.h>
+
+#include "base/str.h"
+#include "optim/cmaes.h"
+
+MG_BEGIN_C
+
+typedef enum mg_space { MG_SPACE_PS, MG_SPACE_DFS, MG_SPACE_HYBRID } mg_space;
+
+/* How vectors become recipes. */
+typedef enum mg_encoding {
+    MG_ENCODING_NATIVE,  /* bounded genes: weight, density, t */
+    MG_ENCODING_MERGEKIT /* unbounded; |x| and min(|x|, 1) as mergekit-evolve decodes (merging.md 8)
+                          */
+} mg_encoding;
+
+typedef struct mg_preset {
+    const char *name;
+    const char *summary; /* one line */
+    mg_space space;
+    mg_encoding encoding;
+    double weight_low, weight_high; /* range of weights, native encoding */
+    double sigma;                   /* initial step, as a share of the range */
+    mg_bound_kind bounds;
+    bool active;
+    bool adapt_learning_rate;
+    int64_t evaluations; /* budget; 0 = by questions */
+    int64_t questions;   /* budget; 0 = by evaluations */
+    int64_t items;       /* questions per candidate; 0 = all */
+    double polish_share; /* of the budget */
+    bool best_ever;      /* the best sample is a finalist, not only the mean */
+    int64_t restarts;    /* at most */
+    double validate_share;
+    bool ignore_stops; /* spends the whole budget whatever the optimiser thinks */
+} mg_preset;
+
+extern const mg_preset mg_presets[];
+extern const int64_t mg_preset_count;
+const mg_preset *mg_preset_find(mg_str name); /* NULL = none */
+/* Name nearest to a mistyped one, or NULL. */
+const char *mg_preset_nearest(mg_str name);
+
+MG_END_C

@@ -1,0 +1,597 @@
+/* evolve/search_config.c - reads and checks the file of a search; see config.h.
+ *
+ * Field tables do the reading; what depends on several fields is checked behind them, so that every
+ * mistake of a file is told in one run. */
+#include "evolve/search_config.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+#include "base/fs.h"
+#include "base/log.h"
+#include "base/memory.h"
+#include "evolve/searchable.h"
+#include "text/diagnostics.h"
+#include "text/fields.h"
+#include "text/yaml.h"
+
+#define TASKS_MAX 1000
+#define MODELS_MAX 1000
+
+static bool read_ref(const mg_field_context *context, const mg_value *value, void *target)
+{
+    mg_error err;
+    if (value->kind != MG_STRING) {
+        mg_diagnose(context->diagnostics, value,
+                    "%s is no model reference, expected a folder or "
+                    "owner/name",
+                    mg_field_show(context->arena, value).data);
+        return false;
+    }
+    if (mg_model_ref_parse(value->string, context->arena, target, &err) != MG_OK) {
+        mg_diagnose(context->diagnostics, value, "%s", err.message);
+        return false;
+    }
+    return true;
+}
+
+typedef struct ref_list {
+    mg_model_ref *items;
+    int64_t count;
+} ref_list;
+
+static bool read_refs(const mg_field_context *context, const mg_value *value, void *target)
+{
+    ref_list *list = target;
+    if (value->kind != MG_LIST || value->count == 0 || value->count > MODELS_MAX) {
+        mg_diagnose(context->diagnostics, value, "'models' must be a list of 1 to %d models",
+                    MODELS_MAX);
+        return false;
+    }
+    bool fine = true;
+    list->items = mg_arena_array(context->arena, mg_model_ref, value->count);
+    list->count = value->count;
+    for (int64_t i = 0; i < value->count; i++) {
+        fine = read_ref(context, &value->items[i], &list->items[i]) && fine;
+    }
+    return fine;
+}
+
+/* What the tables read into; the public structs are filled from it. */
+typedef struct raw_genome {
+    ref_list models;
+    mg_str method;
+    bool has_method;
+    mg_model_ref base;
+    bool has_base;
+    mg_str tokenizer_source;
+    int64_t layer_granularity;
+    bool normalize, has_normalize;
+    bool allow_negative_weights;
+    mg_field_list filters;
+    bool smooth;
+} raw_genome;
+
+static const mg_field genome_fields[] = {
+    { .name = "models",
+      .kind = MG_FIELD_CUSTOM,
+      .offset = offsetof(raw_genome, models),
+      .required = true,
+      .read = read_refs },
+    { .name = "merge_method",
+      .kind = MG_FIELD_STRING,
+      .offset = offsetof(raw_genome, method),
+      .has_offset = offsetof(raw_genome, has_method) },
+    { .name = "base_model",
+      .kind = MG_FIELD_CUSTOM,
+      .offset = offsetof(raw_genome, base),
+      .has_offset = offsetof(raw_genome, has_base),
+      .read = read_ref },
+    { .name = "tokenizer_source",
+      .kind = MG_FIELD_STRING,
+      .offset = offsetof(raw_genome, tokenizer_source) },
+    { .name = "layer_granularity",
+      .kind = MG_FIELD_INT,
+      .offset = offsetof(raw_genome, layer_granularity),
+      .bounded = true,
+      .min = -1,
+      .max = 100000 },
+    { .name = "normalize",
+      .kind = MG_FIELD_BOOL,
+      .offset = offsetof(raw_genome, normalize),
+      .has_offset = offsetof(raw_genome, has_normalize) },
+    { .name = "allow_negative_weights",
+      .kind = MG_FIELD_BOOL,
+      .offset = offsetof(raw_genome, allow_negative_weights) },
+    { .name = "filters", .kind = MG_FIELD_STRINGS, .offset = offsetof(raw_genome, filters) },
+    { .name = "smooth", .kind = MG_FIELD_BOOL, .offset = offsetof(raw_genome, smooth) },
+};
+static const mg_fields genome_table = { "the genome", genome_fields, MG_ARRAY_COUNT(genome_fields),
+                                        false };
+
+static const mg_field task_fields[] = {
+    { .name = "name",
+      .kind = MG_FIELD_TEXT,
+      .offset = offsetof(mg_evolve_task, name),
+      .required = true },
+    { .name = "weight", .kind = MG_FIELD_DOUBLE, .offset = offsetof(mg_evolve_task, weight) },
+    { .name = "metric", .kind = MG_FIELD_STRING, .offset = offsetof(mg_evolve_task, metric) },
+    { .name = "guard",
+      .kind = MG_FIELD_DOUBLE,
+      .offset = offsetof(mg_evolve_task, guard),
+      .has_offset = offsetof(mg_evolve_task, has_guard) },
+};
+static const mg_fields task_table = { "a task", task_fields, MG_ARRAY_COUNT(task_fields), false };
+
+/* A list of  NAME  or  {name, weight, metric, guard}. */
+static bool read_tasks(const mg_field_context *context, const mg_value *value, void *target)
+{
+    mg_evolve_tasks *tasks = target;
+    if (value->kind != MG_LIST || value->count == 0 || value->count > TASKS_MAX) {
+        mg_diagnose(context->diagnostics, value, "'tasks' must be a list of 1 to %d tasks",
+                    TASKS_MAX);
+        return false;
+    }
+    bool fine = true;
+    mg_evolve_task *items = mg_arena_array(context->arena, mg_evolve_task, value->count);
+    for (int64_t i = 0; i < value->count; i++) {
+        const mg_value *item = &value->items[i];
+        items[i] =
+            (mg_evolve_task){ .weight = 1.0, .metric = mg_str_of("acc,none"), .where = item };
+        if (item->kind == MG_MAP) {
+            fine = mg_fields_read(&task_table, item, &items[i], context) && fine;
+        } else if (item->kind == MG_STRING) {
+            items[i].name = item->string;
+        } else {
+            mg_diagnose(context->diagnostics, item,
+                        "a task is %s, must be a name or a map with one", mg_kind_name(item->kind));
+            fine = false;
+        }
+    }
+    tasks->items = items;
+    tasks->count = value->count;
+    return fine;
+}
+
+typedef struct raw_validate {
+    double share;
+    bool has_share;
+    mg_evolve_tasks tasks;
+    bool has_tasks;
+} raw_validate;
+
+static const mg_field validate_fields[] = {
+    { .name = "share",
+      .kind = MG_FIELD_DOUBLE,
+      .offset = offsetof(raw_validate, share),
+      .has_offset = offsetof(raw_validate, has_share),
+      .bounded = true,
+      .min = 0.0,
+      .max = 0.9 },
+    { .name = "tasks",
+      .kind = MG_FIELD_CUSTOM,
+      .offset = offsetof(raw_validate, tasks),
+      .has_offset = offsetof(raw_validate, has_tasks),
+      .read = read_tasks },
+};
+static const mg_fields validate_table = { "the block 'validate'", validate_fields,
+                                          MG_ARRAY_COUNT(validate_fields), true };
+
+typedef struct raw_test {
+    mg_evolve_tasks tasks;
+} raw_test;
+
+static const mg_field test_fields[] = {
+    { .name = "tasks",
+      .kind = MG_FIELD_CUSTOM,
+      .offset = offsetof(raw_test, tasks),
+      .required = true,
+      .read = read_tasks },
+};
+static const mg_fields test_table = { "the block 'test'", test_fields, MG_ARRAY_COUNT(test_fields),
+                                      true };
+
+typedef struct raw_search {
+    int space;
+    bool has_space;
+    mg_str preset;
+    int64_t evaluations, items, seed, population, restarts;
+    bool has_evaluations, has_items, has_seed, has_restarts;
+    double minutes, sigma, polish;
+    bool has_minutes, has_sigma, has_polish;
+    mg_field_list weights;     /* of double */
+    mg_field_list granularity; /* of mg_str */
+    int optimiser;
+    const mg_value *where_preset;
+} raw_search;
+
+static const char *const space_names[] = { "ps", "dfs", "hybrid", NULL };
+static const char *const optimiser_names[] = { "auto", "lra", "cma", "sep", "lm-ma", NULL };
+
+static const mg_field search_fields[] = {
+    { .name = "space",
+      .kind = MG_FIELD_CHOICE,
+      .offset = offsetof(raw_search, space),
+      .has_offset = offsetof(raw_search, has_space),
+      .choices = space_names },
+    { .name = "preset", .kind = MG_FIELD_STRING, .offset = offsetof(raw_search, preset) },
+    { .name = "evaluations",
+      .kind = MG_FIELD_INT,
+      .offset = offsetof(raw_search, evaluations),
+      .has_offset = offsetof(raw_search, has_evaluations),
+      .bounded = true,
+      .min = 1,
+      .max = 1e9 },
+    { .name = "items",
+      .kind = MG_FIELD_INT,
+      .offset = offsetof(raw_search, items),
+      .has_offset = offsetof(raw_search, has_items),
+      .bounded = true,
+      .min = 1,
+      .max = 1e12 },
+    { .name = "minutes",
+      .kind = MG_FIELD_DOUBLE,
+      .offset = offsetof(raw_search, minutes),
+      .has_offset = offsetof(raw_search, has_minutes),
+      .bounded = true,
+      .min = 0.01,
+      .max = 1e7 },
+    { .name = "seed",
+      .kind = MG_FIELD_INT,
+      .offset = offsetof(raw_search, seed),
+      .has_offset = offsetof(raw_search, has_seed),
+      .bounded = true,
+      .min = 0,
+      .max = 9007199254740992.0 },
+    { .name = "population",
+      .kind = MG_FIELD_INT,
+      .offset = offsetof(raw_search, population),
+      .bounded = true,
+      .min = 4,
+      .max = 100000 },
+    { .name = "sigma",
+      .kind = MG_FIELD_DOUBLE,
+      .offset = offsetof(raw_search, sigma),
+      .has_offset = offsetof(raw_search, has_sigma),
+      .bounded = true,
+      .min = 1e-6,
+      .max = 10.0 },
+    { .name = "polish",
+      .kind = MG_FIELD_DOUBLE,
+      .offset = offsetof(raw_search, polish),
+      .has_offset = offsetof(raw_search, has_polish),
+      .bounded = true,
+      .min = 0.0,
+      .max = 0.9 },
+    { .name = "restarts",
+      .kind = MG_FIELD_INT,
+      .offset = offsetof(raw_search, restarts),
+      .has_offset = offsetof(raw_search, has_restarts),
+      .bounded = true,
+      .min = 0,
+      .max = 9 },
+    { .name = "weights",
+      .kind = MG_FIELD_DOUBLES,
+      .offset = offsetof(raw_search, weights),
+      .bounded = true,
+      .min = -100.0,
+      .max = 100.0 },
+    { .name = "granularity",
+      .kind = MG_FIELD_STRINGS,
+      .offset = offsetof(raw_search, granularity) },
+    { .name = "optimiser",
+      .kind = MG_FIELD_CHOICE,
+      .offset = offsetof(raw_search, optimiser),
+      .choices = optimiser_names },
+};
+static const mg_fields search_table = { "the block 'search'", search_fields,
+                                        MG_ARRAY_COUNT(search_fields), true };
+
+typedef struct raw_file {
+    raw_genome genome;
+    mg_evolve_tasks tasks;
+    double limit;
+    int64_t num_fewshot;
+    bool has_num_fewshot;
+    bool shuffle, random_init, apply_chat_template, fewshot_as_multiturn;
+    raw_search search;
+    raw_validate validate;
+    raw_test test;
+    bool has_test;
+} raw_file;
+
+static const mg_field file_fields[] = {
+    { .name = "genome",
+      .kind = MG_FIELD_MAP,
+      .offset = offsetof(raw_file, genome),
+      .required = true,
+      .table = &genome_table },
+    { .name = "tasks",
+      .kind = MG_FIELD_CUSTOM,
+      .offset = offsetof(raw_file, tasks),
+      .required = true,
+      .read = read_tasks },
+    { .name = "limit",
+      .kind = MG_FIELD_DOUBLE,
+      .offset = offsetof(raw_file, limit),
+      .bounded = true,
+      .min = 0.0,
+      .max = 1e9 },
+    { .name = "num_fewshot",
+      .kind = MG_FIELD_INT,
+      .offset = offsetof(raw_file, num_fewshot),
+      .has_offset = offsetof(raw_file, has_num_fewshot),
+      .bounded = true,
+      .min = 0,
+      .max = 1000 },
+    { .name = "shuffle", .kind = MG_FIELD_BOOL, .offset = offsetof(raw_file, shuffle) },
+    { .name = "random_init", .kind = MG_FIELD_BOOL, .offset = offsetof(raw_file, random_init) },
+    { .name = "apply_chat_template",
+      .kind = MG_FIELD_BOOL,
+      .offset = offsetof(raw_file, apply_chat_template) },
+    { .name = "fewshot_as_multiturn",
+      .kind = MG_FIELD_BOOL,
+      .offset = offsetof(raw_file, fewshot_as_multiturn) },
+    { .name = "search",
+      .kind = MG_FIELD_MAP,
+      .offset = offsetof(raw_file, search),
+      .table = &search_table },
+    { .name = "validate",
+      .kind = MG_FIELD_MAP,
+      .offset = offsetof(raw_file, validate),
+      .table = &validate_table },
+    { .name = "test",
+      .kind = MG_FIELD_MAP,
+      .offset = offsetof(raw_file, test),
+      .table = &test_table },
+};
+static const mg_fields file_table = { "the file", file_fields, MG_ARRAY_COUNT(file_fields), false };
+
+static void check_genome(const mg_value *root, const raw_genome *raw, const mg_searchable *method,
+                         mg_diagnostics *diagnostics)
+{
+    const mg_value *genome = mg_value_get(root, "genome");
+    const mg_value *where = mg_value_get(genome, "merge_method");
+    if (!raw->has_method) {
+        mg_diagnose(diagnostics, genome, "'merge_method' is missing");
+        return;
+    }
+    if (method == NULL) {
+        const char *nearest = mg_searchable_nearest(raw->method);
+        mg_diagnose(diagnostics, where, "unknown merge method '%.*s' for a search%s%s%s",
+                    MG_STR_ARG(raw->method), nearest != NULL ? "; did you mean '" : "",
+                    nearest != NULL ? nearest : "", nearest != NULL ? "'?" : "");
+        return;
+    }
+    if (method->needs_base && !raw->has_base) {
+        mg_diagnose(diagnostics, where, "'%s' needs a 'base_model'", method->name);
+    }
+    if (method->interpolates && (raw->smooth || raw->filters.count > 0)) {
+        mg_diagnose(diagnostics, where, "'slerp' cannot be combined with 'smooth' or 'filters'");
+    }
+    if (method->interpolates && raw->models.count < 2) {
+        mg_diagnose(diagnostics, where, "'slerp' needs at least two models");
+    }
+}
+
+static const char *const benchmark_prefixes[] = {
+    "mmlu",    "hendrycks",  "agieval",  "gsm8k", "hellaswag",  "winogrande",  "arc_",
+    "ai2_arc", "truthfulqa", "bigbench", "piqa",  "openbookqa", "leaderboard",
+};
+
+/* Searching on a public benchmark's test questions makes its score worthless. */
+static void check_benchmarks(const mg_evolve_tasks *tasks, bool allowed,
+                             mg_diagnostics *diagnostics)
+{
+    for (int64_t i = 0; i < tasks->count; i++) {
+        mg_str name = tasks->items[i].name;
+        bool benchmark = false;
+        for (int64_t p = 0; p < MG_ARRAY_COUNT(benchmark_prefixes); p++) {
+            benchmark = benchmark || mg_str_starts(name, benchmark_prefixes[p]);
+        }
+        if (!benchmark || mg_str_ends(name, "_train")) {
+            continue;
+        }
+        if (allowed) {
+            mg_diagnose_warn(diagnostics, tasks->items[i].where,
+                             "'%.*s' is a public benchmark: its score means nothing after a search "
+                             "on it",
+                             MG_STR_ARG(name));
+        } else {
+            mg_diagnose(diagnostics, tasks->items[i].where,
+                        "'%.*s' is a public benchmark; search on its training part, or pass "
+                        "--i-understand-the-depths-of-the-evils-i-am-unleashing",
+                        MG_STR_ARG(name));
+        }
+    }
+}
+
+/* "model", "anchors:A", "blocks:B", "class", or a list of one of the first three and "class". */
+static void read_granularity(const mg_value *where, const mg_field_list *list,
+                             mg_search_config *search, mg_diagnostics *diagnostics)
+{
+    const mg_str *items = list->items;
+    for (int64_t i = 0; i < list->count; i++) {
+        mg_str text = items[i];
+        int64_t count = 0;
+        if (mg_str_is(text, "class")) {
+            search->by_class = true;
+        } else if (mg_str_is(text, "model")) {
+            search->granularity = MG_GRANULARITY_MODEL;
+        } else if (mg_str_starts(text, "anchors:") &&
+                   mg_str_to_int(mg_str_slice(text, 8, text.size), &count) && count >= 2 &&
+                   count <= 1000) {
+            search->granularity = MG_GRANULARITY_ANCHORS;
+        } else if (mg_str_starts(text, "blocks:") &&
+                   mg_str_to_int(mg_str_slice(text, 7, text.size), &count) && count >= 1 &&
+                   count <= 1000) {
+            search->granularity = MG_GRANULARITY_BLOCKS;
+        } else {
+            mg_diagnose(diagnostics, where,
+                        "granularity '%.*s' is unknown, expected model, anchors:A (A at least 2), "
+                        "blocks:B or class",
+                        MG_STR_ARG(text));
+        }
+        search->granularity_count = count > 0 ? count : search->granularity_count;
+    }
+}
+
+static void fill_budget(const raw_search *raw, const mg_evolve_overrides *overrides,
+                        mg_search_config *search)
+{
+    const mg_preset *preset = search->preset;
+    search->evaluations = raw->has_evaluations ? raw->evaluations : 0;
+    search->minutes = raw->has_minutes ? raw->minutes : 0.0;
+    if (overrides->evaluations > 0) {
+        search->evaluations = overrides->evaluations;
+    }
+    if (overrides->minutes > 0.0) {
+        search->minutes = overrides->minutes;
+    }
+    search->items = raw->has_items ? raw->items : preset->items;
+    if (search->evaluations == 0 && search->minutes == 0.0) {
+        search->evaluations = preset->evaluations;
+        search->questions = preset->questions;
+        /* The key serves both: alone and large it is the budget of the whole search. */
+        if (raw->has_items && raw->items >= 2000) {
+            search->questions = raw->items;
+            search->evaluations = 0;
+            search->items = preset->items;
+        }
+    }
+}
+
+static void fill_search(const mg_value *root, const raw_file *raw,
+                        const mg_evolve_overrides *overrides, mg_evolve_config *config,
+                        mg_diagnostics *diagnostics)
+{
+    mg_search_config *search = &config->search;
+    const mg_value *block = mg_value_get(root, "search");
+    mg_str name = raw->search.preset.size > 0 ? raw->search.preset : mg_str_of("default");
+    search->preset = mg_preset_find(name);
+    if (search->preset == NULL) {
+        const char *nearest = mg_preset_nearest(name);
+        mg_diagnose(diagnostics, mg_value_get(block, "preset"), "unknown preset '%.*s'%s%s%s",
+                    MG_STR_ARG(name), nearest != NULL ? "; did you mean '" : "",
+                    nearest != NULL ? nearest : "", nearest != NULL ? "'?" : "");
+        search->preset = &mg_presets[0];
+    }
+    const mg_preset *preset = search->preset;
+    search->space = raw->search.has_space ? (mg_space)raw->search.space : preset->space;
+    search->optimiser = (mg_optimiser_choice)raw->search.optimiser;
+    search->population = overrides->population > 0 ? overrides->population : raw->search.population;
+    search->sigma = raw->search.has_sigma ? raw->search.sigma : preset->sigma;
+    search->sigma = overrides->sigma > 0.0 ? overrides->sigma : search->sigma;
+    search->seed = raw->search.has_seed ? (uint64_t)raw->search.seed : 0;
+    search->seed = overrides->has_seed ? overrides->seed : search->seed;
+    search->polish_share = raw->search.has_polish ? raw->search.polish : preset->polish_share;
+    search->restarts = raw->search.has_restarts ? raw->search.restarts : preset->restarts;
+    search->weight_low = config->genome.allow_negative_weights ? -0.5 : preset->weight_low;
+    search->weight_high = preset->weight_high;
+    if (raw->search.weights.count > 0) {
+        const double *range = raw->search.weights.items;
+        if (raw->search.weights.count != 2 || range[0] >= range[1]) {
+            mg_diagnose(diagnostics, mg_value_get(block, "weights"),
+                        "'weights' must be a range [low, high]");
+        } else {
+            search->weight_low = range[0];
+            search->weight_high = range[1];
+        }
+    }
+    read_granularity(mg_value_get(block, "granularity"), &raw->search.granularity, search,
+                     diagnostics);
+    if (preset->encoding == MG_ENCODING_MERGEKIT &&
+        (search->granularity != MG_GRANULARITY_FILE || search->by_class)) {
+        mg_diagnose(diagnostics, mg_value_get(block, "granularity"),
+                    "preset 'mergekit' takes its granularity from 'genome.layer_granularity'");
+    }
+    if (search->by_class && config->genome.filter_count > 0) {
+        mg_diagnose(diagnostics, mg_value_get(block, "granularity"),
+                    "granularity 'class' cannot be combined with 'genome.filters'");
+    }
+    fill_budget(&raw->search, overrides, search);
+}
+
+static void fill_config(const raw_file *raw, mg_evolve_config *config)
+{
+    const raw_genome *g = &raw->genome;
+    config->genome = (mg_genome_config){
+        .models = g->models.items,
+        .model_count = g->models.count,
+        .method = g->method,
+        .has_base = g->has_base,
+        .base = g->base,
+        .tokenizer_source = g->tokenizer_source,
+        .layer_granularity = MG_MAX(g->layer_granularity, 0),
+        .has_normalize = g->has_normalize,
+        .normalize = g->normalize,
+        .allow_negative_weights = g->allow_negative_weights,
+        .filters = g->filters.items,
+        .filter_count = g->filters.count,
+        .smooth = g->smooth,
+    };
+    config->tasks = raw->tasks;
+    config->validate_tasks = raw->validate.tasks;
+    config->test_tasks = raw->test.tasks;
+    config->limit = raw->limit;
+    config->num_fewshot = raw->has_num_fewshot ? raw->num_fewshot : -1;
+    config->random_init = raw->random_init;
+    config->apply_chat_template = raw->apply_chat_template;
+    config->fewshot_as_multiturn = raw->fewshot_as_multiturn;
+}
+
+static mg_status read_document(const mg_value *root, const mg_evolve_overrides *overrides,
+                               mg_evolve_config *config, mg_diagnostics *diagnostics, mg_error *err)
+{
+    if (root->kind != MG_MAP) {
+        mg_diagnose(diagnostics, root, "a search file must be a map with 'genome' and 'tasks'");
+        return mg_diagnostics_finish(diagnostics, err);
+    }
+    raw_file raw = { .apply_chat_template = true, .fewshot_as_multiturn = true };
+    mg_field_context context = { &config->arena, diagnostics };
+    (void)mg_fields_read(&file_table, root, &raw, &context); /* mistakes are in diagnostics */
+    fill_config(&raw, config);
+    check_genome(root, &raw.genome, mg_searchable_find(raw.genome.method), diagnostics);
+    check_benchmarks(&raw.tasks, overrides->allow_benchmark_tasks, diagnostics);
+    fill_search(root, &raw, overrides, config, diagnostics);
+    config->validate_share =
+        raw.validate.has_share ? raw.validate.share : config->search.preset->validate_share;
+    if (raw.validate.has_tasks) {
+        config->validate_share = 0.0;
+        if (raw.validate.has_share) {
+            mg_diagnose(diagnostics, mg_value_get(root, "validate"),
+                        "'validate' has both 'share' and 'tasks', expected one of them");
+        }
+    }
+    if (raw.shuffle) {
+        mg_note("'shuffle' has no effect: the questions of a candidate are drawn from the seed");
+    }
+    return mg_diagnostics_finish(diagnostics, err);
+}
+
+mg_status mg_evolve_config_read(const char *path, const mg_evolve_overrides *overrides,
+                                mg_evolve_config *config_out, mg_error *err)
+{
+    *config_out = (mg_evolve_config){ 0 };
+    mg_status status = MG_OK;
+    mg_bytes text = { 0 };
+    mg_value root;
+    mg_diagnostics diagnostics = { 0 };
+    config_out->path = mg_arena_copy(&config_out->arena, mg_str_of(path));
+    diagnostics.file = config_out->path;
+    MG_TRY_OR_DONE(mg_file_read(path, MG_YAML_BYTES_MAX, &text, err));
+    config_out->text =
+        mg_arena_copy(&config_out->arena, mg_str_make((const char *)text.data, text.size));
+    MG_TRY_OR_DONE(mg_yaml_parse(config_out->text, path, &config_out->arena, &root, err));
+    MG_TRY_OR_DONE(read_document(&root, overrides, config_out, &diagnostics, err));
+
+done:
+    mg_diagnostics_release(&diagnostics);
+    mg_bytes_release(&text);
+    return status;
+}
+
+void mg_evolve_config_release(mg_evolve_config *config)
+{
+    mg_arena_release(&config->arena);
+}

@@ -1,0 +1,119 @@
+/* evolve/search_config.h - the file of a search: mergekit-evolve's, plus optional blocks
+ * (interface.md 3.1).
+ *
+ * Thread-safety: immutable after reading. */
+#pragma once
+
+#include <stdbool.h>
+
+#include "base/arena.h"
+#include "base/error.h"
+#include "evolve/preset.h"
+#include "hub/cache.h"
+#include "text/value.h"
+
+MG_BEGIN_C
+
+/* The block `genome`, as in mergekit-evolve (merging.md 8.1). */
+typedef struct mg_genome_config {
+    const mg_model_ref *models;
+    int64_t model_count;
+    mg_str method;
+    bool has_base;
+    mg_model_ref base;
+    mg_str tokenizer_source;   /* empty = none */
+    int64_t layer_granularity; /* layers that share genes; 0 = all */
+    bool has_normalize, normalize;
+    bool allow_negative_weights;
+    const mg_str *filters;
+    int64_t filter_count;
+    bool smooth;
+} mg_genome_config;
+
+typedef struct mg_evolve_task {
+    mg_str name;
+    double weight;
+    mg_str metric; /* "acc,none" */
+    bool has_guard;
+    double guard; /* least score of a candidate that counts as valid */
+    const mg_value *where;
+} mg_evolve_task;
+
+typedef struct mg_evolve_tasks {
+    const mg_evolve_task *items;
+    int64_t count;
+} mg_evolve_tasks;
+
+typedef enum mg_optimiser_choice {
+    MG_OPTIMISER_AUTO, /* full up to 100 genes, diagonal above; learning rates as the preset says */
+    MG_OPTIMISER_LRA,
+    MG_OPTIMISER_CMA,
+    MG_OPTIMISER_SEP,
+    MG_OPTIMISER_LM_MA
+} mg_optimiser_choice;
+
+/* How layers share genes; see evolution.md 3.2. */
+typedef enum mg_granularity {
+    MG_GRANULARITY_FILE,    /* as genome.layer_granularity and genome.smooth say */
+    MG_GRANULARITY_MODEL,   /* all tensors together */
+    MG_GRANULARITY_ANCHORS, /* points over depth, linear between them */
+    MG_GRANULARITY_BLOCKS   /* embedding, runs of layers, head */
+} mg_granularity;
+
+/* The block `search`, defaults filled in from the preset. */
+typedef struct mg_search_config {
+    mg_space space;
+    const mg_preset *preset;
+    int64_t evaluations; /* 0 = not limited */
+    int64_t questions;   /* 0 = not limited */
+    double minutes;      /* 0 = not limited */
+    int64_t items;       /* questions per candidate; 0 = all */
+    uint64_t seed;
+    mg_optimiser_choice optimiser;
+    int64_t population; /* 0 = default */
+    double sigma;       /* share of the range; mergekit encoding: absolute */
+    double weight_low, weight_high;
+    mg_granularity granularity;
+    int64_t granularity_count; /* anchors, or layers of a block */
+    bool by_class;             /* attention, MLP and the rest have their own genes */
+    double polish_share;
+    int64_t restarts;
+} mg_search_config;
+
+typedef struct mg_evolve_config {
+    mg_arena arena; /* owns everything below */
+    mg_str path;    /* of the file */
+    mg_str text;    /* the file */
+    mg_genome_config genome;
+    mg_evolve_tasks tasks;
+    mg_evolve_tasks validate_tasks; /* empty = a share of the tasks' questions */
+    double validate_share;
+    mg_evolve_tasks test_tasks;
+    double limit;        /* 0 = all questions */
+    int64_t num_fewshot; /* -1 = as the task says */
+    bool random_init;
+    bool apply_chat_template;
+    bool fewshot_as_multiturn;
+    mg_search_config search;
+} mg_evolve_config;
+
+/* What the command line puts over the file. */
+typedef struct mg_evolve_overrides {
+    int64_t evaluations; /* 0 = as the file says */
+    double minutes;      /* 0 = as the file says */
+    bool has_seed;
+    uint64_t seed;
+    double sigma;       /* 0 = as the file says */
+    int64_t population; /* 0 = as the file says */
+    bool allow_benchmark_tasks;
+} mg_evolve_overrides;
+
+/* Reads the file at path.  All mistakes are in err together, each with FILE:LINE:COL.  The caller
+ * ends *config_out with mg_evolve_config_release, on failure too.  MG_ERR_CONFIG, MG_ERR_NOT_FOUND.
+ */
+MG_MUST_CHECK mg_status mg_evolve_config_read(const char *path,
+                                              const mg_evolve_overrides *overrides,
+                                              mg_evolve_config *config_out, mg_error *err);
+void mg_evolve_config_release(mg_evolve_config *config);
+
+MG_END_C

@@ -1,0 +1,23 @@
+/* tests/sim/fake_fitness.h - the noise bench of evolution.md 17.12 behind the fitness interface.
+ *
+ * A candidate x has the ability 0.1 - 3 |x - optimum|^2; an item of difficulty b is answered
+ * rightly when ability - b + logistic noise > 0, the noise hashed from (candidate, item).  Faults
+ * come from a seed. */
+#pragma once
+
+#include "evolve/fitness.h"
+
+typedef struct fake_options {
+    int64_t dimension; /* 6: the bench's optimum; others repeat it */
+    int64_t items, test_items;
+    int64_t sources;
+    double fail_share;  /* of candidates: non-finite */
+    double flaky_share; /* of candidates: out of memory at the first try */
+    uint64_t seed;
+    double lasting_effect; /* sd, in logits, of what is particular to a candidate */
+} fake_options;
+
+mg_fitness *fake_fitness_create(const fake_options *options);
+/* The expected share of right answers of a genome over all items. */
+double fake_fitness_truth(const mg_fitness *fitness, const double *genome);
+int64_t fake_fitness_answers(const mg_fitness *fitness); /* given so far */

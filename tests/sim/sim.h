@@ -1,0 +1,129 @@
+/* tests/sim/sim.h - one simulated search in a folder. */
+#pragma once
+
+#include "support.h"
+
+#include "base/fs.h"
+#include "base/memory.h"
+#include "evolve/loop.h"
+#include "fake_fitness.h"
+#include "store/run.h"
+
+typedef struct sim {
+    fake_options fake;
+    mg_search_config search;
+    mg_loop_task tasks[2];
+    double validate_share;
+    bool (*stop)(void *context);
+    void *stop_context;
+    double start[64], standard[64], scale[64], lower[64], upper[64];
+} sim;
+
+static inline sim sim_make(int64_t dimension, const char *preset)
+{
+    sim s = {
+        .fake = { .dimension = dimension, .items = 126, .test_items = 60, .sources = 3, .seed = 1 }
+    };
+    s.search.preset = mg_preset_find(mg_str_of(preset));
+    s.search.sigma = s.search.preset->sigma;
+    s.search.polish_share = s.search.preset->polish_share;
+    s.search.seed = 1;
+    s.tasks[0] = (mg_loop_task){ .role = MG_ROLE_SEARCH, .weight = 1.0 };
+    s.tasks[1] = (mg_loop_task){ .role = MG_ROLE_TEST, .weight = 1.0 };
+    s.validate_share = s.search.preset->validate_share;
+    for (int64_t i = 0; i < dimension; i++) {
+        s.start[i] = s.standard[i] = 0.5;
+        s.scale[i] = 1.0;
+        s.lower[i] = 0.0;
+        s.upper[i] = 1.0;
+    }
+    return s;
+}
+
+/* Runs or continues s in folder; *truth_out (may be NULL) is what its winner is really worth. */
+static inline mg_status sim_run(const sim *s, const char *folder, double *truth_out, mg_error *err)
+{
+    mg_store *store = NULL;
+    mg_status status = mg_store_open(folder, &store, NULL, err);
+    if (status != MG_OK) {
+        return status;
+    }
+    mg_fitness *fitness = fake_fitness_create(&s->fake);
+    fitness->stop = s->stop;
+    fitness->stop_context = s->stop_context;
+    mg_loop_options options = {
+        .space = { .dimension = s->fake.dimension,
+                   .start = s->start,
+                   .standard = s->standard,
+                   .scale = s->scale,
+                   .lower = s->lower,
+                   .upper = s->upper },
+        .search = &s->search,
+        .tasks = s->tasks,
+        .validate_share = s->validate_share,
+        .fitness = fitness,
+        .store = store,
+        .stop = s->stop,
+        .context = s->stop_context,
+    };
+    mg_loop_result result;
+    status = mg_loop_run(&options, &result, err);
+    if (status == MG_OK && truth_out != NULL) {
+        *truth_out = fake_fitness_truth(fitness, result.genome);
+    }
+    mg_loop_result_release(&result);
+    mg_fitness_destroy(fitness);
+    mg_store_close(store);
+    return status;
+}
+
+/* Everything that must not depend on interruptions, as text. */
+static inline void sim_dump(const char *folder, mg_buf *out)
+{
+    mg_error err;
+    mg_store *store = NULL;
+    mg_arena arena = { 0 };
+    mg_candidate_row *rows;
+    mg_score_row *scores;
+    int64_t count;
+    assert_ok(mg_store_open_reader(folder, &store, &err), &err);
+    assert_ok(mg_run_candidates(store, &arena, &rows, &count, &err), &err);
+    for (int64_t i = 0; i < count; i++) {
+        mg_buf_printf(out, "%lld %.*s %lld %lld %d %.*s", (long long)rows[i].id,
+                      MG_STR_ARG(rows[i].kind), (long long)rows[i].generation,
+                      (long long)rows[i].place, rows[i].failed, MG_STR_ARG(rows[i].note));
+        for (int64_t g = 0; g < rows[i].genome_count; g++) {
+            mg_buf_printf(out, " %a", rows[i].genome[g]);
+        }
+        mg_buf_add_char(out, '\n');
+        mg_answer_row *answers;
+        int64_t answer_count;
+        assert_ok(mg_run_answers(store, rows[i].id, &arena, &answers, &answer_count, &err), &err);
+        for (int64_t a = 0; a < answer_count; a++) {
+            mg_buf_printf(out, "%lld:%lld=%g ", (long long)answers[a].task,
+                          (long long)answers[a].item, answers[a].value);
+        }
+    }
+    assert_ok(mg_run_scores(store, NULL, &arena, &scores, &count, &err), &err);
+    for (int64_t i = 0; i < count; i++) {
+        mg_buf_printf(out, "%lld %.*s %lld %a %lld\n", (long long)scores[i].candidate,
+                      MG_STR_ARG(scores[i].item_set), (long long)scores[i].task, scores[i].value,
+                      (long long)scores[i].items);
+    }
+    bool found;
+    assert_ok(mg_store_get(store, "state/optimiser", out, &found, &err), &err);
+    mg_arena_release(&arena);
+    mg_store_close(store);
+}
+
+static inline void sim_folder(char *folder, size_t bytes)
+{
+    snprintf(folder, bytes, "/tmp/mg_sim_XXXXXX");
+    assert_non_null(mkdtemp(folder));
+}
+
+static inline void sim_remove(const char *folder)
+{
+    mg_error err;
+    assert_ok(mg_folder_remove(folder, &err), &err);
+}

@@ -1,0 +1,179 @@
+/* A run that is parked or killed anywhere ends in the same bytes (evolution.md 15, 17.11). */
+#include "sim.h"
+
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/rng.h"
+
+static int64_t stop_countdown;
+
+static bool countdown(void *context)
+{
+    (void)context;
+    return stop_countdown-- <= 0;
+}
+
+static void reference(const sim *s, mg_buf *out)
+{
+    char folder[64];
+    mg_error err;
+    sim_folder(folder, sizeof(folder));
+    assert_ok(sim_run(s, folder, NULL, &err), &err);
+    sim_dump(folder, out);
+    sim_remove(folder);
+}
+
+static void assert_same(const mg_buf *a, const mg_buf *b)
+{
+    assert_int_equal(a->size, b->size);
+    assert_memory_equal(a->data, b->data, a->size);
+}
+
+/* Parks the run after every `step` looks at the stop flag until it is through. */
+static void park_often(sim s, int64_t step)
+{
+    mg_buf whole = { 0 };
+    mg_buf parts = { 0 };
+    char folder[64];
+    mg_error err;
+    reference(&s, &whole);
+    sim_folder(folder, sizeof(folder));
+    s.stop = countdown;
+    int64_t rounds = 0;
+    mg_status status = MG_ERR_INTERRUPTED;
+    while (status == MG_ERR_INTERRUPTED) {
+        stop_countdown = step + rounds;
+        status = sim_run(&s, folder, NULL, &err);
+        rounds++;
+        assert_true(rounds < 100000);
+    }
+    assert_ok(status, &err);
+    assert_true(rounds > 3);
+    sim_dump(folder, &parts);
+    assert_same(&whole, &parts);
+    sim_remove(folder);
+    mg_buf_release(&whole);
+    mg_buf_release(&parts);
+}
+
+static void parked_default_run_ends_in_the_same_bytes(void **state)
+{
+    (void)state;
+    sim s = sim_make(6, "default");
+    s.search.evaluations = 120;
+    park_often(s, 700);
+}
+
+static void parked_run_with_failures_ends_in_the_same_bytes(void **state)
+{
+    (void)state;
+    sim s = sim_make(6, "default");
+    s.search.evaluations = 100;
+    s.fake.fail_share = 0.1;
+    park_often(s, 997);
+}
+
+static void parked_mergekit_run_ends_in_the_same_bytes(void **state)
+{
+    (void)state;
+    sim s = sim_make(6, "mergekit");
+    s.search.evaluations = 60;
+    park_often(s, 500);
+}
+
+static void parked_run_on_part_of_the_questions_ends_in_the_same_bytes(void **state)
+{
+    (void)state;
+    sim s = sim_make(12, "default");
+    s.search.evaluations = 150;
+    s.search.items = 50;
+    park_often(s, 800);
+}
+
+static void killed_runs_end_in_the_same_bytes(void **state)
+{
+    (void)state;
+    const char *kills_text = getenv("MG_SIM_KILLS");
+    int64_t kills = kills_text != NULL ? strtoll(kills_text, NULL, 10) : 20;
+    sim s = sim_make(6, "default");
+    s.search.evaluations = 120;
+    mg_buf whole = { 0 };
+    mg_buf parts = { 0 };
+    double begin = mg_clock_now(NULL);
+    reference(&s, &whole);
+    double run_seconds = mg_clock_now(NULL) - begin;
+    mg_rng rng = mg_rng_make(99, MG_STREAM_TIES);
+    char folder[64];
+    bool complete = true;
+    int64_t killed = 0;
+    while (killed < kills) {
+        if (complete) {
+            sim_folder(folder, sizeof(folder));
+        }
+        pid_t child = fork();
+        if (child == 0) {
+            mg_error err;
+            _exit(sim_run(&s, folder, NULL, &err) == MG_OK ? 0 : 1);
+        }
+        double wait = run_seconds * 0.6 * mg_rng_uniform(&rng);
+        usleep((useconds_t)(wait * 1e6));
+        kill(child, SIGKILL);
+        int child_status;
+        waitpid(child, &child_status, 0);
+        complete = WIFEXITED(child_status);
+        killed += complete ? 0 : 1;
+        if (complete) {
+            assert_int_equal(WEXITSTATUS(child_status), 0);
+            mg_buf_clear(&parts);
+            sim_dump(folder, &parts);
+            assert_same(&whole, &parts);
+            sim_remove(folder);
+        }
+    }
+    if (!complete) {
+        mg_error err;
+        assert_ok(sim_run(&s, folder, NULL, &err), &err);
+        mg_buf_clear(&parts);
+        sim_dump(folder, &parts);
+        assert_same(&whole, &parts);
+        sim_remove(folder);
+    }
+    mg_buf_release(&whole);
+    mg_buf_release(&parts);
+}
+
+static void finished_run_asks_nothing_again(void **state)
+{
+    (void)state;
+    sim s = sim_make(6, "default");
+    s.search.evaluations = 60;
+    char folder[64];
+    mg_error err;
+    mg_buf a = { 0 };
+    mg_buf b = { 0 };
+    sim_folder(folder, sizeof(folder));
+    assert_ok(sim_run(&s, folder, NULL, &err), &err);
+    sim_dump(folder, &a);
+    assert_ok(sim_run(&s, folder, NULL, &err), &err);
+    sim_dump(folder, &b);
+    assert_same(&a, &b);
+    sim_remove(folder);
+    mg_buf_release(&a);
+    mg_buf_release(&b);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(parked_default_run_ends_in_the_same_bytes),
+        cmocka_unit_test(parked_run_with_failures_ends_in_the_same_bytes),
+        cmocka_unit_test(parked_mergekit_run_ends_in_the_same_bytes),
+        cmocka_unit_test(parked_run_on_part_of_the_questions_ends_in_the_same_bytes),
+        cmocka_unit_test(killed_runs_end_in_the_same_bytes),
+        cmocka_unit_test(finished_run_asks_nothing_again),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
