@@ -15,6 +15,7 @@ void mg_added_release(mg_added *added)
     if (added != NULL) {
         mg_free(added->tokens);
         mg_free(added->ids);
+        mg_free(added->classes);
         mg_map_release(&added->by_content);
         mg_map_release(&added->by_id);
         mg_trie_release(&added->raw.trie);
@@ -64,6 +65,9 @@ mg_status mg_added_finish(mg_added *added, const mg_normalizer *normalizer, mg_e
         added->ids[i] = token->id;
         (void)mg_map_set(&added->by_id, id_key(&added->ids[i]), i);
         mg_str pattern = token->content;
+        if (token->single_word && added->classes == NULL) {
+            MG_TRY_OR_DONE(mg_char_classes_create(&added->classes, err));
+        }
         if (token->normalized) {
             MG_TRY_OR_DONE(mg_normalizer_apply(normalizer, token->content, scratch, &pattern, err));
         }
@@ -89,15 +93,18 @@ const mg_added_token *mg_added_by_id(const mg_added *added, int32_t id)
     return index < 0 ? NULL : &added->tokens[index];
 }
 
-/* No word character directly before begin or behind end. */
-static bool stands_alone(mg_str text, size_t begin, size_t end)
+static bool is_word(const mg_added *added, mg_str text, size_t at)
 {
     size_t bytes;
-    if (begin > 0 &&
-        mg_unicode_is_word(mg_char_decode(text.data + mg_char_before(text, begin), &bytes))) {
-        return false;
-    }
-    return end == text.size || !mg_unicode_is_word(mg_char_decode(text.data + end, &bytes));
+    int32_t c = mg_char_decode(text.data + at, &bytes);
+    return (mg_char_class(added->classes, c) & MG_CLASS_WORD) != 0;
+}
+
+/* No word character directly before begin or behind end. */
+static bool stands_alone(const mg_added *added, mg_str text, size_t begin, size_t end)
+{
+    return (begin == 0 || !is_word(added, text, mg_char_before(text, begin))) &&
+           (end == text.size || !is_word(added, text, end));
 }
 
 static size_t strip_left(mg_str text, size_t begin)
@@ -162,7 +169,7 @@ bool mg_added_next(const mg_added *added, const mg_added_patterns *patterns, mg_
         }
         split->searched = end;
         /* A rejected match is used up by the search all the same. */
-        if (token->single_word && !stands_alone(text, begin, end)) {
+        if (token->single_word && !stands_alone(added, text, begin, end)) {
             continue;
         }
         if (token->lstrip) {

@@ -12,6 +12,7 @@
 #include "base/error.h"
 #include "base/map.h"
 #include "base/str.h"
+#include "tokenizer/char_class_internal.h"
 #include "tokenizer/normalize_internal.h"
 #include "tokenizer/trie_internal.h"
 
@@ -43,6 +44,7 @@ typedef struct mg_added {
     int32_t *ids;      /* keys of by_id */
     mg_added_patterns raw;
     mg_added_patterns normal;
+    mg_char_classes *classes; /* when a token must stand alone */
 } mg_added;
 
 void mg_added_release(mg_added *added); /* NULL or zeroed is fine */

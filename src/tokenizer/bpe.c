@@ -178,9 +178,10 @@ static bool bytes_are_complete(const mg_bpe *bpe)
 void mg_bpe_finish(mg_bpe *bpe)
 {
     const mg_bpe_options *options = &bpe->options;
-    /* An unknown character is fused with, or held back behind, its neighbours: they stay together.
-     */
-    bool unknown_is_local = !options->has_unk || bytes_are_complete(bpe);
+    /* An unknown character may be dropped between its neighbours, fused with one, or held back
+     * behind its bytes: only without all that is it safe to cut beside it. */
+    bool unknown_is_local = bytes_are_complete(bpe) ||
+                            (options->has_unk && !options->fuse_unk && !options->byte_fallback);
     bpe->can_cut = options->prefix.size == 0 && options->suffix.size == 0 &&
                    !options->ignore_merges && unknown_is_local && merges_follow_text(bpe);
     if (!bpe->can_cut) {

@@ -49,7 +49,8 @@ mg_status mg_char_classes_create(mg_char_classes **classes_out, mg_error *err)
                  { "\\p{N}+", MG_CLASS_NUMBER },
                  { "\\s+", MG_CLASS_SPACE },
                  { "[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]+", MG_CLASS_UPPER },
-                 { "[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]+", MG_CLASS_LOWER } };
+                 { "[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]+", MG_CLASS_LOWER },
+                 { "[\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}\\x{200C}\\x{200D}]+", MG_CLASS_WORD } };
     mg_status status = MG_OK;
     mg_char_classes *classes = mg_new(mg_char_classes);
     mg_regex *regexes[MG_ARRAY_COUNT(runs)] = { NULL };

@@ -1,4 +1,4 @@
-/* tokenizer/char_class_internal.h - what the hand-written pre-token scanners ask about characters.
+/* tokenizer/char_class_internal.h - what pre-tokenisers and added tokens ask about characters.
  *
  * The table is filled through text/regex.h, so that the scanners and the regular expressions they
  * stand for agree on every code point.  Thread-safety: immutable. */
@@ -13,7 +13,8 @@ enum {
     MG_CLASS_NUMBER = 2, /* \p{N} */
     MG_CLASS_SPACE = 4,  /* \s */
     MG_CLASS_UPPER = 8,  /* [\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}] */
-    MG_CLASS_LOWER = 16  /* [\p{Ll}\p{Lm}\p{Lo}\p{M}] */
+    MG_CLASS_LOWER = 16, /* [\p{Ll}\p{Lm}\p{Lo}\p{M}] */
+    MG_CLASS_WORD = 32   /* \w of Unicode TR 18: Alphabetic, M, Nd, Pc, joiners */
 };
 
 /* Planes 0 to 3 and the first 4096 code points of plane 14; the rest has no class. */

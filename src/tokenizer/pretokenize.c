@@ -292,7 +292,7 @@ static mg_status split_characters(const flow *f, int64_t index, mg_str piece,
 }
 
 /* What a character is to the Whitespace and Bert steps. */
-static int word_class(mg_pre_kind kind, int32_t c)
+static int word_class(const flow *f, mg_pre_kind kind, int32_t c)
 {
     if (mg_unicode_is_white_space(c)) {
         return 0;
@@ -300,7 +300,7 @@ static int word_class(mg_pre_kind kind, int32_t c)
     if (kind == MG_PRE_BERT) {
         return is_punctuation(c) ? 3 : 1; /* 3: each on its own */
     }
-    return mg_unicode_is_word(c) ? 1 : 2;
+    return (mg_char_class(f->pretokenizer->classes, c) & MG_CLASS_WORD) != 0 ? 1 : 2;
 }
 
 /* Runs of one class; white space is dropped. */
@@ -309,10 +309,10 @@ static mg_status split_words(const flow *f, int64_t index, mg_str piece, bool fi
     mg_pre_kind kind = f->pretokenizer->steps[index].kind;
     size_t bytes;
     for (size_t at = 0; at < piece.size;) {
-        int class = word_class(kind, mg_char_decode(piece.data + at, &bytes));
+        int class = word_class(f, kind, mg_char_decode(piece.data + at, &bytes));
         size_t end = at + bytes;
         while (end < piece.size && class != 3 &&
-               word_class(kind, mg_char_decode(piece.data + end, &bytes)) == class) {
+               word_class(f, kind, mg_char_decode(piece.data + end, &bytes)) == class) {
             end += bytes;
         }
         if (class != 0) {

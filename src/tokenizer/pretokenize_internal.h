@@ -64,7 +64,7 @@ typedef struct mg_pre_step {
 typedef struct mg_pretokenizer {
     mg_pre_step steps[MG_PRE_STEPS_MAX];
     int64_t count;
-    mg_char_classes *classes; /* when a step has a scanner */
+    mg_char_classes *classes; /* when a step asks for them */
     /* The last step maps bytes to characters and does not do so here: the pieces are raw bytes. */
     bool raw_bytes;
 } mg_pretokenizer;

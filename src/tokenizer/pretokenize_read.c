@@ -172,7 +172,7 @@ static mg_status read_simple(mg_str type, const mg_value *json, mg_pretokenizer 
     }
     if (mg_str_is(type, "Whitespace")) {
         (void)add_step(pretokenizer, MG_PRE_WHITESPACE);
-        return MG_OK;
+        return need_classes(pretokenizer, err);
     }
     if (mg_str_is(type, "WhitespaceSplit")) {
         (void)add_step(pretokenizer, MG_PRE_WHITESPACE_SPLIT);
