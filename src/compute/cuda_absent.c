@@ -24,3 +24,11 @@ mg_status mg_cuda_memory(const mg_device *device, size_t *free_out, size_t *tota
     *total_out = 0;
     return mg_fail(err, MG_ERR_DEVICE, "%s: %s", device->name, absent);
 }
+
+mg_status mg_cuda_probe(const mg_device *device, double *copy_bytes_out, double *matrix_flops_out,
+                        mg_error *err)
+{
+    *copy_bytes_out = 0.0;
+    *matrix_flops_out = 0.0;
+    return mg_fail(err, MG_ERR_DEVICE, "%s: %s", device->name, absent);
+}

@@ -22,4 +22,9 @@ MG_MUST_CHECK mg_status mg_device_cuda(int index, const mg_device **device_out, 
 MG_MUST_CHECK mg_status mg_cuda_memory(const mg_device *device, size_t *free_out, size_t *total_out,
                                        mg_error *err);
 
+/* The card's own limits, measured: bytes read plus written per second by a large copy inside its
+ * memory, and bfloat16 operations per second of a large matrix product on random data. */
+MG_MUST_CHECK mg_status mg_cuda_probe(const mg_device *device, double *copy_bytes_out,
+                                      double *matrix_flops_out, mg_error *err);
+
 MG_END_C

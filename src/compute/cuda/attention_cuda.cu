@@ -274,7 +274,7 @@ __device__ static bool find_tile(tile *t, const mg_attention_args *args, int run
 }
 
 template <int D>
-__global__ __launch_bounds__(THREADS) static void prefill_kernel(mg_attention_args args)
+__global__ __launch_bounds__(THREADS) static void prefill_kernel(mg_attention_args args, bf16 *twin)
 {
     extern __shared__ __align__(16) unsigned char shared[];
     bf16 *tiles = (bf16 *)shared; /* 2 stages of keys and values, each KEYS x (D + 8) */
@@ -318,10 +318,27 @@ __global__ __launch_bounds__(THREADS) static void prefill_kernel(mg_attention_ar
         for (int d = 0; d < D / 8; d++) {
             int at = d * 8 + lane % 4 * 2;
             if (rows[i].used && at < args.kv.head_dim) {
-                out[at] = state.out[d][2 * i] * scale;
-                out[at + 1] = state.out[d][2 * i + 1] * scale;
+                float x = state.out[d][2 * i] * scale;
+                float y = state.out[d][2 * i + 1] * scale;
+                *(float2 *)(out + at) = make_float2(x, y);
+                if (twin != NULL && rows[i].row < args.rows) {
+                    int64_t place = (rows[i].row * args.heads + rows[i].head) * args.kv.head_dim;
+                    *(unsigned *)(twin + place + at) = pack_pair(x, y);
+                }
             }
         }
+    }
+}
+
+/* One component of a result, and of its twin where there is one.  Runs may stand in scattered rows;
+ * those behind the twin's end have none, and no product reads such a result as it is. */
+__device__ static inline void put_result(const mg_attention_args *args, const fragment_row *row,
+                                         int d, float x, bf16 *twin)
+{
+    int64_t dim = args->kv.head_dim;
+    args->out[row->row * args->out_stride + row->head * dim + d] = x;
+    if (twin != NULL && row->row < args->rows) {
+        twin[(row->row * args->heads + row->head) * dim + d] = __float2bfloat16_rn(x);
     }
 }
 
@@ -369,7 +386,7 @@ __device__ static void join_warps(const warp_state<D> *state, float *shared)
 
 template <int D>
 __global__ __launch_bounds__(THREADS) static void decode_kernel(mg_attention_args args, int splits,
-                                                                float *parts)
+                                                                float *parts, bf16 *twin)
 {
     extern __shared__ __align__(16) unsigned char shared[];
     bf16 *tiles = (bf16 *)shared;
@@ -425,8 +442,7 @@ __global__ __launch_bounds__(THREADS) static void decode_kernel(mg_attention_arg
         fragment_row row = row_of(&t, i / D);
         const float *part = joined + i / D * (D + 2);
         if (i % D < args.kv.head_dim) {
-            args.out[row.row * args.out_stride + row.head * args.kv.head_dim + i % D] =
-                part[i % D] / part[D + 1];
+            put_result(&args, &row, i % D, part[i % D] / part[D + 1], twin);
         }
     }
 }
@@ -434,7 +450,7 @@ __global__ __launch_bounds__(THREADS) static void decode_kernel(mg_attention_arg
 /* Joins the splits of one run and key/value head. */
 template <int D>
 __global__ __launch_bounds__(THREADS) static void join_kernel(mg_attention_args args, int splits,
-                                                              const float *parts)
+                                                              const float *parts, bf16 *twin)
 {
     tile t;
     int run = (int)blockIdx.y;
@@ -460,8 +476,7 @@ __global__ __launch_bounds__(THREADS) static void join_kernel(mg_attention_args 
         }
         fragment_row place = row_of(&t, row);
         if (i % D < args.kv.head_dim) {
-            args.out[place.row * args.out_stride + place.head * args.kv.head_dim + i % D] =
-                total / sum;
+            put_result(&args, &place, i % D, total / sum, twin);
         }
     }
 }
@@ -531,6 +546,9 @@ static mg_status launch_tiled(mg_stream *stream, const mg_attention_args *args, 
     size_t join_bytes = (size_t)(WARPS + 1) * PART_FLOATS(D) * sizeof(float);
     size_t decode_bytes = MG_MAX(tile_bytes, join_bytes);
     unsigned kv_heads = (unsigned)args->kv.kv_heads;
+    bf16 *twin = NULL;
+    MG_TRY(mg_cuda_twin_begin(stream, args->out, args->rows, args->heads * args->kv.head_dim,
+                              args->out_stride, &twin, err));
     for (int64_t first = 0; first < args->run_count; first += 65535) {
         mg_attention_args part = *args;
         part.runs += first;
@@ -542,7 +560,7 @@ static mg_status launch_tiled(mg_stream *stream, const mg_attention_args *args, 
                                                        (int)tile_bytes),
                                   "attention", err));
             dim3 grid((unsigned)((rows_max + 63) / 64), kv_heads, runs);
-            prefill_kernel<D><<<grid, THREADS, tile_bytes, stream->handle>>>(part);
+            prefill_kernel<D><<<grid, THREADS, tile_bytes, stream->handle>>>(part, twin);
         }
         /* Runs of few queries; with few of them the keys are split so that the card is full. */
         int64_t blocks = part.run_count * args->kv.kv_heads;
@@ -560,10 +578,11 @@ static mg_status launch_tiled(mg_stream *stream, const mg_attention_args *args, 
                                                    (int)decode_bytes),
                               "attention", err));
         decode_kernel<D><<<dim3((unsigned)splits, kv_heads, runs), THREADS, decode_bytes,
-                           stream->handle>>>(part, splits, (float *)parts);
+                           stream->handle>>>(part, splits, (float *)parts, twin);
         if (splits > 1) {
             join_kernel<D>
-                <<<dim3(kv_heads, runs), THREADS, 0, stream->handle>>>(part, splits, (float *)parts);
+                <<<dim3(kv_heads, runs), THREADS, 0, stream->handle>>>(part, splits,
+                                                                       (float *)parts, twin);
         }
         MG_TRY(mg_cuda_launched("attention", err));
     }
@@ -598,6 +617,7 @@ mg_status mg_cuda_attention(mg_stream *stream, const mg_attention_args *args, mg
         return MG_OK;
     }
     if (args->kv.dtype != MG_BF16 || dim % 8 != 0 || dim > 256) {
+        mg_cuda_twin_drop(stream);
         return launch_plain(stream, args, err);
     }
     if (dim <= 32) {

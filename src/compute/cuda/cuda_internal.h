@@ -15,10 +15,11 @@
 
 MG_BEGIN_C
 
-#define MG_CUDA_WORKSPACES 4
+#define MG_CUDA_WORKSPACES 5
 
 typedef enum mg_cuda_workspace {
-    MG_CUDA_WS_ROWS,      /* bfloat16 copies of a linear layer's input rows */
+    MG_CUDA_WS_ROWS,      /* rows on their way: bfloat16 inputs of a product, aligned sources */
+    MG_CUDA_WS_TWIN,      /* the bfloat16 twin of the latest result */
     MG_CUDA_WS_ATTENTION, /* partial results of split attention */
     MG_CUDA_WS_BLAS,      /* cuBLASLt's own */
     MG_CUDA_WS_REDUCE     /* partial sums, histograms, counters */
@@ -31,6 +32,16 @@ typedef struct mg_cuda_block {
 
 struct mg_blas; /* linear_cuda.cu */
 
+/* A norm, an activation or an attention is nearly always followed by a product of its result, which
+ * wants bfloat16 rows: those operations write them beside their float32 result, and the product that
+ * comes next takes them.  Any other operation in between drops the twin. */
+typedef struct mg_cuda_twin {
+    const float *of; /* the float32 result, NULL = none */
+    int64_t rows;
+    int64_t dim;
+    int64_t stride; /* of the float32 result; the twin itself is dense */
+} mg_cuda_twin;
+
 struct mg_stream {
     const mg_device *device;
     int card;
@@ -39,6 +50,7 @@ struct mg_stream {
     mg_cuda_block workspaces[MG_CUDA_WORKSPACES];
     void *pinned; /* MG_CUDA_PINNED_BYTES of host memory for small results */
     struct mg_blas *blas;
+    mg_cuda_twin twin;
 };
 
 #define MG_CUDA_PINNED_BYTES ((size_t)1 << 20)
@@ -46,6 +58,17 @@ struct mg_stream {
 /* At least bytes of the workspace called which, in *block_out. */
 MG_MUST_CHECK mg_status mg_cuda_workspace_get(mg_stream *stream, mg_cuda_workspace which,
                                               size_t bytes, void **block_out, mg_error *err);
+
+/* Room for the twin of a result that is being written, in *block_out; NULL where a product could not
+ * use it (an odd dim). */
+MG_MUST_CHECK mg_status mg_cuda_twin_begin(mg_stream *stream, const float *of, int64_t rows,
+                                           int64_t dim, int64_t stride, __nv_bfloat16 **block_out,
+                                           mg_error *err);
+/* Forgets the twin: every operation that writes float32 calls this or mg_cuda_twin_begin. */
+static inline void mg_cuda_twin_drop(mg_stream *stream)
+{
+    stream->twin.of = NULL;
+}
 
 /* MG_ERR_MEMORY for cudaErrorMemoryAllocation, else MG_ERR_DEVICE; MG_OK for cudaSuccess. */
 MG_MUST_CHECK mg_status mg_cuda_status(cudaError_t error, const char *what, mg_error *err);

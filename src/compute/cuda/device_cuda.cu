@@ -87,6 +87,7 @@ static void cuda_free(const mg_device *device, void *block)
 static mg_status cuda_upload(mg_stream *stream, void *to, const void *from, size_t bytes,
                              mg_error *err)
 {
+    mg_cuda_twin_drop(stream);
     if (bytes == 0) {
         return MG_OK;
     }
@@ -168,6 +169,24 @@ mg_status mg_cuda_workspace_get(mg_stream *stream, mg_cuda_workspace which, size
         block->bytes = rounded;
     }
     *block_out = block->data;
+    return MG_OK;
+}
+
+mg_status mg_cuda_twin_begin(mg_stream *stream, const float *of, int64_t rows, int64_t dim,
+                             int64_t stride, __nv_bfloat16 **block_out, mg_error *err)
+{
+    void *block = NULL;
+    stream->twin.of = NULL;
+    *block_out = NULL;
+    if (dim % 8 != 0) {
+        return MG_OK;
+    }
+    MG_TRY(mg_cuda_workspace_get(stream, MG_CUDA_WS_TWIN, (size_t)(rows * dim) * 2, &block, err));
+    stream->twin.of = of;
+    stream->twin.rows = rows;
+    stream->twin.dim = dim;
+    stream->twin.stride = stride;
+    *block_out = (__nv_bfloat16 *)block;
     return MG_OK;
 }
 

@@ -40,6 +40,7 @@ enum {
     BLAS_DESC_BIAS = 8,
     BLAS_EPILOGUE_BIAS = 4,
     BLAS_PREFERENCE_WORKSPACE = 1,
+    BLAS_PREFERENCE_ALIGN_A = 5, /* then of B, C and D */
     BLAS_TRANSPOSE = 1
 };
 
@@ -63,8 +64,8 @@ typedef struct blas_functions {
 } blas_functions;
 
 typedef struct blas_shape {
-    int64_t rows, out_dim, in_dim, out_stride;
-    int64_t form; /* dtype, bias and residual in one number; 0 = empty */
+    int64_t rows, out_dim, in_dim, x_stride, out_stride;
+    int64_t form; /* dtype, bias, residual and alignments in one number; 0 = empty */
     blas_algo algo;
 } blas_shape;
 
@@ -212,33 +213,60 @@ static mg_status product_init(const struct mg_blas *blas, const mg_linear_args *
 static uint64_t shape_hash(const blas_shape *key)
 {
     uint64_t h = 0x9E3779B97F4A7C15ull;
-    const int64_t parts[] = { key->rows, key->out_dim, key->in_dim, key->out_stride, key->form };
-    for (int i = 0; i < 5; i++) {
+    const int64_t parts[] = { key->rows,     key->out_dim,    key->in_dim,
+                              key->x_stride, key->out_stride, key->form };
+    for (int64_t i = 0; i < MG_ARRAY_COUNT(parts); i++) {
         h = (h ^ (uint64_t)parts[i]) * 0xBF58476D1CE4E5B9ull;
         h ^= h >> 29;
     }
     return h;
 }
 
-/* The remembered algorithm for the shape, asked for when it is new. */
+static bool same_shape(const blas_shape *a, const blas_shape *b)
+{
+    return a->form == b->form && a->rows == b->rows && a->out_dim == b->out_dim &&
+           a->in_dim == b->in_dim && a->x_stride == b->x_stride && a->out_stride == b->out_stride;
+}
+
+/* The power of two, at most 256, that a pointer is a multiple of. */
+static uint32_t alignment_of(const void *p)
+{
+    uintptr_t low = (uintptr_t)p & (~(uintptr_t)p + 1);
+    return low == 0 || low > 256 ? 256 : (uint32_t)low;
+}
+
+/* The remembered algorithm for the shape, asked for when it is new.  operands: weight, x, residual
+ * and out, whose alignment decides too. */
 static mg_status find_algo(struct mg_blas *blas, const mg_linear_args *args, const product *p,
-                           blas_algo *algo_out, mg_error *err)
+                           int64_t x_stride, const void *const operands[4], blas_algo *algo_out,
+                           mg_error *err)
 {
     blas_shape key;
     memset(&key, 0, sizeof(key));
     key.rows = args->rows;
     key.out_dim = args->weight.out_dim;
     key.in_dim = args->weight.in_dim;
+    key.x_stride = x_stride;
     key.out_stride = args->out_stride;
     key.form = 1 + (args->weight.dtype == MG_BF16 ? 2 : 0) + (args->bias != NULL ? 4 : 0) +
                (args->residual != NULL ? 8 : 0);
+    for (int i = 0; i < 4; i++) {
+        key.form = key.form * 512 + alignment_of(operands[i]);
+    }
     blas_shape *slot = &blas->shapes[shape_hash(&key) % MG_BLAS_SHAPES];
-    if (slot->form != key.form || slot->rows != key.rows || slot->out_dim != key.out_dim ||
-        slot->in_dim != key.in_dim || slot->out_stride != key.out_stride) {
+    if (!same_shape(slot, &key)) {
         blas_heuristic result;
         int found = 0;
-        int code = blas->f.heuristic(blas->handle, p->desc, p->weight, p->x, p->out, p->out,
+        int code = 0;
+        for (int i = 0; i < 4 && code == 0; i++) {
+            uint32_t alignment = alignment_of(operands[i]);
+            code = blas->f.preference_set(blas->preference, BLAS_PREFERENCE_ALIGN_A + i, &alignment,
+                                          sizeof(alignment));
+        }
+        if (code == 0) {
+            code = blas->f.heuristic(blas->handle, p->desc, p->weight, p->x, p->out, p->out,
                                      blas->preference, 1, &result, &found);
+        }
         MG_TRY(blas_status(code != 0 || found > 0 ? code : -1, "choosing an algorithm", err));
         key.algo = result.algo;
         *slot = key;
@@ -273,7 +301,13 @@ static mg_status convert_rows(mg_stream *stream, const mg_linear_args *args, voi
                               int64_t *stride_out, mg_error *err)
 {
     int64_t dim = args->weight.in_dim;
+    const mg_cuda_twin *twin = &stream->twin;
     *stride_out = (dim + 7) / 8 * 8;
+    if (twin->of == args->x && twin->rows == args->rows && twin->dim == dim &&
+        twin->stride == args->x_stride) {
+        *x_out = stream->workspaces[MG_CUDA_WS_TWIN].data;
+        return MG_OK;
+    }
     MG_TRY(mg_cuda_workspace_get(stream, MG_CUDA_WS_ROWS, (size_t)(args->rows * *stride_out) * 2,
                                  x_out, err));
     if (dim % 8 == 0) {
@@ -288,14 +322,33 @@ static mg_status convert_rows(mg_stream *stream, const mg_linear_args *args, voi
     return mg_cuda_launched("linear", err);
 }
 
+/* A product over nothing: out = residual + bias. */
+__global__ static void empty_product_kernel(mg_linear_args args)
+{
+    int64_t out_dim = args.weight.out_dim;
+    int64_t i = (int64_t)blockIdx.x * blockDim.x + threadIdx.x;
+    if (i < args.rows * out_dim) {
+        int64_t at = i / out_dim * args.out_stride + i % out_dim;
+        float bias = args.bias != NULL ? args.bias[i % out_dim] : 0;
+        args.out[at] = (args.residual != NULL ? args.residual[at] : 0) + bias;
+    }
+}
+
 mg_status mg_cuda_linear(mg_stream *stream, const mg_linear_args *args, mg_error *err)
 {
-    if (args->rows == 0) {
+    if (args->rows == 0 || args->weight.out_dim == 0) {
         return MG_OK;
+    }
+    if (args->weight.in_dim == 0) {
+        mg_cuda_twin_drop(stream);
+        int64_t count = args->rows * args->weight.out_dim;
+        empty_product_kernel<<<(unsigned)((count + 255) / 256), 256, 0, stream->handle>>>(*args);
+        return mg_cuda_launched("linear", err);
     }
     struct mg_blas *blas = stream->blas;
     mg_status status = MG_OK;
     product p = { NULL, NULL, NULL, NULL };
+    const void *operands[4];
     blas_algo algo;
     const void *x = args->x;
     int64_t x_stride = args->x_stride;
@@ -311,7 +364,11 @@ mg_status mg_cuda_linear(mg_stream *stream, const mg_linear_args *args, mg_error
     MG_TRY_OR_DONE(mg_cuda_workspace_get(stream, MG_CUDA_WS_BLAS, MG_BLAS_WORKSPACE_BYTES,
                                          &workspace, err));
     MG_TRY_OR_DONE(product_init(blas, args, x_stride, &p, err));
-    MG_TRY_OR_DONE(find_algo(blas, args, &p, &algo, err));
+    operands[0] = args->weight.data;
+    operands[1] = x;
+    operands[2] = residual;
+    operands[3] = args->out;
+    MG_TRY_OR_DONE(find_algo(blas, args, &p, x_stride, operands, &algo, err));
     MG_TRY_OR_DONE(blas_status(
         blas->f.matmul(blas->handle, p.desc, &one, args->weight.data, p.weight, x, p.x, &beta,
                        residual, p.out, args->out, p.out, &algo, workspace,
@@ -319,6 +376,7 @@ mg_status mg_cuda_linear(mg_stream *stream, const mg_linear_args *args, mg_error
         "cublasLtMatmul", err));
 
 done:
+    mg_cuda_twin_drop(stream);
     product_release(blas, &p);
     return status;
 }
@@ -355,25 +413,34 @@ __global__ static void pack_kernel(T *out, mg_pack_args args, int64_t count)
 
 mg_status mg_cuda_pack(mg_stream *stream, const mg_pack_args *args, mg_error *err)
 {
+    mg_pack_args pack = *args;
     int64_t count = args->row_count * args->weight.in_dim;
+    size_t source_bytes = (size_t)count * (size_t)(mg_dtype_bits(args->source_dtype) / 8);
     if (count == 0) {
         return MG_OK;
     }
-    unsigned blocks = (unsigned)((count + 255) / 256);
     if (args->weight.dtype == args->source_dtype) {
-        size_t element = args->weight.dtype == MG_BF16 ? 2 : 4;
-        char *to = (char *)args->weight.data +
-                   (size_t)(args->row_first * args->weight.in_dim) * element;
-        return mg_cuda_status(cudaMemcpyAsync(to, args->source, (size_t)count * element,
+        char *to = (char *)args->weight.data + (size_t)(args->row_first * args->weight.in_dim) *
+                                                   (source_bytes / (size_t)count);
+        return mg_cuda_status(cudaMemcpyAsync(to, args->source, source_bytes,
                                               cudaMemcpyDeviceToDevice, stream->handle),
                               "pack", err);
     }
+    if ((uintptr_t)args->source % 8 != 0) {
+        void *aligned = NULL;
+        MG_TRY(mg_cuda_workspace_get(stream, MG_CUDA_WS_ROWS, source_bytes, &aligned, err));
+        MG_TRY(mg_cuda_status(cudaMemcpyAsync(aligned, args->source, source_bytes,
+                                              cudaMemcpyDeviceToDevice, stream->handle),
+                              "pack", err));
+        pack.source = aligned;
+    }
+    unsigned blocks = (unsigned)((count + 255) / 256);
     if (args->weight.dtype == MG_BF16) {
         pack_kernel<__nv_bfloat16><<<blocks, 256, 0, stream->handle>>>(
-            (__nv_bfloat16 *)args->weight.data, *args, count);
+            (__nv_bfloat16 *)args->weight.data, pack, count);
     } else {
         pack_kernel<float>
-            <<<blocks, 256, 0, stream->handle>>>((float *)args->weight.data, *args, count);
+            <<<blocks, 256, 0, stream->handle>>>((float *)args->weight.data, pack, count);
     }
     return mg_cuda_launched("pack", err);
 }

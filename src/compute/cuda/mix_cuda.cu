@@ -803,9 +803,12 @@ static mg_status bernoulli_cuda(mg_stream *stream, const mg_bernoulli_args *args
 
 static mg_status finite_cuda(mg_stream *stream, const mg_finite_args *args, mg_error *err)
 {
+    void *counter = NULL;
     int64_t broken = 0;
-    mg_nonfinite_args count = { &broken, args->x.data, args->count, args->x.dtype };
+    MG_TRY(mg_cuda_workspace_get(stream, MG_CUDA_WS_REDUCE, sizeof(int64_t), &counter, err));
+    mg_nonfinite_args count = { (int64_t *)counter, args->x.data, args->count, args->x.dtype };
     MG_TRY(mg_nn_ops_cuda.nonfinite(stream, &count, err));
+    MG_TRY(stream->device->download(stream, &broken, counter, sizeof(broken), err));
     *args->finite_out = broken == 0;
     return MG_OK;
 }

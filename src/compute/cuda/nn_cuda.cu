@@ -92,6 +92,7 @@ __global__ static void embed_kernel(mg_embed_args args)
 
 static mg_status cuda_embed(mg_stream *stream, const mg_embed_args *args, mg_error *err)
 {
+    mg_cuda_twin_drop(stream);
     if (args->rows == 0) {
         return MG_OK;
     }
@@ -115,6 +116,7 @@ __global__ static void gather_kernel(mg_gather_args args)
 
 static mg_status cuda_gather(mg_stream *stream, const mg_gather_args *args, mg_error *err)
 {
+    mg_cuda_twin_drop(stream);
     if (args->rows == 0) {
         return MG_OK;
     }
@@ -123,7 +125,7 @@ static mg_status cuda_gather(mg_stream *stream, const mg_gather_args *args, mg_e
 }
 
 /* One block for each group of each row. */
-__global__ static void rmsnorm_kernel(mg_rmsnorm_args args)
+__global__ static void rmsnorm_kernel(mg_rmsnorm_args args, __nv_bfloat16 *twin)
 {
     __shared__ float shared[32];
     int64_t row = blockIdx.x / args.groups;
@@ -138,7 +140,11 @@ __global__ static void rmsnorm_kernel(mg_rmsnorm_args args)
     sum = block_sum(sum, shared);
     float scale = 1.0f / sqrtf(sum / (float)args.dim + args.epsilon);
     for (int64_t i = threadIdx.x; i < args.dim; i += blockDim.x) {
-        out[i] = x[i] * scale * (weight[i] + args.weight_offset);
+        float y = x[i] * scale * (weight[i] + args.weight_offset);
+        out[i] = y;
+        if (twin != NULL) {
+            twin[row * args.dim + i] = __float2bfloat16_rn(y);
+        }
     }
 }
 
@@ -157,12 +163,18 @@ static mg_status cuda_rmsnorm(mg_stream *stream, const mg_rmsnorm_args *args, mg
     if (args->rows * args->groups == 0) {
         return MG_OK;
     }
+    __nv_bfloat16 *twin = NULL;
+    mg_cuda_twin_drop(stream);
+    if (args->groups == 1) {
+        MG_TRY(mg_cuda_twin_begin(stream, args->out, args->rows, args->dim, args->out_stride, &twin,
+                                  err));
+    }
     rmsnorm_kernel<<<(unsigned)(args->rows * args->groups), group_threads(args->dim), 0,
-                     stream->handle>>>(*args);
+                     stream->handle>>>(*args, twin);
     return mg_cuda_launched("rmsnorm", err);
 }
 
-__global__ static void layernorm_kernel(mg_layernorm_args args)
+__global__ static void layernorm_kernel(mg_layernorm_args args, __nv_bfloat16 *twin)
 {
     __shared__ float shared[32];
     int64_t row = blockIdx.x / args.groups;
@@ -183,7 +195,11 @@ __global__ static void layernorm_kernel(mg_layernorm_args args)
     float scale = 1.0f / sqrtf(block_sum(sum, shared) / (float)args.dim + args.epsilon);
     for (int64_t i = threadIdx.x; i < args.dim; i += blockDim.x) {
         float bias = args.bias != NULL ? args.bias[weight_offset + i] : 0;
-        out[i] = fmaf((x[i] - mean) * scale, args.weight[weight_offset + i], bias);
+        float y = fmaf((x[i] - mean) * scale, args.weight[weight_offset + i], bias);
+        out[i] = y;
+        if (twin != NULL) {
+            twin[row * args.dim + i] = __float2bfloat16_rn(y);
+        }
     }
 }
 
@@ -192,8 +208,14 @@ static mg_status cuda_layernorm(mg_stream *stream, const mg_layernorm_args *args
     if (args->rows * args->groups == 0) {
         return MG_OK;
     }
+    __nv_bfloat16 *twin = NULL;
+    mg_cuda_twin_drop(stream);
+    if (args->groups == 1) {
+        MG_TRY(mg_cuda_twin_begin(stream, args->out, args->rows, args->dim, args->out_stride, &twin,
+                                  err));
+    }
     layernorm_kernel<<<(unsigned)(args->rows * args->groups), group_threads(args->dim), 0,
-                       stream->handle>>>(*args);
+                       stream->handle>>>(*args, twin);
     return mg_cuda_launched("layernorm", err);
 }
 
@@ -221,6 +243,7 @@ __global__ static void rope_kernel(mg_rope_args args)
 
 static mg_status cuda_rope(mg_stream *stream, const mg_rope_args *args, mg_error *err)
 {
+    mg_cuda_twin_drop(stream);
     int64_t per_row = args->heads * (args->rotary_dim / 2);
     const mg_rope_args whole = *args;
     /* The y dimension of a grid ends at 65535. */
@@ -299,28 +322,74 @@ __device__ static inline float activate(float x, mg_nn_activation activation)
     }
 }
 
-__global__ static void gate_kernel(mg_gate_args args)
+/* Four components for each thread where the shape allows it (VECTOR), else one. */
+template <bool VECTOR>
+__global__ static void gate_kernel(mg_gate_args args, __nv_bfloat16 *twin)
 {
+    const int width = VECTOR ? 4 : 1;
     int64_t row = blockIdx.y;
-    int64_t i = (int64_t)blockIdx.x * blockDim.x + threadIdx.x;
+    int64_t i = ((int64_t)blockIdx.x * blockDim.x + threadIdx.x) * width;
     if (i >= args.dim) {
         return;
     }
-    float x = activate(args.gate[row * args.x_stride + i], args.activation);
-    float up = args.up != NULL ? args.up[row * args.x_stride + i] : 1;
-    args.out[row * args.out_stride + i] = x * up;
+    const float *gate = args.gate + row * args.x_stride + i;
+    const float *up = args.up != NULL ? args.up + row * args.x_stride + i : NULL;
+    float *out = args.out + row * args.out_stride + i;
+    float x[4] = { 0, 0, 0, 0 };
+    float y[4] = { 1, 1, 1, 1 };
+    if (VECTOR) {
+        *(float4 *)x = *(const float4 *)gate;
+        if (up != NULL) {
+            *(float4 *)y = *(const float4 *)up;
+        }
+    } else {
+        x[0] = gate[0];
+        y[0] = up != NULL ? up[0] : 1;
+    }
+    for (int k = 0; k < width; k++) {
+        x[k] = activate(x[k], args.activation) * y[k];
+    }
+    if (VECTOR) {
+        *(float4 *)out = *(const float4 *)x;
+        if (twin != NULL) {
+            __nv_bfloat162 *to = (__nv_bfloat162 *)(twin + row * args.dim + i);
+            to[0] = __floats2bfloat162_rn(x[0], x[1]);
+            to[1] = __floats2bfloat162_rn(x[2], x[3]);
+        }
+    } else {
+        out[0] = x[0];
+        if (twin != NULL) {
+            twin[row * args.dim + i] = __float2bfloat16_rn(x[0]);
+        }
+    }
+}
+
+static bool divides_by_16_bytes(const void *p)
+{
+    return (uintptr_t)p % 16 == 0;
 }
 
 static mg_status cuda_gate(mg_stream *stream, const mg_gate_args *args, mg_error *err)
 {
+    __nv_bfloat16 *twin = NULL;
+    MG_TRY(mg_cuda_twin_begin(stream, args->out, args->rows, args->dim, args->out_stride, &twin,
+                              err));
+    bool vector = args->dim % 4 == 0 && args->x_stride % 4 == 0 && args->out_stride % 4 == 0 &&
+                  divides_by_16_bytes(args->out) && divides_by_16_bytes(args->gate) &&
+                  divides_by_16_bytes(args->up);
     for (int64_t first = 0; first < args->rows; first += 65535) {
         mg_gate_args part = *args;
         part.rows = MG_MIN(args->rows - first, (int64_t)65535);
         part.out += first * args->out_stride;
         part.gate += first * args->x_stride;
         part.up = args->up != NULL ? args->up + first * args->x_stride : NULL;
-        dim3 grid(blocks_of(args->dim, MG_CUDA_THREADS), (unsigned)part.rows);
-        gate_kernel<<<grid, MG_CUDA_THREADS, 0, stream->handle>>>(part);
+        __nv_bfloat16 *part_twin = twin != NULL ? twin + first * args->dim : NULL;
+        dim3 grid(blocks_of(args->dim, MG_CUDA_THREADS * (vector ? 4 : 1)), (unsigned)part.rows);
+        if (vector) {
+            gate_kernel<true><<<grid, MG_CUDA_THREADS, 0, stream->handle>>>(part, part_twin);
+        } else {
+            gate_kernel<false><<<grid, MG_CUDA_THREADS, 0, stream->handle>>>(part, part_twin);
+        }
     }
     return mg_cuda_launched("gate", err);
 }
@@ -335,6 +404,7 @@ __global__ static void add_kernel(mg_add_args args)
 
 static mg_status cuda_add(mg_stream *stream, const mg_add_args *args, mg_error *err)
 {
+    mg_cuda_twin_drop(stream);
     if (args->count == 0) {
         return MG_OK;
     }
@@ -353,6 +423,7 @@ __global__ static void softcap_kernel(mg_softcap_args args)
 
 static mg_status cuda_softcap(mg_stream *stream, const mg_softcap_args *args, mg_error *err)
 {
+    mg_cuda_twin_drop(stream);
     if (args->count == 0) {
         return MG_OK;
     }
@@ -463,39 +534,40 @@ __global__ static void nonfinite_kernel(const WORD *x, int64_t count, WORD expon
 
 static mg_status cuda_nonfinite(mg_stream *stream, const mg_nonfinite_args *args, mg_error *err)
 {
-    void *found = NULL;
-    MG_TRY(mg_cuda_workspace_get(stream, MG_CUDA_WS_REDUCE, sizeof(unsigned long long), &found,
-                                 err));
-    MG_TRY(mg_cuda_status(
-        cudaMemsetAsync(found, 0, sizeof(unsigned long long), stream->handle), "nonfinite", err));
+    size_t bytes = (size_t)args->count * (size_t)(mg_dtype_bits(args->dtype) / 8);
+    const void *x = args->x;
+    unsigned long long *counter = (unsigned long long *)args->count_out;
+    MG_TRY(mg_cuda_status(cudaMemsetAsync(counter, 0, sizeof(*counter), stream->handle),
+                          "nonfinite", err));
+    if (args->count == 0) {
+        return MG_OK;
+    }
+    if ((uintptr_t)x % 8 != 0) {
+        void *aligned = NULL;
+        MG_TRY(mg_cuda_workspace_get(stream, MG_CUDA_WS_ROWS, bytes, &aligned, err));
+        MG_TRY(mg_cuda_status(
+            cudaMemcpyAsync(aligned, x, bytes, cudaMemcpyDeviceToDevice, stream->handle),
+            "nonfinite", err));
+        x = aligned;
+    }
     unsigned blocks = MG_MIN(blocks_of(args->count, MG_CUDA_THREADS),
                              (unsigned)stream->multiprocessors * 8);
-    unsigned long long *counter = (unsigned long long *)found;
-    if (args->count == 0) {
-        blocks = 1;
-    }
     switch (args->dtype) {
     case MG_F64:
         nonfinite_kernel<unsigned long long><<<blocks, MG_CUDA_THREADS, 0, stream->handle>>>(
-            (const unsigned long long *)args->x, args->count, 0x7FF0000000000000ull, counter);
+            (const unsigned long long *)x, args->count, 0x7FF0000000000000ull, counter);
         break;
     case MG_F32:
         nonfinite_kernel<unsigned><<<blocks, MG_CUDA_THREADS, 0, stream->handle>>>(
-            (const unsigned *)args->x, args->count, 0x7F800000u, counter);
+            (const unsigned *)x, args->count, 0x7F800000u, counter);
         break;
     default:
         nonfinite_kernel<unsigned short><<<blocks, MG_CUDA_THREADS, 0, stream->handle>>>(
-            (const unsigned short *)args->x, args->count,
+            (const unsigned short *)x, args->count,
             (unsigned short)(args->dtype == MG_BF16 ? 0x7F80 : 0x7C00), counter);
         break;
     }
-    MG_TRY(mg_cuda_launched("nonfinite", err));
-    MG_TRY(mg_cuda_status(cudaMemcpyAsync(stream->pinned, found, sizeof(unsigned long long),
-                                          cudaMemcpyDeviceToHost, stream->handle),
-                          "nonfinite", err));
-    MG_TRY(mg_cuda_status(cudaStreamSynchronize(stream->handle), "nonfinite", err));
-    *args->count_out = (int64_t) * (const unsigned long long *)stream->pinned;
-    return MG_OK;
+    return mg_cuda_launched("nonfinite", err);
 }
 
 static mg_status size_of(int64_t a, int64_t b, size_t element, size_t *bytes_out, mg_error *err)

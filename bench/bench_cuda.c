@@ -1,0 +1,359 @@
+/* bench/bench_cuda.c - a card against its limits, with a 7 B Mistral shape and random weights.
+ *
+ * usage: bench_cuda [LAYERS]     fewer layers than 32 make a shorter run; limits are scaled
+ * Prints CSV: what, milliseconds, the limit for it from this run's copy bandwidth and the card's
+ * matrix rate, and their ratio.  Counted: every weight, key, value and merged element once. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/fs.h"
+#include "base/memory.h"
+#include "base/rng.h"
+#include "compute/cuda_device.h"
+#include "compute/ops_mix.h"
+#include "compute/ops_nn.h"
+#include "model/model.h"
+
+#define HIDDEN 4096
+#define INNER 14336
+#define VOCAB 32000
+#define HEADS 32
+#define KV_HEADS 8
+#define HEAD_DIM 128
+#define POSITIONS 512
+#define SLOTS 256
+#define NOISE_BYTES ((size_t)HIDDEN * VOCAB * 2)
+
+typedef struct bench {
+    const mg_device *device;
+    mg_stream *stream;
+    int64_t layers;
+    uint16_t *noise;     /* NOISE_BYTES of random bfloat16 on the host */
+    double copy_bytes;   /* per second, read plus written */
+    double matrix_flops; /* per second */
+} bench;
+
+static void must(mg_status status, const mg_error *err)
+{
+    if (status != MG_OK) {
+        (void)fprintf(stderr, "bench_cuda: %s\n", err->message);
+        exit(1);
+    }
+}
+
+static void wait_for(const bench *b)
+{
+    mg_error err;
+    must(b->device->stream_wait(b->stream, &err), &err);
+}
+
+static void *device_block(const bench *b, size_t bytes)
+{
+    mg_error err;
+    void *block = NULL;
+    must(b->device->alloc(b->device, bytes, "bench", &block, &err), &err);
+    return block;
+}
+
+static void report(const char *what, double ms, double limit_ms)
+{
+    printf("%s,%.3f,%.3f,%.2f\n", what, ms, limit_ms, limit_ms > 0.0 ? ms / limit_ms : 0.0);
+    (void)fflush(stdout);
+}
+
+static int compare_doubles(const void *a, const void *b)
+{
+    const double x = *(const double *)a;
+    const double y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+/* The median of rounds runs of step, in milliseconds. */
+static double median_ms(const bench *b, int rounds, void (*step)(void *context), void *context)
+{
+    double times[64];
+    step(context);
+    wait_for(b);
+    for (int i = 0; i < rounds; i++) {
+        double begin = mg_clock_now(NULL);
+        step(context);
+        wait_for(b);
+        times[i] = (mg_clock_now(NULL) - begin) * 1e3;
+    }
+    qsort(times, (size_t)rounds, sizeof(double), compare_doubles);
+    return times[rounds / 2];
+}
+
+/* --- Probes and merging: one matrix of 4096 x 14336 at a time, many times over */
+
+typedef struct merge_step {
+    const bench *b;
+    char *blocks[4]; /* base, two sources, out: rounds x count bfloat16 each */
+    int64_t count;
+    int rounds;
+    bool copy_only;
+} merge_step;
+
+static void run_merge(void *context)
+{
+    const merge_step *step = context;
+    mg_error err;
+    for (int i = 0; i < step->rounds; i++) {
+        size_t at = (size_t)i * (size_t)step->count * 2;
+        if (step->copy_only) {
+            /* Two blocks in, as bytes: what a copy kernel would move. */
+            mg_scale_args args = {
+                step->blocks[3] + at, MG_BF16, MG_BF16, { step->blocks[0] + at, MG_BF16 }, 1.0,
+                step->count
+            };
+            must(step->b->device->mix->scale(step->b->stream, &args, &err), &err);
+            continue;
+        }
+        mg_mix_source sources[2];
+        memset(sources, 0, sizeof(sources));
+        for (int k = 0; k < 2; k++) {
+            sources[k].x.data = step->blocks[1 + k] + at;
+            sources[k].x.dtype = MG_BF16;
+            sources[k].weight = 0.6;
+            sources[k].mask = MG_MASK_COUNTER;
+            sources[k].counter_tensor = (uint32_t)i;
+            sources[k].counter_source = (uint32_t)k;
+            sources[k].below = 0x80000000u;
+            sources[k].rescale = true;
+            sources[k].factor = 2.0;
+        }
+        mg_task_args args;
+        memset(&args, 0, sizeof(args));
+        args.out = step->blocks[3] + at;
+        args.out_dtype = MG_BF16;
+        args.work = MG_BF16;
+        args.wide = true;
+        args.base.data = step->blocks[0] + at;
+        args.base.dtype = MG_BF16;
+        args.sources = sources;
+        args.source_count = 2;
+        args.consensus = true;
+        args.divisor = 1.0;
+        args.lambda = 1.0;
+        args.count = step->count;
+        must(step->b->device->mix->task(step->b->stream, &args, &err), &err);
+    }
+}
+
+static void bench_merge(bench *b)
+{
+    mg_error err;
+    merge_step step = { b, { NULL }, (int64_t)HIDDEN * INNER, 16, true };
+    size_t bytes = (size_t)step.count * 2 * (size_t)step.rounds;
+    for (int k = 0; k < 4; k++) {
+        step.blocks[k] = device_block(b, bytes);
+        for (size_t at = 0; at < bytes; at += NOISE_BYTES) {
+            must(b->device->upload(b->stream, step.blocks[k] + at, b->noise,
+                                   MG_MIN(NOISE_BYTES, bytes - at), &err),
+                 &err);
+        }
+    }
+    double scale_ms = median_ms(b, 11, run_merge, &step);
+    printf("scale kernel as a copy,%.3f,,%.0f GB/s\n", scale_ms,
+           2.0 * (double)bytes / scale_ms / 1e6);
+    step.copy_only = false;
+    double task_ms = median_ms(b, 11, run_merge, &step);
+    report("merge dare_ties 2 sources (16 matrices)", task_ms,
+           4.0 * (double)bytes / b->copy_bytes * 1e3);
+    for (int k = 0; k < 4; k++) {
+        b->device->free(b->device, step.blocks[k]);
+    }
+}
+
+/* --- The model */
+
+static mg_model *make_model(const bench *b)
+{
+    mg_error err;
+    char folder[] = "/tmp/bench_cuda_XXXXXX";
+    char path[64];
+    mg_buf text = { 0 };
+    mg_model_config config;
+    mg_model *model = NULL;
+    if (mkdtemp(folder) == NULL) {
+        exit(1);
+    }
+    (void)snprintf(path, sizeof(path), "%s/config.json", folder);
+    mg_buf_printf(&text,
+                  "{\"architectures\": [\"MistralForCausalLM\"], \"model_type\": \"mistral\", "
+                  "\"vocab_size\": %d, \"hidden_size\": %d, \"intermediate_size\": %d, "
+                  "\"num_hidden_layers\": %d, \"num_attention_heads\": %d, "
+                  "\"num_key_value_heads\": %d, \"max_position_embeddings\": 4096, "
+                  "\"rms_norm_eps\": 1e-5, \"hidden_act\": \"silu\"}",
+                  VOCAB, HIDDEN, INNER, (int)b->layers, HEADS, KV_HEADS);
+    must(mg_file_write_atomic(path, mg_buf_view(&text), &err), &err);
+    must(mg_model_config_read(folder, true, &config, &err), &err);
+    must(mg_model_create(&config, b->device, MG_BF16, &model, &err), &err);
+    must(mg_folder_remove(folder, &err), &err);
+    mg_model_config_release(&config);
+    mg_buf_release(&text);
+    return model;
+}
+
+static void fill_tensor(const bench *b, mg_sink *sink, const char *name, mg_shape shape)
+{
+    mg_error err;
+    void *data;
+    mg_view spec = { mg_str_of(name), NULL, (size_t)mg_shape_count(&shape) * 2, MG_BF16, shape };
+    must(sink->ops->reserve(sink, &spec, &data, &err), &err);
+    if (shape.rank == 1) {
+        for (int64_t i = 0; i < shape.dims[0]; i++) {
+            ((uint16_t *)data)[i] = 0x3F80; /* 1 */
+        }
+    } else {
+        memcpy(data, b->noise, spec.bytes);
+    }
+    must(sink->ops->commit(sink, &err), &err);
+}
+
+static void fill_model(const bench *b, mg_model *model)
+{
+    static const struct {
+        const char *name;
+        int64_t rows, columns;
+    } matrices[] = {
+        { "self_attn.q_proj", HEADS * HEAD_DIM, HIDDEN },
+        { "self_attn.k_proj", KV_HEADS * HEAD_DIM, HIDDEN },
+        { "self_attn.v_proj", KV_HEADS * HEAD_DIM, HIDDEN },
+        { "self_attn.o_proj", HIDDEN, HEADS * HEAD_DIM },
+        { "mlp.gate_proj", INNER, HIDDEN },
+        { "mlp.up_proj", INNER, HIDDEN },
+        { "mlp.down_proj", HIDDEN, INNER },
+    };
+    mg_error err;
+    mg_sink *sink = mg_model_sink(model, b->stream);
+    char name[128];
+    for (int64_t l = 0; l < b->layers; l++) {
+        for (int64_t m = 0; m < MG_ARRAY_COUNT(matrices); m++) {
+            (void)snprintf(name, sizeof(name), "model.layers.%d.%s.weight", (int)l,
+                           matrices[m].name);
+            fill_tensor(b, sink, name, mg_shape_2d(matrices[m].rows, matrices[m].columns));
+        }
+        (void)snprintf(name, sizeof(name), "model.layers.%d.input_layernorm.weight", (int)l);
+        fill_tensor(b, sink, name, mg_shape_1d(HIDDEN));
+        (void)snprintf(name, sizeof(name), "model.layers.%d.post_attention_layernorm.weight",
+                       (int)l);
+        fill_tensor(b, sink, name, mg_shape_1d(HIDDEN));
+    }
+    fill_tensor(b, sink, "model.embed_tokens.weight", mg_shape_2d(VOCAB, HIDDEN));
+    fill_tensor(b, sink, "model.norm.weight", mg_shape_1d(HIDDEN));
+    fill_tensor(b, sink, "lm_head.weight", mg_shape_2d(VOCAB, HIDDEN));
+    must(sink->ops->finish(sink, &err), &err);
+}
+
+typedef struct forward_step {
+    const bench *b;
+    mg_model *model;
+    mg_forward_args args;
+    int32_t *ids; /* device: the argmax of each row of logits */
+    int32_t host_ids[SLOTS];
+} forward_step;
+
+/* A pass, the argmax of its logits, and the ids on the host: what a step of generation waits for.
+ */
+static void run_forward(void *context)
+{
+    forward_step *step = context;
+    const bench *b = step->b;
+    mg_error err;
+    must(mg_model_forward(step->model, &step->args, b->stream, &err), &err);
+    mg_argmax_args argmax = { step->ids, step->args.logits_out, step->args.logit_count, VOCAB };
+    must(b->device->nn->argmax(b->stream, &argmax, &err), &err);
+    must(b->device->download(b->stream, step->host_ids, step->ids,
+                             (size_t)step->args.logit_count * sizeof(int32_t), &err),
+         &err);
+}
+
+/* run_count sequences get count tokens each from position first on. */
+static void bench_forward(const bench *b, mg_model *model, mg_kv_cache *cache, const char *what,
+                          int64_t run_count, int64_t first, int64_t count, int64_t at_once)
+{
+    double total_ms = 0.0;
+    int64_t rows = MG_MIN(at_once, run_count) * count;
+    forward_step step = { .b = b, .model = model };
+    int32_t *tokens = mg_new_array(int32_t, rows);
+    mg_run *runs = mg_new_array(mg_run, run_count);
+    int64_t *logit_rows = mg_new_array(int64_t, run_count);
+    for (int64_t i = 0; i < rows; i++) {
+        tokens[i] = (int32_t)(i * 7919 % VOCAB);
+    }
+    step.ids = device_block(b, SLOTS * sizeof(int32_t));
+    step.args.logits_out = device_block(b, (size_t)SLOTS * VOCAB * sizeof(float));
+    for (int64_t begin = 0; begin < run_count; begin += at_once) {
+        int64_t part = MG_MIN(at_once, run_count - begin);
+        for (int64_t i = 0; i < part; i++) {
+            mg_run run = { begin + i, first, count, 0 };
+            runs[i] = run;
+            logit_rows[i] = (i + 1) * count - 1;
+        }
+        step.args.cache = cache;
+        step.args.tokens = tokens;
+        step.args.token_count = part * count;
+        step.args.runs = runs;
+        step.args.run_count = part;
+        step.args.logit_rows = logit_rows;
+        step.args.logit_count = part;
+        total_ms += median_ms(b, count > 1 ? 3 : 21, run_forward, &step);
+    }
+    double layer_weights = (double)HIDDEN * (HIDDEN * 2 + KV_HEADS * HEAD_DIM * 2 + INNER * 3);
+    double weights = layer_weights * (double)b->layers + (double)HIDDEN * VOCAB;
+    double kv_bytes = (double)b->layers * 2 * KV_HEADS * HEAD_DIM * 2 * (double)(first + count) *
+                      (double)run_count;
+    double flops = 2.0 * (layer_weights * (double)b->layers * (double)(run_count * count) +
+                          (double)HIDDEN * VOCAB * (double)run_count);
+    /* A decode step reads its weights or multiplies, whichever takes longer, and reads the cache.
+     */
+    double read_ms = weights * 2 / b->copy_bytes * 1e3;
+    double multiply_ms = flops / b->matrix_flops * 1e3;
+    double limit =
+        MG_MAX(read_ms, multiply_ms) + (count > 1 ? 0.0 : kv_bytes / b->copy_bytes * 1e3);
+    report(what, total_ms, limit);
+    b->device->free(b->device, step.ids);
+    b->device->free(b->device, step.args.logits_out);
+    mg_free(tokens);
+    mg_free(runs);
+    mg_free(logit_rows);
+}
+
+int main(int argc, char **argv)
+{
+    mg_error err;
+    bench b = { .layers = argc > 1 ? atoi(argv[1]) : 32 };
+    must(mg_device_cuda(0, &b.device, &err), &err);
+    must(b.device->stream_create(b.device, NULL, &b.stream, &err), &err);
+    b.noise = mg_new_array(uint16_t, (int64_t)(NOISE_BYTES / 2));
+    mg_rng rng = mg_rng_make(1, MG_STREAM_ITEMS);
+    for (size_t i = 0; i < NOISE_BYTES / 2; i++) {
+        /* Normal enough: a sum of four bytes, of standard deviation 0.02. */
+        uint32_t word = mg_rng_word(&rng);
+        int sum = (int)(word & 255) + (int)(word >> 8 & 255) + (int)(word >> 16 & 255) +
+                  (int)(word >> 24) - 510;
+        b.noise[i] = mg_bf16_from_f32((float)sum * (0.02f / 148.0f));
+    }
+    must(mg_cuda_probe(b.device, &b.copy_bytes, &b.matrix_flops, &err), &err);
+    printf("# %s: copy %.2f TB/s, bfloat16 products %.0f TFLOP/s, %d layers\n", b.device->name,
+           b.copy_bytes / 1e12, b.matrix_flops / 1e12, (int)b.layers);
+    printf("what,ms,limit_ms,ratio\n");
+    bench_merge(&b);
+    mg_model *model = make_model(&b);
+    fill_model(&b, model);
+    mg_kv_cache *cache = NULL;
+    must(mg_kv_cache_create(model, SLOTS, POSITIONS, &cache, &err), &err);
+    bench_forward(&b, model, cache, "prefill 250 x 180", 250, 0, 180, 50);
+    bench_forward(&b, model, cache, "fill the cache to 400", 250, 180, 220, 50);
+    bench_forward(&b, model, cache, "decode batch 8 context 400", 8, 400, 1, 8);
+    bench_forward(&b, model, cache, "decode batch 64 context 400", 64, 400, 1, 64);
+    bench_forward(&b, model, cache, "decode batch 250 context 400", 250, 400, 1, 250);
+    mg_kv_cache_destroy(cache);
+    mg_model_destroy(model);
+    b.device->stream_destroy(b.stream);
+    mg_free(b.noise);
+    return 0;
+}
