@@ -135,9 +135,9 @@ mg_status mg_attention_cpu(mg_stream *stream, const mg_attention_args *args, mg_
     int64_t group = args->heads / kv->kv_heads;
     MG_ASSERT(group > 0 && group * kv->kv_heads == args->heads);
     MG_ASSERT(kv->head_dim >= 1 && kv->head_dim <= MG_ATTENTION_HEAD_DIM_MAX);
-    attention_context context = {
-        .args = args, .kernels = mg_stream_kernels(stream), .stream = stream
-    };
+    attention_context context = { .args = args,
+                                  .kernels = mg_stream_kernels(stream),
+                                  .stream = stream };
     double work = 0.0;
     for (int64_t n = 0; n < args->run_count; n++) {
         const mg_kv_run *run = &args->runs[n];

@@ -1,8 +1,9 @@
-/* compute/cpu/kernels_internal.h - what an instruction set offers to the launchers of the CPU device.
+/* compute/cpu/kernels_internal.h - what an instruction set offers to the launchers of the CPU
+ * device.
  *
- * Launchers (linear_cpu.c, attention_cpu.c, nn_cpu.c) split the work and own the order; kernels do a
- * tile or a range of rows.  linear_<isa>.c and nn_<isa>.c are the same kernels (*.inc) compiled over
- * the vectors of vec_<isa>.inc. */
+ * Launchers (linear_cpu.c, attention_cpu.c, nn_cpu.c) split the work and own the order; kernels do
+ * a tile or a range of rows.  linear_<isa>.c and nn_<isa>.c are the same kernels (*.inc) compiled
+ * over the vectors of vec_<isa>.inc. */
 #pragma once
 
 #include "base/compiler.h"
@@ -14,9 +15,10 @@ MG_BEGIN_C
 
 /* --- Matrix products.
  *
- * Packed weights are panels of panel_columns output columns; a panel is (in_dim, panel_columns), the
- * last one padded with zeros.  bfloat16 panels hold, for each k and each j below half of the columns,
- * one 32-bit word with column j in its low and column j + panel_columns/2 in its high half.
+ * Packed weights are panels of panel_columns output columns; a panel is (in_dim, panel_columns),
+ * the last one padded with zeros.  bfloat16 panels hold, for each k and each j below half of the
+ * columns, one 32-bit word with column j in its low and column j + panel_columns/2 in its high
+ * half.
  *
  * A task copies its rows of x, MG_LINEAR_K_BLOCK columns at a time, to a constant stride (no
  * pointers per row, no conflicts in the cache) and keeps unfinished sums in scratch. */
@@ -44,8 +46,8 @@ typedef struct mg_linear_tile {
 
 typedef void mg_linear_kernel(const mg_linear_tile *tile);
 
-/* Kernels for tiles of 1 .. rows_max rows, by rows; wide ones take wide_panels[rows] panels at once,
- * which few rows need to hide the latency of the multiply-add. */
+/* Kernels for tiles of 1 .. rows_max rows, by rows; wide ones take wide_panels[rows] panels at
+ * once, which few rows need to hide the latency of the multiply-add. */
 typedef struct mg_linear_kernels {
     mg_linear_kernel *single[MG_LINEAR_ROWS_MAX + 1];
     mg_linear_kernel *wide[MG_LINEAR_ROWS_MAX + 1];
@@ -105,6 +107,7 @@ typedef struct mg_cpu_kernels {
     mg_rows_kernel *softcap; /* rows are single values */
     mg_rows_kernel *argmax;
     mg_rows_kernel *logprob;
+    int64_t (*nonfinite)(const void *x, int64_t count, mg_dtype dtype);
 } mg_cpu_kernels;
 
 /* A device of this folder, with the device itself first. */

@@ -1,8 +1,8 @@
 /* compute/cpu/linear_cpu.c - packing of weights, matrix products and look-ups for the CPU device.
  *
  * A product is cut into tasks of up to MG_LINEAR_ROWS_BLOCK rows by up to MG_LINEAR_COLUMNS_BLOCK
- * columns.  A task walks k in blocks; in each it copies its rows of x to scratch and runs the kernels
- * tile by tile (layouts: kernels_internal.h). */
+ * columns.  A task walks k in blocks; in each it copies its rows of x to scratch and runs the
+ * kernels tile by tile (layouts: kernels_internal.h). */
 #include "compute/cpu/nn_cpu_internal.h"
 
 #include <string.h>
@@ -36,8 +36,8 @@ typedef struct pack_context {
     mg_stream *stream;
 } pack_context;
 
-/* Where row (an output column) of a packed weight has its element k = 0, and the step to the next k,
- * both counted in elements of the weight's type. */
+/* Where row (an output column) of a packed weight has its element k = 0, and the step to the next
+ * k, both counted in elements of the weight's type. */
 typedef struct packed_column {
     int64_t first;
     int64_t step;
@@ -113,8 +113,8 @@ mg_status mg_pack_cpu(mg_stream *stream, const mg_pack_args *args, mg_error *err
                              .stream = stream };
     int64_t first_panel = args->row_first / context.panel_columns;
     int64_t last_panel = (args->row_first + args->row_count - 1) / context.panel_columns;
-    mg_pool *pool = args->row_count * args->weight.in_dim < MG_PARALLEL_ELEMENTS_MIN ? NULL
-                                                                                     : stream->pool;
+    mg_pool *pool =
+        args->row_count * args->weight.in_dim < MG_PARALLEL_ELEMENTS_MIN ? NULL : stream->pool;
     mg_pool_run(pool, last_panel - first_panel + 1, pack_panel, &context);
     return MG_OK;
 }
@@ -138,17 +138,22 @@ typedef struct linear_block {
     int64_t panel_count;
 } linear_block;
 
+/* The block's rows of x from column k on, k_count columns in pieces of MG_LINEAR_K_BLOCK: piece n
+ * is a (rows, MG_LINEAR_K_BLOCK) matrix of its own behind piece n - 1. */
 static void copy_rows(const mg_linear_args *args, const linear_block *block, int64_t k,
                       int64_t k_count, float *a)
 {
-    for (int64_t r = 0; r < block->row_count; r++) {
-        memcpy(a + r * MG_LINEAR_A_STRIDE, args->x + (block->row_first + r) * args->x_stride + k,
-               (size_t)k_count * sizeof(float));
+    for (int64_t done = 0; done < k_count; done += MG_LINEAR_K_BLOCK) {
+        size_t bytes = (size_t)MG_MIN(k_count - done, MG_LINEAR_K_BLOCK) * sizeof(float);
+        for (int64_t r = 0; r < block->row_count; r++) {
+            memcpy(a, args->x + (block->row_first + r) * args->x_stride + k + done, bytes);
+            a += MG_LINEAR_A_STRIDE;
+        }
     }
 }
 
-/* All tiles of rows of the block with the panels panel .. panel+count-1; tile holds what they share.
- * Heights differ by at most one. */
+/* All tiles of rows of the block with the panels panel .. panel+count-1; tile holds what they
+ * share. Heights differ by at most one. */
 static void run_tiles(const linear_context *context, const linear_block *block, int64_t panel,
                       int64_t count, mg_linear_tile tile, mg_linear_kernel *const *kernels)
 {
@@ -159,8 +164,7 @@ static void run_tiles(const linear_context *context, const linear_block *block, 
     const float *a = tile.a;
     float *partial = tile.partial;
     tile.bias = args->bias != NULL ? args->bias + column : NULL;
-    tile.columns =
-        MG_MIN(args->weight.out_dim - column, count * context->kernels->panel_columns);
+    tile.columns = MG_MIN(args->weight.out_dim - column, count * context->kernels->panel_columns);
     for (int64_t t = 0; t < tiles; t++) {
         int64_t row = mg_piece_first(block->row_count, tiles, t);
         int64_t rows = mg_piece_first(block->row_count, tiles, t + 1) - row;
@@ -173,41 +177,69 @@ static void run_tiles(const linear_context *context, const linear_block *block, 
     }
 }
 
-static void linear_block_run(const linear_context *context, const linear_block *block, float *scratch)
+/* The kernels of a task and how it walks the weight. */
+typedef struct linear_walk {
+    const mg_linear_kernels *kernels;
+    size_t row_bytes;   /* of one k of a panel */
+    size_t panel_bytes; /* of one panel */
+    int64_t wide;       /* panels at once, 1 = no wide kernel */
+    int64_t k_first;
+    int64_t k_count; /* whose rows of x are in scratch */
+} linear_walk;
+
+/* Panels panel .. panel+count-1 of the block (counted from its first) over the columns of the walk:
+ * the weights are read in one go, the sums wait in scratch between the pieces. */
+static void run_panels(const linear_context *context, const linear_block *block,
+                       const linear_walk *walk, int64_t panel, int64_t count, float *scratch)
 {
-    const mg_linear_args *args = context->args;
-    const mg_weight *weight = &args->weight;
+    const mg_weight *weight = &context->args->weight;
+    float *partial = scratch + MG_LINEAR_ROWS_BLOCK * MG_LINEAR_A_STRIDE;
+    mg_linear_kernel *const *kernels = count > 1 ? walk->kernels->wide : walk->kernels->single;
+    mg_linear_tile tile = { .a = scratch,
+                            .b_panel_bytes = walk->panel_bytes,
+                            .partial = partial + panel * context->kernels->panel_columns,
+                            .out_stride = context->args->out_stride };
+    const char *b = (const char *)weight->data +
+                    (size_t)(block->panel_first + panel) * walk->panel_bytes +
+                    (size_t)walk->k_first * walk->row_bytes;
+    int64_t done = 0;
+    do {
+        tile.b = b + (size_t)done * walk->row_bytes;
+        tile.k = MG_MIN(walk->k_count - done, MG_LINEAR_K_BLOCK);
+        tile.is_first = walk->k_first + done == 0;
+        tile.is_last = walk->k_first + done + tile.k == weight->in_dim;
+        run_tiles(context, block, block->panel_first + panel, count, tile, kernels);
+        tile.a += block->row_count * MG_LINEAR_A_STRIDE;
+        done += tile.k;
+    } while (done < walk->k_count);
+}
+
+static void linear_block_run(const linear_context *context, const linear_block *block,
+                             float *scratch)
+{
+    const mg_weight *weight = &context->args->weight;
     const mg_cpu_kernels *kernels = context->kernels;
     bool is_bf16 = weight->dtype == MG_BF16;
-    const mg_linear_kernels *table = is_bf16 ? &kernels->linear_bf16 : &kernels->linear_f32;
-    size_t row_bytes = (size_t)kernels->panel_columns * (is_bf16 ? 2 : 4);
-    int64_t wide = block->row_count <= kernels->linear_rows_max
-                       ? MG_MAX(table->wide_panels[block->row_count], 1)
-                       : 1;
-    mg_linear_tile tile = { .a = scratch,
-                            .b_panel_bytes = row_bytes * (size_t)weight->in_dim,
-                            .out_stride = args->out_stride };
-    float *partial = scratch + MG_LINEAR_ROWS_BLOCK * MG_LINEAR_A_STRIDE;
-    int64_t k = 0;
+    linear_walk walk = { .kernels = is_bf16 ? &kernels->linear_bf16 : &kernels->linear_f32,
+                         .row_bytes = (size_t)kernels->panel_columns * (is_bf16 ? 2 : 4),
+                         .wide = 1 };
+    walk.panel_bytes = walk.row_bytes * (size_t)weight->in_dim;
+    if (block->row_count <= kernels->linear_rows_max) {
+        walk.wide = MG_MAX(walk.kernels->wide_panels[block->row_count], 1);
+    }
+    /* The fewer rows, the more columns of x fit into scratch. */
+    int64_t k_max = MG_LINEAR_ROWS_BLOCK / block->row_count * MG_LINEAR_K_BLOCK;
     do {
-        int64_t k_count = MG_MIN(weight->in_dim - k, MG_LINEAR_K_BLOCK);
-        copy_rows(args, block, k, k_count, scratch);
-        tile.k = k_count;
-        tile.is_first = k == 0;
-        tile.is_last = k + k_count == weight->in_dim;
-        int64_t p = 0;
-        while (p < block->panel_count) {
-            int64_t count = block->panel_count - p >= wide ? wide : 1;
-            int64_t panel = block->panel_first + p;
-            tile.b = (const char *)weight->data + (size_t)panel * tile.b_panel_bytes +
-                     (size_t)k * row_bytes;
-            tile.partial = partial + p * kernels->panel_columns;
-            run_tiles(context, block, panel, count, tile,
-                      count > 1 ? table->wide : table->single);
-            p += count;
+        walk.k_count = MG_MIN(weight->in_dim - walk.k_first, k_max);
+        copy_rows(context->args, block, walk.k_first, walk.k_count, scratch);
+        int64_t panel = 0;
+        while (panel < block->panel_count) {
+            int64_t count = block->panel_count - panel >= walk.wide ? walk.wide : 1;
+            run_panels(context, block, &walk, panel, count, scratch);
+            panel += count;
         }
-        k += k_count;
-    } while (k < weight->in_dim);
+        walk.k_first += walk.k_count;
+    } while (walk.k_first < weight->in_dim);
 }
 
 static void linear_task(void *void_context, int64_t index, int worker)
@@ -220,9 +252,8 @@ static void linear_task(void *void_context, int64_t index, int worker)
     block.row_first = mg_piece_first(rows, context->row_blocks, row_block);
     block.row_count = mg_piece_first(rows, context->row_blocks, row_block + 1) - block.row_first;
     block.panel_first = mg_piece_first(context->panels, context->column_blocks, column_block);
-    block.panel_count =
-        mg_piece_first(context->panels, context->column_blocks, column_block + 1) -
-        block.panel_first;
+    block.panel_count = mg_piece_first(context->panels, context->column_blocks, column_block + 1) -
+                        block.panel_first;
     linear_block_run(context, &block, (float *)mg_stream_scratch(context->stream, worker));
 }
 
@@ -250,8 +281,7 @@ mg_status mg_linear_cpu(mg_stream *stream, const mg_linear_args *args, mg_error 
         int64_t wanted = MG_MIN((int64_t)(work / MG_PARALLEL_PRODUCTS_MIN) + 1, workers * 4);
         wanted = (wanted + context.row_blocks - 1) / context.row_blocks;
         wanted = (wanted + workers - 1) / workers * workers;
-        context.column_blocks =
-            MG_MIN(MG_MAX(context.column_blocks, wanted), context.panels);
+        context.column_blocks = MG_MIN(MG_MAX(context.column_blocks, wanted), context.panels);
     }
     mg_pool_run(is_parallel ? stream->pool : NULL, context.row_blocks * context.column_blocks,
                 linear_task, &context);
@@ -296,8 +326,8 @@ mg_status mg_embed_cpu(mg_stream *stream, const mg_embed_args *args, mg_error *e
 {
     (void)err;
     rows_context context = { args, mg_stream_kernels(stream)->panel_columns };
-    mg_pool *pool = args->rows * args->weight.in_dim < MG_PARALLEL_ELEMENTS_MIN ? NULL : stream->pool;
+    mg_pool *pool =
+        args->rows * args->weight.in_dim < MG_PARALLEL_ELEMENTS_MIN ? NULL : stream->pool;
     mg_pool_run(pool, args->rows, embed_task, &context);
     return MG_OK;
 }
-

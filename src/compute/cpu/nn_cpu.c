@@ -96,7 +96,14 @@ static mg_status logprob_cpu(mg_stream *stream, const mg_logprob_args *args, mg_
     return run_rows(stream, mg_stream_kernels(stream)->logprob, args, args->rows, args->dim * 4, 1);
 }
 
-/* What moves or counts bytes in plain rows is ref's. */
+static mg_status nonfinite_cpu(mg_stream *stream, const mg_nonfinite_args *args, mg_error *err)
+{
+    (void)err;
+    *args->count_out = mg_stream_kernels(stream)->nonfinite(args->x, args->count, args->dtype);
+    return MG_OK;
+}
+
+/* What moves plain rows is ref's. */
 const mg_nn_ops mg_nn_ops_cpu = {
     .packed_bytes = mg_packed_bytes_cpu,
     .kv_bytes = mg_kv_bytes_cpu,
@@ -115,5 +122,5 @@ const mg_nn_ops mg_nn_ops_cpu = {
     .softcap = softcap_cpu,
     .argmax = argmax_cpu,
     .logprob = logprob_cpu,
-    .nonfinite = mg_nonfinite_ref,
+    .nonfinite = nonfinite_cpu,
 };

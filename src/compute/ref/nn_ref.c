@@ -185,7 +185,7 @@ static mg_status logprob_ref(mg_stream *stream, const mg_logprob_args *args, mg_
     return MG_OK;
 }
 
-mg_status mg_nonfinite_ref(mg_stream *stream, const mg_nonfinite_args *args, mg_error *err)
+static mg_status nonfinite_ref(mg_stream *stream, const mg_nonfinite_args *args, mg_error *err)
 {
     (void)stream;
     (void)err;
@@ -219,5 +219,5 @@ const mg_nn_ops mg_nn_ops_ref = {
     .softcap = softcap_ref,
     .argmax = argmax_ref,
     .logprob = logprob_ref,
-    .nonfinite = mg_nonfinite_ref,
+    .nonfinite = nonfinite_ref,
 };

@@ -18,9 +18,6 @@ mg_status mg_kv_store_ref(mg_stream *stream, const mg_kv_store_args *args, mg_er
 mg_status mg_kv_copy_ref(mg_stream *stream, const mg_kv_copy_args *args, mg_error *err);
 mg_status mg_attention_ref(mg_stream *stream, const mg_attention_args *args, mg_error *err);
 
-/* nn_ref.c */
-mg_status mg_nonfinite_ref(mg_stream *stream, const mg_nonfinite_args *args, mg_error *err);
-
 /* The fixed order of a sum over 16 lanes: folded in halves; lanes is left changed. */
 static inline float mg_fold_lanes_ref(float lanes[16])
 {
