@@ -146,6 +146,28 @@ mg_status mg_loop_load(mg_loop *loop, mg_error *err)
     return MG_OK;
 }
 
+mg_status mg_loop_forget_from(mg_loop *loop, int64_t id, mg_error *err)
+{
+    mg_score_row *scores;
+    int64_t count;
+    MG_TRY(mg_run_scores(loop->o->store, NULL, &loop->arena, &scores, &count, err));
+    for (int64_t i = 0; i < count; i++) {
+        if (scores[i].candidate >= id && scores[i].task == -1) {
+            mg_map_set(&loop->stored,
+                       score_key(&loop->arena, scores[i].candidate, scores[i].item_set), -1);
+        }
+    }
+    MG_TRY(mg_store_begin(loop->o->store, err));
+    mg_status status = mg_run_drop_from(loop->o->store, id, err);
+    if (status != MG_OK) {
+        mg_store_rollback(loop->o->store);
+        return status;
+    }
+    MG_TRY(mg_store_commit(loop->o->store, err));
+    loop->candidate_count = MG_MIN(loop->candidate_count, id);
+    return MG_OK;
+}
+
 double mg_loop_score(const mg_loop *loop, const mg_item_set *set, const double *values)
 {
     double score = 0.0;

@@ -8,9 +8,10 @@
 #include "base/memory.h"
 #include "evolve/loop_internal.h"
 
-#define SPLIT_POOL_MIN 100   /* fewer questions: none can be spared for choosing */
-#define REPORT_SELECT_MIN 60 /* fewer: the winner's number comes from the questions that chose it  \
-                              */
+#define SPLIT_POOL_MIN 100 /* fewer questions: none can be spared for choosing */
+#define REPORT_SELECT_MIN                                                                          \
+    60 /* fewer: the winner's number comes from the questions that chose it                        \
+        */
 
 int mg_question_compare(const void *a, const void *b)
 {

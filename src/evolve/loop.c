@@ -20,8 +20,10 @@
 #define RESTART_EVALUATIONS 300 /* fewer evaluations a gene: no restart */
 #define BEST_EVER_FINALISTS 20
 
-/* The optimiser's part of the run. */
+/* The optimiser's part of the run.  When it was finished under another budget, a larger one goes on
+ * with it, and what came after it is forgotten. */
 typedef struct progress_state {
+    mg_cma_kind kind;   /* decided once: a later budget does not change it */
     int64_t generation; /* over all restarts */
     int64_t asked;      /* candidates in told generations */
     int64_t restart;
@@ -36,9 +38,10 @@ static mg_status save_state(mg_loop *loop, const progress_state *state, const mg
     mg_buf counters = { 0 };
     mg_status status = MG_OK;
     mg_cma_save(cma, &bytes);
-    mg_buf_printf(&counters, "%lld %lld %lld %d %.17g", (long long)state->generation,
-                  (long long)state->asked, (long long)state->restart, state->finished ? 1 : 0,
-                  mg_loop_seconds(loop));
+    mg_buf_printf(&counters, "%d %lld %lld %lld %d %.17g %lld %.17g", (int)state->kind,
+                  (long long)state->generation, (long long)state->asked, (long long)state->restart,
+                  state->finished ? 1 : 0, mg_loop_seconds(loop),
+                  (long long)loop->evaluations_total, loop->o->search->minutes);
     MG_TRY_OR_DONE(mg_store_begin(store, err));
     MG_TRY_OR_DONE(mg_store_put(store, "state/optimiser", mg_buf_view(&bytes), err));
     MG_TRY_OR_DONE(mg_store_put(store, "state/loop", mg_buf_view(&counters), err));
@@ -53,6 +56,24 @@ done:
     return status;
 }
 
+static mg_cma_kind choose_kind(const mg_loop *loop)
+{
+    int64_t n = loop->o->space.dimension;
+    switch (loop->o->search->optimiser) {
+    case MG_OPTIMISER_SEP:
+        return MG_CMA_SEP;
+    case MG_OPTIMISER_LM_MA:
+        return MG_CMA_LM_MA;
+    case MG_OPTIMISER_CMA:
+        return MG_CMA_FULL;
+    case MG_OPTIMISER_AUTO:
+    case MG_OPTIMISER_LRA:
+        break;
+    }
+    bool sep = n > FULL_DIMENSION_MAX || loop->evaluations_total < SEP_EVALUATIONS * n;
+    return sep ? MG_CMA_SEP : MG_CMA_FULL;
+}
+
 static void make_options(const mg_loop *loop, const progress_state *state, const double *start,
                          mg_cma_options *out)
 {
@@ -60,30 +81,11 @@ static void make_options(const mg_loop *loop, const progress_state *state, const
     const mg_preset *preset = search->preset;
     const mg_loop_space *space = &loop->o->space;
     int64_t n = space->dimension;
-    bool sep = n > FULL_DIMENSION_MAX || loop->evaluations_total < SEP_EVALUATIONS * n;
-    bool lra = preset->adapt_learning_rate;
-    mg_cma_kind kind = sep ? MG_CMA_SEP : MG_CMA_FULL;
-    switch (search->optimiser) {
-    case MG_OPTIMISER_AUTO:
-        break;
-    case MG_OPTIMISER_LRA:
-        lra = true;
-        break;
-    case MG_OPTIMISER_CMA:
-        kind = MG_CMA_FULL;
-        lra = false;
-        break;
-    case MG_OPTIMISER_SEP:
-        kind = MG_CMA_SEP;
-        break;
-    case MG_OPTIMISER_LM_MA:
-        kind = MG_CMA_LM_MA;
-        lra = false;
-        break;
-    }
+    bool lra = search->optimiser == MG_OPTIMISER_LRA ||
+               (preset->adapt_learning_rate && search->optimiser != MG_OPTIMISER_CMA);
     int64_t population = search->population > 0 ? search->population : mg_cma_default_population(n);
     *out = (mg_cma_options){
-        .kind = kind,
+        .kind = state->kind,
         .dimension = n,
         .population = population << state->restart, /* IPOP */
         .start = start,
@@ -93,7 +95,7 @@ static void make_options(const mg_loop *loop, const progress_state *state, const
         .upper = space->upper,
         .bounds = space->lower != NULL ? preset->bounds : MG_BOUND_NONE,
         .active = preset->active,
-        .adapt_learning_rate = lra,
+        .adapt_learning_rate = lra && state->kind != MG_CMA_LM_MA,
         .noisy = true,
         .seed = search->seed + 1000003 * (uint64_t)state->restart,
     };
@@ -114,29 +116,47 @@ static void restart_point(const mg_loop *loop, const progress_state *state, doub
     }
 }
 
+static mg_status load_counters(mg_loop *loop, progress_state *state, bool *found_out, mg_error *err)
+{
+    mg_buf text = { 0 };
+    mg_status status = mg_store_get(loop->o->store, "state/loop", &text, found_out, err);
+    if (status != MG_OK || !*found_out) {
+        mg_buf_release(&text);
+        return status;
+    }
+    int kind = 0;
+    int finished = 0;
+    long long generation = 0;
+    long long asked = 0;
+    long long restart = 0;
+    long long evaluations = 0;
+    double minutes = 0.0;
+    int count = sscanf(text.data, "%d %lld %lld %lld %d %lf %lld %lf", &kind, &generation, &asked,
+                       &restart, &finished, &loop->seconds_before, &evaluations, &minutes);
+    mg_buf_release(&text);
+    if (count != 8 || kind < 0 || kind > MG_CMA_LM_MA || restart < 0 || restart > 9 || asked < 0) {
+        return mg_fail(err, MG_ERR_FORMAT, "run.db: the state of the search is damaged");
+    }
+    *state = (progress_state){ (mg_cma_kind)kind, generation, asked, restart, finished != 0 };
+    bool same_budget =
+        evaluations == loop->evaluations_total && minutes == loop->o->search->minutes;
+    if (state->finished && !same_budget) {
+        state->finished = false;
+        return mg_loop_forget_from(loop, loop->o->fitness->source_count + 2 + asked, err);
+    }
+    return MG_OK;
+}
+
 static mg_status open_optimiser(mg_loop *loop, progress_state *state, mg_cma **cma_out,
                                 mg_error *err)
 {
     mg_status status = MG_OK;
-    mg_buf counters = { 0 };
     mg_buf bytes = { 0 };
     bool found = false;
     double *start = mg_new_array(double, loop->o->space.dimension);
     mg_cma_options options;
-    MG_TRY_OR_DONE(mg_store_get(loop->o->store, "state/loop", &counters, &found, err));
-    if (found) {
-        long long generation = 0;
-        long long asked = 0;
-        long long restart = 0;
-        int finished = 0;
-        if (sscanf(counters.data, "%lld %lld %lld %d %lf", &generation, &asked, &restart, &finished,
-                   &loop->seconds_before) != 5 ||
-            restart < 0 || restart > 9) {
-            status = mg_fail(err, MG_ERR_FORMAT, "run.db: the state of the search is damaged");
-            goto done;
-        }
-        *state = (progress_state){ generation, asked, restart, finished != 0 };
-    }
+    state->kind = choose_kind(loop);
+    MG_TRY_OR_DONE(load_counters(loop, state, &found, err));
     restart_point(loop, state, start);
     make_options(loop, state, start, &options);
     if (found) {
@@ -147,7 +167,6 @@ static mg_status open_optimiser(mg_loop *loop, progress_state *state, mg_cma **c
     }
 
 done:
-    mg_buf_release(&counters);
     mg_buf_release(&bytes);
     mg_free(start);
     return status;
@@ -334,17 +353,17 @@ static mg_status run_optimiser(mg_loop *loop, progress_state *state, double *mea
     loop->phase = "search";
     MG_TRY_OR_DONE(open_optimiser(loop, state, &cma, err));
     while (!state->finished) {
+        if (mg_cma_stop(cma) != NULL && !loop->o->search->preset->ignore_stops) {
+            MG_TRY_OR_DONE(maybe_restart(loop, state, &cma, err));
+        }
         if (mg_loop_stopped(loop)) {
             status = mg_fail(err, MG_ERR_INTERRUPTED, "stopped; nothing that was answered is lost");
             goto done;
         }
-        if (budget_spent(loop, state, mg_cma_population(cma))) {
+        if (state->finished || budget_spent(loop, state, mg_cma_population(cma))) {
             state->finished = true;
         } else {
             MG_TRY_OR_DONE(run_generation(loop, state, cma, err));
-            if (mg_cma_stop(cma) != NULL && !loop->o->search->preset->ignore_stops) {
-                MG_TRY_OR_DONE(maybe_restart(loop, state, &cma, err));
-            }
         }
         MG_TRY_OR_DONE(save_state(loop, state, cma, err));
     }

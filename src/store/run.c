@@ -62,6 +62,24 @@ mg_status mg_run_put_answers(mg_store *store, int64_t candidate, const mg_answer
     return MG_OK;
 }
 
+static mg_status run_with_number(mg_store *store, enum mg_store_statement which, int64_t number,
+                                 mg_error *err)
+{
+    sqlite3_stmt *statement;
+    MG_TRY(mg_store_enter(store, which, &statement, err));
+    sqlite3_bind_int64(statement, 1, number);
+    mg_status status = mg_store_finish_step(store, statement, err);
+    mg_store_leave(store, statement);
+    return status;
+}
+
+mg_status mg_run_drop_from(mg_store *store, int64_t first, mg_error *err)
+{
+    MG_TRY(run_with_number(store, MG_SQL_DROP_CANDIDATES, first, err));
+    MG_TRY(run_with_number(store, MG_SQL_DROP_SCORES, first, err));
+    return run_with_number(store, MG_SQL_DROP_ANSWERS, first, err);
+}
+
 /* The number that a counting statement gives for its one argument. */
 static mg_status count_rows(mg_store *store, enum mg_store_statement which, const char *text,
                             int64_t number, int64_t *count_out, mg_error *err)

@@ -40,6 +40,9 @@ MG_MUST_CHECK mg_status mg_run_put_score(mg_store *store, const mg_score_row *ro
 MG_MUST_CHECK mg_status mg_run_put_answers(mg_store *store, int64_t candidate,
                                            const mg_answer_row *rows, int64_t count, mg_error *err);
 
+/* Forgets every candidate with an id of at least first, with scores and answers. */
+MG_MUST_CHECK mg_status mg_run_drop_from(mg_store *store, int64_t first, mg_error *err);
+
 /* All candidates in the order of their ids; scores of one item set (NULL: all) in the order of
  * candidates; answers of one candidate in the order of (task, item).  The rows live in arena. */
 MG_MUST_CHECK mg_status mg_run_candidates(mg_store *store, mg_arena *arena,

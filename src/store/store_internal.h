@@ -21,6 +21,9 @@ MG_BEGIN_C
     X(PUT_CANDIDATE, "INSERT OR REPLACE INTO candidate VALUES (?, ?, ?, ?, ?, ?, ?, ?)")           \
     X(PUT_SCORE, "INSERT OR REPLACE INTO score VALUES (?, ?, ?, ?, ?, ?)")                         \
     X(PUT_ANSWER, "INSERT OR REPLACE INTO answer VALUES (?, ?, ?, ?, ?)")                          \
+    X(DROP_CANDIDATES, "DELETE FROM candidate WHERE id >= ?")                                      \
+    X(DROP_SCORES, "DELETE FROM score WHERE candidate >= ?")                                       \
+    X(DROP_ANSWERS, "DELETE FROM answer WHERE candidate >= ?")                                     \
     X(CANDIDATES, "SELECT * FROM candidate ORDER BY id")                                           \
     X(CANDIDATE_COUNT, "SELECT count(*) FROM candidate")                                           \
     X(SCORES, "SELECT * FROM score WHERE ?1 IS NULL OR item_set = ?1 "                             \

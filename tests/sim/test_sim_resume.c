@@ -165,6 +165,38 @@ static void finished_run_asks_nothing_again(void **state)
     mg_buf_release(&b);
 }
 
+/* A finished run with a larger budget goes on as if it had been given that budget at once.  References
+ * may have answered more: a first choice may have been another. */
+static void larger_budget_continues_a_finished_run(void **state)
+{
+    (void)state;
+    sim s = sim_make(6, "default");
+    s.search.evaluations = 200;
+    char folders[2][64];
+    mg_buf states[2] = { { 0 }, { 0 } };
+    double truths[2];
+    mg_error err;
+    for (int run = 0; run < 2; run++) {
+        sim_folder(folders[run], sizeof(folders[run]));
+        if (run == 1) {
+            s.search.evaluations = 150;
+            assert_ok(sim_run(&s, folders[run], NULL, &err), &err);
+            s.search.evaluations = 200;
+        }
+        assert_ok(sim_run(&s, folders[run], &truths[run], &err), &err);
+        mg_store *store = NULL;
+        bool found;
+        assert_ok(mg_store_open_reader(folders[run], &store, &err), &err);
+        assert_ok(mg_store_get(store, "state/optimiser", &states[run], &found, &err), &err);
+        mg_store_close(store);
+        sim_remove(folders[run]);
+    }
+    assert_same(&states[0], &states[1]);
+    assert_true(truths[0] == truths[1]);
+    mg_buf_release(&states[0]);
+    mg_buf_release(&states[1]);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -174,6 +206,7 @@ int main(void)
         cmocka_unit_test(parked_run_on_part_of_the_questions_ends_in_the_same_bytes),
         cmocka_unit_test(killed_runs_end_in_the_same_bytes),
         cmocka_unit_test(finished_run_asks_nothing_again),
+        cmocka_unit_test(larger_budget_continues_a_finished_run),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
