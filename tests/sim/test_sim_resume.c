@@ -170,7 +170,7 @@ static void finished_run_asks_nothing_again(void **state)
 static void larger_budget_continues_a_finished_run(void **state)
 {
     (void)state;
-    sim s = sim_make(6, "default");
+    sim s = sim_make(4, "default");
     s.search.evaluations = 200;
     char folders[2][64];
     mg_buf states[2] = { { 0 }, { 0 } };
