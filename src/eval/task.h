@@ -22,26 +22,36 @@ typedef struct mg_task_options {
     const char *const *include_paths; /* searched for task YAML files; a name may also be a path */
     int64_t include_count;
     const mg_hub *hub;
-    double limit;            /* 0 = all; below 1 a share of the rows, else a number of rows */
-    int64_t num_fewshot;     /* -1 = as the file says */
+    double limit;        /* 0 = all; below 1 a share of the rows, else a number of rows */
+    int64_t num_fewshot; /* -1 = as the file says */
     bool apply_chat_template;
     bool fewshot_as_multiturn;
     mg_str system_instruction;
-    uint64_t fewshot_seed;   /* 1234 in the harness */
-    const char *python;      /* NULL = python3 */
-    double python_timeout_s; /* for one call; 0 = 60 */
+    uint64_t fewshot_seed;       /* 1234 in the harness */
+    const char *python;          /* NULL = python3 */
+    double python_timeout_s;     /* for one call; 0 = 60 */
+    const char *working_folder;  /* data_files are relative to it, then to the task's folder; NULL =
+                                  * the process's */
+    const char *prepared_folder; /* cache of prepared data sets; NULL = beside the hub's */
+    const mg_value *gen_kwargs;  /* a map merged over generation_kwargs; NULL = none */
+    bool confirm_unsafe_code;
 } mg_task_options;
 
 typedef struct mg_task mg_task;
 
-/* Loads the task called name.  All mistakes of its files are in err.  Groups and tags expand through
- * mg_task_expand.  MG_ERR_NOT_FOUND names the nearest task, MG_ERR_CONFIG, MG_ERR_UNSUPPORTED. */
+/* Loads the task called name, or the task file of that path.  All mistakes of its files are in err.
+ * Groups and tags are opened through eval/suite.h.  MG_ERR_NOT_FOUND names the nearest task,
+ * MG_ERR_CONFIG, MG_ERR_UNSUPPORTED. */
 MG_MUST_CHECK mg_status mg_task_open(const char *name, const mg_task_options *options,
                                      mg_task **task_out, mg_error *err);
 void mg_task_close(mg_task *task); /* NULL is fine */
 
 mg_str mg_task_name(const mg_task *task);
-int64_t mg_task_item_count(const mg_task *task); /* evaluated rows */
+mg_str mg_task_alias(const mg_task *task);           /* name for tables */
+int64_t mg_task_item_count(const mg_task *task);     /* evaluated rows */
+int64_t mg_task_original_count(const mg_task *task); /* rows before the limit */
+int64_t mg_task_fewshot_count(const mg_task *task);
+const mg_value *mg_task_metadata(const mg_task *task);            /* NULL = none */
 const mg_value *mg_task_item(const mg_task *task, int64_t index); /* the row */
 mg_output_type mg_task_output_type(const mg_task *task);
 /* Hash of everything that decides an answer's score: prompts, targets, functions, metrics
@@ -50,5 +60,7 @@ void mg_task_hash(const mg_task *task, char *text_out);
 /* The metric keys the task reports ("acc,none", ...). */
 int64_t mg_task_metric_count(const mg_task *task);
 mg_str mg_task_metric(const mg_task *task, int64_t index);
+int64_t mg_task_metric_find(const mg_task *task, mg_str key); /* -1 = none */
+bool mg_task_metric_higher_is_better(const mg_task *task, int64_t index);
 
 MG_END_C
