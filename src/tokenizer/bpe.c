@@ -94,6 +94,25 @@ void mg_bpe_init(mg_bpe *bpe, const mg_vocab *vocab, const mg_bpe_options *optio
     grow_merges(bpe);
 }
 
+mg_status mg_bpe_add_ranked(mg_bpe *bpe, int32_t left, int32_t right, int32_t id, int32_t rank,
+                            mg_error *err)
+{
+    if (rank == INT32_MAX) {
+        return mg_fail(err, MG_ERR_LIMIT, "too many merges");
+    }
+    if ((bpe->merge_count + 1) * 3 > bpe->merge_slots * 2) {
+        grow_merges(bpe);
+    }
+    mg_bpe_merge *slot = merge_slot(bpe, left, right);
+    bpe->merge_count += slot->left < 0 ? 1 : 0;
+    slot->left = left;
+    slot->right = right;
+    slot->rank = rank;
+    slot->id = id;
+    bpe->ranks = MG_MAX(bpe->ranks, rank + 1);
+    return MG_OK;
+}
+
 mg_status mg_bpe_add_merge(mg_bpe *bpe, mg_str left, mg_str right, mg_error *err)
 {
     mg_buf joined = { 0 };
@@ -109,19 +128,7 @@ mg_status mg_bpe_add_merge(mg_bpe *bpe, mg_str left, mg_str right, mg_error *err
                        "merge %d ('%.*s' and '%.*s') needs a token that is not in the vocabulary",
                        (int)bpe->ranks, MG_STR_ARG(left), MG_STR_ARG(right));
     }
-    if (bpe->ranks == INT32_MAX) {
-        return mg_fail(err, MG_ERR_LIMIT, "too many merges");
-    }
-    if ((bpe->merge_count + 1) * 3 > bpe->merge_slots * 2) {
-        grow_merges(bpe);
-    }
-    mg_bpe_merge *slot = merge_slot(bpe, left_id, right_id);
-    bpe->merge_count += slot->left < 0 ? 1 : 0;
-    slot->left = left_id;
-    slot->right = right_id;
-    slot->rank = bpe->ranks++;
-    slot->id = id;
-    return MG_OK;
+    return mg_bpe_add_ranked(bpe, left_id, right_id, id, bpe->ranks, err);
 }
 
 static uint64_t joint_of(int32_t a, int32_t b)

@@ -76,6 +76,10 @@ void mg_bpe_release(mg_bpe *bpe); /* NULL or zeroed is fine */
 void mg_bpe_init(mg_bpe *bpe, const mg_vocab *vocab, const mg_bpe_options *options);
 /* The next merge by rank.  MG_ERR_FORMAT when a part or the result is not in the vocabulary. */
 MG_MUST_CHECK mg_status mg_bpe_add_merge(mg_bpe *bpe, mg_str left, mg_str right, mg_error *err);
+/* The same by ids, which must be in the vocabulary, with a rank of the caller's: equal ranks are
+ * merged from left to right. */
+MG_MUST_CHECK mg_status mg_bpe_add_ranked(mg_bpe *bpe, int32_t left, int32_t right, int32_t id,
+                                          int32_t rank, mg_error *err);
 /* Called once, after the last merge. */
 void mg_bpe_finish(mg_bpe *bpe);
 

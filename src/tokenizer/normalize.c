@@ -64,6 +64,18 @@ void mg_normalizer_add_replace(mg_normalizer *normalizer, mg_str pattern, mg_str
     step->content = content;
 }
 
+void mg_normalizer_add_form(mg_normalizer *normalizer, mg_normal_form form)
+{
+    add_step(normalizer, MG_NORMAL_FORM)->form = form;
+}
+
+void mg_normalizer_add_sentencepiece(mg_normalizer *normalizer, const mg_normal_step *step)
+{
+    mg_normal_step *added = add_step(normalizer, MG_NORMAL_SENTENCEPIECE);
+    *added = *step;
+    added->kind = MG_NORMAL_SENTENCEPIECE;
+}
+
 static mg_status read_replace(const mg_value *json, mg_arena *arena, mg_normalizer *normalizer,
                               mg_error *err)
 {
@@ -88,7 +100,7 @@ static mg_status read_form(mg_str type, mg_normalizer *normalizer)
     static const mg_normal_form forms[] = { MG_NFC, MG_NFD, MG_NFKC, MG_NFKD };
     for (int64_t i = 0; i < MG_ARRAY_COUNT(names); i++) {
         if (mg_str_is(type, names[i])) {
-            add_step(normalizer, MG_NORMAL_FORM)->form = forms[i];
+            mg_normalizer_add_form(normalizer, forms[i]);
             return MG_OK;
         }
     }
@@ -344,6 +356,62 @@ static void filter(mg_normal_kind kind, mg_str text, mg_buf *out)
     }
 }
 
+/* What the text at offset at becomes: a replacement, or its first code point. */
+static mg_str sentencepiece_prefix(const mg_normal_step *step, mg_str text, size_t at,
+                                   size_t *bytes_out)
+{
+    mg_str replacement;
+    mg_str rest = mg_str_slice(text, at, text.size);
+    if (step->charsmap != NULL &&
+        mg_charsmap_longest(step->charsmap, rest, bytes_out, &replacement)) {
+        return replacement;
+    }
+    *bytes_out = mg_char_bytes(text.data[at]);
+    return mg_str_slice(rest, 0, *bytes_out);
+}
+
+/* SentencePiece's normaliser: the longest replacement at each place, then its rules for spaces. */
+static void sentencepiece(const mg_normal_step *step, mg_str text, mg_buf *out)
+{
+    mg_str space = mg_str_of(step->escape ? MG_METASPACE : " ");
+    size_t at = 0;
+    size_t bytes;
+    while (step->squeeze && at < text.size &&
+           mg_str_is(sentencepiece_prefix(step, text, at, &bytes), " ")) {
+        at += bytes;
+    }
+    if (at == text.size) {
+        return;
+    }
+    if (step->add_prefix && !step->as_suffix) {
+        mg_buf_add(out, space);
+    }
+    bool behind_space = step->squeeze;
+    for (; at < text.size; at += bytes) {
+        mg_str part = sentencepiece_prefix(step, text, at, &bytes);
+        while (behind_space && mg_str_starts(part, " ")) {
+            part = mg_str_slice(part, 1, part.size);
+        }
+        for (size_t i = 0; i < part.size; i++) {
+            if (part.data[i] == ' ') {
+                mg_buf_add(out, space);
+            } else {
+                mg_buf_add_char(out, part.data[i]);
+            }
+        }
+        if (part.size > 0) {
+            behind_space = step->squeeze && part.data[part.size - 1] == ' ';
+        }
+    }
+    while (step->squeeze && out->size >= space.size &&
+           memcmp(out->data + out->size - space.size, space.data, space.size) == 0) {
+        out->size -= space.size;
+    }
+    if (step->add_prefix && step->as_suffix) {
+        mg_buf_add(out, space);
+    }
+}
+
 static mg_status apply_step(const mg_normal_step *step, mg_str text, mg_buf *out, mg_error *err)
 {
     switch (step->kind) {
@@ -376,6 +444,9 @@ static mg_status apply_step(const mg_normal_step *step, mg_str text, mg_buf *out
         return MG_OK;
     case MG_NORMAL_CHARSMAP:
         return mg_charsmap_apply(step->charsmap, text, out, err);
+    case MG_NORMAL_SENTENCEPIECE:
+        sentencepiece(step, text, out);
+        return MG_OK;
     }
     return mg_fail(err, MG_ERR_INTERNAL, "unknown normalizer step");
 }

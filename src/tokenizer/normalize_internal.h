@@ -24,7 +24,8 @@ typedef enum mg_normal_kind {
     MG_NORMAL_STRIP_ACCENTS,
     MG_NORMAL_NMT,
     MG_NORMAL_BYTE_LEVEL,
-    MG_NORMAL_CHARSMAP
+    MG_NORMAL_CHARSMAP,
+    MG_NORMAL_SENTENCEPIECE /* charsmap may be NULL */
 } mg_normal_kind;
 
 struct mg_charsmap;
@@ -38,6 +39,10 @@ typedef struct mg_normal_step {
     bool left; /* STRIP */
     bool right;
     struct mg_charsmap *charsmap;
+    bool add_prefix; /* SENTENCEPIECE: a space in front, or behind with as_suffix */
+    bool as_suffix;
+    bool squeeze; /* no leading, trailing or repeated spaces */
+    bool escape;  /* spaces become U+2581 */
 } mg_normal_step;
 
 /* Zero-initialised is the identity. */
@@ -54,6 +59,10 @@ MG_MUST_CHECK mg_status mg_normalizer_read(const mg_value *json, mg_arena *arena
 /* Steps that sentencepiece models are built from. */
 void mg_normalizer_add_prepend(mg_normalizer *normalizer, mg_str content);
 void mg_normalizer_add_replace(mg_normalizer *normalizer, mg_str pattern, mg_str content);
+
+void mg_normalizer_add_form(mg_normalizer *normalizer, mg_normal_form form);
+/* SentencePiece's own normaliser; step->charsmap goes to the normaliser. */
+void mg_normalizer_add_sentencepiece(mg_normalizer *normalizer, const mg_normal_step *step);
 
 /* The normal form of valid text: text itself when nothing changes, else borrowed from scratch until
  * the next call.  MG_ERR_LIMIT when a regular expression needs too many steps. */

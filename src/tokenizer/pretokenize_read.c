@@ -41,6 +41,14 @@ mg_status mg_pretokenizer_add_byte_level(mg_pretokenizer *pretokenizer, bool add
     return need_classes(pretokenizer, err);
 }
 
+mg_status mg_pretokenizer_add_split_bytes(mg_pretokenizer *pretokenizer, mg_scan_kind scan,
+                                          bool add_prefix_space, mg_error *err)
+{
+    add_step(pretokenizer, MG_PRE_SPLIT)->scan = scan;
+    add_step(pretokenizer, MG_PRE_BYTE_LEVEL)->add_prefix_space = add_prefix_space;
+    return need_classes(pretokenizer, err);
+}
+
 void mg_pretokenizer_add_metaspace(mg_pretokenizer *pretokenizer, mg_str replacement,
                                    mg_prepend_scheme scheme, bool split)
 {

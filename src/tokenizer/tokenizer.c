@@ -289,20 +289,57 @@ done:
     return status;
 }
 
+mg_status mg_tokenizer_create_sentencepiece(mg_str bytes, mg_tokenizer **tokenizer_out,
+                                            mg_error *err)
+{
+    mg_status status = MG_OK;
+    mg_tokenizer *t = create();
+    *tokenizer_out = NULL;
+    MG_TRY_OR_DONE(mg_tokenizer_read_sentencepiece_bytes(t, bytes, &mg_value_null, err));
+    MG_TRY_OR_DONE(finish(t, err));
+    *tokenizer_out = t;
+    t = NULL; /* handed over */
+
+done:
+    mg_tokenizer_close(t);
+    return status;
+}
+
+/* The first of the files that is there, in the order of tokenizers.md 1. */
+static mg_status read_files(mg_tokenizer *t, const char *folder, mg_tokenizer_config *config,
+                            mg_error *err)
+{
+    const char *json = mg_path_join(&t->arena, folder, "tokenizer.json").data;
+    const char *model = mg_path_join(&t->arena, folder, "tokenizer.model").data;
+    const char *vocab = mg_path_join(&t->arena, folder, "vocab.json").data;
+    const char *merges = mg_path_join(&t->arena, folder, "merges.txt").data;
+    if (mg_path_is_file(json)) {
+        return mg_tokenizer_read_json(t, json, err);
+    }
+    if (mg_path_is_file(model)) {
+        MG_TRY(mg_tokenizer_read_sentencepiece(t, model, &config->config, err));
+        if (config->class_name.size == 0 && t->kind == MG_MODEL_BPE) {
+            config->class_name = mg_str_of("LlamaTokenizer");
+        }
+        return MG_OK;
+    }
+    if (mg_path_is_file(vocab) && mg_path_is_file(merges)) {
+        return mg_tokenizer_read_gpt2(t, vocab, merges, config, err);
+    }
+    return mg_fail(err, MG_ERR_NOT_FOUND,
+                   "%s: no tokenizer there (tokenizer.json, tokenizer.model, or vocab.json and "
+                   "merges.txt)",
+                   folder);
+}
+
 mg_status mg_tokenizer_open(const char *folder, mg_tokenizer **tokenizer_out, mg_error *err)
 {
     mg_status status = MG_OK;
     mg_tokenizer_config config;
     mg_tokenizer *t = create();
     *tokenizer_out = NULL;
-    memset(&config, 0, sizeof(config));
-    const char *json = mg_path_join(&t->arena, folder, "tokenizer.json").data;
-    if (!mg_path_is_file(json)) {
-        status = mg_fail(err, MG_ERR_NOT_FOUND, "%s: no tokenizer.json there", folder);
-        goto done;
-    }
     MG_TRY_OR_DONE(mg_tokenizer_config_read(folder, &config, err));
-    MG_TRY_OR_DONE(mg_tokenizer_read_json(t, json, err));
+    MG_TRY_OR_DONE(read_files(t, folder, &config, err));
     MG_TRY_OR_DONE(mg_tokenizer_config_apply(&config, t, err));
     MG_TRY_OR_DONE(finish(t, err));
     *tokenizer_out = t;

@@ -215,6 +215,10 @@ static mg_status name_special(const mg_tokenizer_config *config, const class_rul
         token.content = mg_str_of(rule->defaults[kind]);
         MG_TRY(add_special(t, token, err));
     } else {
+        if (json != NULL) {
+            t->specials[kind].content = mg_str_make(NULL, 0);
+            t->specials[kind].id = -1;
+        }
         return MG_OK;
     }
     t->specials[kind].content = token.content;

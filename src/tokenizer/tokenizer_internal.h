@@ -2,7 +2,7 @@
  *
  *     tokenizer.c         open, encode, decode
  *     tokenizer_json.c    tokenizer.json
- *     sentencepiece.c     tokenizer.model
+ *     sentencepiece_tokenizer.c  tokenizer.model
  *     gpt2_files.c        vocab.json and merges.txt
  *     tokenizer_config.c  tokenizer_config.json and its older companions, the chat templates
  *
@@ -72,12 +72,6 @@ struct mg_tokenizer {
     mg_encode_slot *slot; /* a spare scratch for the next encode */
 };
 
-/* Each fills the model, the pipeline and the added tokens of a fresh tokenizer. */
-MG_MUST_CHECK mg_status mg_tokenizer_read_json(mg_tokenizer *tokenizer, const char *path,
-                                               mg_error *err);
-MG_MUST_CHECK mg_status mg_tokenizer_read_json_text(mg_tokenizer *tokenizer, mg_str text,
-                                                    const char *name, mg_error *err);
-
 /* tokenizer_config.json and what stands in for it, as documents; missing files are null. */
 typedef struct mg_tokenizer_config {
     mg_arena arena;
@@ -93,9 +87,26 @@ MG_MUST_CHECK mg_status mg_tokenizer_config_read(const char *folder,
 MG_MUST_CHECK mg_status mg_tokenizer_config_apply(const mg_tokenizer_config *config,
                                                   mg_tokenizer *tokenizer, mg_error *err);
 
-/* The tokenizer of one tokenizer.json text, without a folder around it. */
+/* Each fills the model, the pipeline and the added tokens of a fresh tokenizer. */
+MG_MUST_CHECK mg_status mg_tokenizer_read_json(mg_tokenizer *tokenizer, const char *path,
+                                               mg_error *err);
+MG_MUST_CHECK mg_status mg_tokenizer_read_json_text(mg_tokenizer *tokenizer, mg_str text,
+                                                    const char *name, mg_error *err);
+MG_MUST_CHECK mg_status mg_tokenizer_read_sentencepiece(mg_tokenizer *tokenizer, const char *path,
+                                                        const mg_value *config, mg_error *err);
+MG_MUST_CHECK mg_status mg_tokenizer_read_sentencepiece_bytes(mg_tokenizer *tokenizer, mg_str bytes,
+                                                              const mg_value *config,
+                                                              mg_error *err);
+MG_MUST_CHECK mg_status mg_tokenizer_read_gpt2(mg_tokenizer *tokenizer, const char *vocab_path,
+                                               const char *merges_path,
+                                               const mg_tokenizer_config *config, mg_error *err);
+
+/* The tokenizer of one file's content, without a folder around it. */
 MG_MUST_CHECK mg_status mg_tokenizer_create_json(mg_str text, mg_tokenizer **tokenizer_out,
                                                  mg_error *err);
+MG_MUST_CHECK mg_status mg_tokenizer_create_sentencepiece(mg_str bytes,
+                                                          mg_tokenizer **tokenizer_out,
+                                                          mg_error *err);
 
 /* Gives content an id, as the reference does: the one it has, else the next free one; flags are
  * token's, its id is ignored. */

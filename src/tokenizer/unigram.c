@@ -19,6 +19,7 @@ void mg_unigram_release(mg_unigram *unigram)
 {
     if (unigram != NULL) {
         mg_free(unigram->scores);
+        mg_free(unigram->hidden);
         mg_trie_release(&unigram->trie);
         memset(unigram, 0, sizeof(*unigram));
     }
@@ -28,13 +29,17 @@ mg_status mg_unigram_finish(mg_unigram *unigram, mg_error *err)
 {
     const mg_vocab *vocab = unigram->vocab;
     double lowest = 0.0;
+    bool any = false;
     for (int64_t i = 0; i < vocab->count; i++) {
         const mg_vocab_entry *entry = &vocab->entries[i];
         mg_str piece = mg_str_make(vocab->bytes.data + entry->offset, entry->size);
-        lowest = i == 0 ? unigram->scores[entry->id] : MG_MIN(lowest, unigram->scores[entry->id]);
-        if (piece.size > 0) {
-            MG_TRY(mg_trie_set(&unigram->trie, piece, entry->id, err));
+        if (piece.size == 0 || (unigram->hidden != NULL && unigram->hidden[entry->id])) {
+            continue;
         }
+        double score = unigram->scores[entry->id];
+        lowest = any ? MG_MIN(lowest, score) : score;
+        any = true;
+        MG_TRY(mg_trie_set(&unigram->trie, piece, entry->id, err));
     }
     unigram->unk_score = lowest - UNK_PENALTY;
     mg_vocab_byte_ids(vocab, unigram->byte_ids);

@@ -16,6 +16,7 @@ MG_BEGIN_C
 typedef struct mg_unigram {
     const mg_vocab *vocab; /* borrowed */
     double *scores;        /* by id, owned */
+    bool *hidden;          /* by id, owned: text never matches these; NULL = none */
     mg_trie trie;          /* pieces that text can match */
     int32_t unk_id;        /* -1 = none */
     double unk_score;      /* lowest score - 10 */
