@@ -1,0 +1,382 @@
+/* cli/cmd_generate.c - lets a model answer: one prompt, streamed, or a file of requests. */
+#include <string.h>
+#include <time.h>
+
+#include "base/fs.h"
+#include "base/memory.h"
+#include "cli/cli.h"
+#include "cli/commands.h"
+#include "cli/running.h"
+#include "text/json.h"
+#include "tokenizer/chat.h"
+
+#define MG_NEW_TOKENS_MAX 16777216
+
+static const mg_option options[] = {
+    { "prompt", 'p', NULL, MG_OPTION_TEXT, "TEXT", NULL, NULL, "A text to continue.", NULL },
+    { "chat", 0, NULL, MG_OPTION_TEXT, "TEXT", NULL, NULL,
+      "A message to answer, through the model's chat template.", NULL },
+    { "requests", 0, NULL, MG_OPTION_TEXT, "FILE", NULL, NULL,
+      "JSON lines, each with ids, prompt or messages (- for standard input).", NULL },
+    { "max-new-tokens", 'n', NULL, MG_OPTION_INT, "N", "256", NULL, "Tokens of an answer at most.",
+      NULL },
+    { "stop", 0, "until", MG_OPTION_TEXTS, "TEXT", NULL, NULL,
+      "Text that ends an answer; may be repeated.", NULL },
+    { "ignore-eos", 0, NULL, MG_OPTION_FLAG, NULL, NULL, NULL,
+      "Go on behind the token that ends a text.", NULL },
+    { "temperature", 't', NULL, MG_OPTION_NUMBER, "X", "0", NULL,
+      "Draw tokens at this temperature; 0 takes the likeliest.", NULL },
+    { "top-k", 0, NULL, MG_OPTION_INT, "N", "0", NULL, "Draw among the N likeliest; 0 = all.",
+      NULL },
+    { "top-p", 0, NULL, MG_OPTION_NUMBER, "X", "1", NULL,
+      "Draw among the likeliest that together have this probability.", NULL },
+    { "min-p", 0, NULL, MG_OPTION_NUMBER, "X", "0", NULL,
+      "Draw among tokens of at least this share of the likeliest one's probability.", NULL },
+    { "repetition-penalty", 0, NULL, MG_OPTION_NUMBER, "X", NULL, NULL,
+      "Penalty on tokens that occurred; 1 = none (default: the model's own).", NULL },
+    { "batch-size", 'b', NULL, MG_OPTION_INT, "N", "0", NULL,
+      "Requests answered together; 0 = as many as pay.", NULL },
+    { "stats", 0, NULL, MG_OPTION_TEXT, "FILE", NULL, NULL,
+      "Write tokens, seconds and memory as JSON.", NULL },
+};
+
+typedef struct generate_job {
+    mg_cli *cli;
+    const mg_args *args;
+    mg_running running;
+    mg_arena arena;
+    mg_sampling sampling;
+    int64_t max_new_tokens;
+    mg_str *stops;
+    int64_t stop_count;
+    mg_generate_request *requests;
+    const mg_value **values; /* of requests: the line it came from; NULL for --prompt */
+    int64_t count;
+    int64_t cap;
+    int64_t answered;
+    mg_ids *ids; /* of requests */
+    bool streamed;
+    mg_buf reply;
+} generate_job;
+
+static mg_status read_sampling(generate_job *job, mg_error *err)
+{
+    const mg_args *args = job->args;
+    mg_sampling *sampling = &job->sampling;
+    sampling->temperature = mg_args_number(args, "temperature");
+    sampling->top_k = mg_args_int(args, "top-k");
+    sampling->top_p = mg_args_number(args, "top-p");
+    sampling->min_p = mg_args_number(args, "min-p");
+    sampling->seed = mg_cli_seed(job->cli);
+    bool penalised = mg_args_given(args, "repetition-penalty");
+    sampling->repetition_penalty = penalised ? mg_args_number(args, "repetition-penalty") : 0.0;
+    job->max_new_tokens = mg_args_int(args, "max-new-tokens");
+    if (!(sampling->temperature >= 0.0) || sampling->top_k < 0 ||
+        !(sampling->top_p > 0.0 && sampling->top_p <= 1.0) ||
+        !(sampling->min_p >= 0.0 && sampling->min_p <= 1.0) ||
+        (penalised && !(sampling->repetition_penalty > 0.0))) {
+        return mg_fail(err, MG_ERR_USAGE,
+                       "expected --temperature 0 or above, --top-k 0 or above, --top-p above 0 and "
+                       "at most 1, --min-p from 0 to 1, --repetition-penalty above 0");
+    }
+    if (job->max_new_tokens < 1 || job->max_new_tokens > MG_NEW_TOKENS_MAX) {
+        return mg_fail(err, MG_ERR_USAGE, "--max-new-tokens is %lld, expected 1 to %d",
+                       (long long)job->max_new_tokens, MG_NEW_TOKENS_MAX);
+    }
+    if (mg_args_int(args, "batch-size") < 0) {
+        return mg_fail(err, MG_ERR_USAGE, "--batch-size is %lld, expected 0 or more",
+                       (long long)mg_args_int(args, "batch-size"));
+    }
+    job->stop_count = mg_args_text_count(args, "stop");
+    job->stops = mg_arena_array(&job->arena, mg_str, job->stop_count);
+    for (int64_t i = 0; i < job->stop_count; i++) {
+        job->stops[i] = mg_str_of(mg_args_text_at(args, "stop", i));
+    }
+    return MG_OK;
+}
+
+/* A new request with what the options say; its ids are still empty. */
+static mg_generate_request *add_request(generate_job *job, const mg_value *value)
+{
+    if (job->count == job->cap) {
+        job->cap = MG_MAX(2 * job->cap, 16);
+        job->requests = (mg_generate_request *)mg_memory_resize(job->requests, job->cap,
+                                                                sizeof(mg_generate_request));
+        job->values =
+            (const mg_value **)mg_memory_resize(job->values, job->cap, sizeof(const mg_value *));
+        job->ids = (mg_ids *)mg_memory_resize(job->ids, job->cap, sizeof(mg_ids));
+    }
+    mg_generate_request *request = &job->requests[job->count];
+    memset(request, 0, sizeof(*request));
+    memset(&job->ids[job->count], 0, sizeof(mg_ids));
+    job->values[job->count] = value;
+    request->max_new_tokens = job->max_new_tokens;
+    request->stops = job->stops;
+    request->stop_count = job->stop_count;
+    request->ignore_eos = mg_args_flag(job->args, "ignore-eos");
+    request->sampling = job->sampling;
+    job->count++;
+    return request;
+}
+
+static mg_status encode_messages(generate_job *job, const mg_value *request,
+                                 const mg_value *messages, mg_ids *ids, mg_error *err)
+{
+    mg_status status = MG_OK;
+    mg_buf text = { NULL, 0, 0 };
+    mg_chat_args chat = { 0 };
+    chat.messages = messages;
+    chat.add_generation_prompt = true;
+    chat.tools = mg_value_get(request, "tools");
+    chat.template_args = mg_value_get(request, "template_args");
+    chat.now = (int64_t)time(NULL);
+    MG_TRY_OR_DONE(mg_chat_render(job->running.tokenizer, &chat, &text, err));
+    MG_TRY_OR_DONE(
+        mg_tokenizer_encode(job->running.tokenizer, mg_buf_view(&text), false, ids, err));
+
+done:
+    mg_buf_release(&text);
+    return status;
+}
+
+/* The prompt's ids: given, or from text, or from messages. */
+static mg_status read_prompt(generate_job *job, const mg_value *value, mg_ids *ids, mg_error *err)
+{
+    const mg_value *given = mg_value_get(value, "ids");
+    const mg_value *prompt = mg_value_get(value, "prompt");
+    const mg_value *messages = mg_value_get(value, "messages");
+    if ((given != NULL) + (prompt != NULL) + (messages != NULL) != 1) {
+        return mg_fail(err, MG_ERR_FORMAT, "expected one of 'ids', 'prompt', 'messages'");
+    }
+    if (given != NULL) {
+        MG_TRY(mg_ids_of_value(given, "ids", mg_model_vocab(job->running.model), ids, err));
+    } else if (messages != NULL) {
+        MG_TRY(encode_messages(job, value, messages, ids, err));
+    } else if (prompt->kind != MG_STRING) {
+        return mg_fail(err, MG_ERR_FORMAT, "'prompt' must be a text");
+    } else {
+        MG_TRY(mg_tokenizer_encode(job->running.tokenizer, prompt->string, true, ids, err));
+    }
+    if (ids->count == 0) {
+        return mg_fail(err, MG_ERR_FORMAT, "the prompt has no tokens");
+    }
+    return MG_OK;
+}
+
+static mg_status read_until(generate_job *job, const mg_value *until, mg_generate_request *request,
+                            mg_error *err)
+{
+    if (mg_value_is_null(until)) {
+        return MG_OK;
+    }
+    const mg_value *items = until->kind == MG_LIST ? until->items : until;
+    int64_t count = until->kind == MG_LIST ? until->count : 1;
+    mg_str *stops = mg_arena_array(&job->arena, mg_str, count);
+    for (int64_t i = 0; i < count; i++) {
+        if (items[i].kind != MG_STRING) {
+            return mg_fail(err, MG_ERR_FORMAT, "'until' must be a list of texts");
+        }
+        stops[i] = items[i].string;
+    }
+    request->stops = stops;
+    request->stop_count = count;
+    return MG_OK;
+}
+
+static mg_status read_request(generate_job *job, const mg_value *value, mg_error *err)
+{
+    mg_generate_request *request = add_request(job, value);
+    mg_ids *ids = &job->ids[job->count - 1];
+    const mg_value *most = mg_value_get(value, "max_new_tokens");
+    MG_TRY(read_prompt(job, value, ids, err));
+    MG_TRY(read_until(job, mg_value_get(value, "until"), request, err));
+    if (!mg_value_is_null(most) &&
+        (!mg_value_to_int(most, &request->max_new_tokens) || request->max_new_tokens < 1 ||
+         request->max_new_tokens > MG_NEW_TOKENS_MAX)) {
+        return mg_fail(err, MG_ERR_FORMAT, "'max_new_tokens' must be an integer from 1 to %d",
+                       MG_NEW_TOKENS_MAX);
+    }
+    request->ids = ids->data;
+    request->id_count = ids->count;
+    return MG_OK;
+}
+
+static void put_reply(generate_job *job)
+{
+    mg_cli_printf(job->cli, "%s", job->reply.data);
+    mg_buf_clear(&job->reply);
+}
+
+/* A line of the file; a bad one is answered at once and leaves no request. */
+static mg_status take_line(void *context, const mg_value *value, const char *message, mg_error *err)
+{
+    (void)err;
+    generate_job *job = (generate_job *)context;
+    mg_error reason;
+    int64_t before = job->count;
+    mg_error_clear(&reason);
+    if (value != NULL && read_request(job, value, &reason) == MG_OK) {
+        return MG_OK;
+    }
+    if (job->count > before) {
+        job->count = before;
+        mg_ids_release(&job->ids[before]);
+    }
+    mg_reply_error(&job->reply, value, value == NULL ? message : reason.message);
+    put_reply(job);
+    return MG_OK;
+}
+
+static const char *finish_name(mg_finish finish)
+{
+    switch (finish) {
+    case MG_FINISH_STOP:
+        return "stop";
+    case MG_FINISH_LENGTH:
+        return "length";
+    case MG_FINISH_EOS:
+        return "eos";
+    case MG_FINISH_FAILED:
+        break;
+    }
+    return "failed";
+}
+
+static void write_reply(generate_job *job, const mg_value *value, const mg_generation *result)
+{
+    mg_buf *reply = &job->reply;
+    if (result->finish == MG_FINISH_FAILED) {
+        mg_error reason;
+        (void)mg_fail(&reason, MG_ERR_NUMERIC, "logits are not finite at token %lld",
+                      (long long)result->nonfinite_at);
+        mg_reply_error(reply, value, reason.message);
+        return;
+    }
+    mg_reply_begin(reply, value);
+    mg_buf_add_text(reply, ", \"ids\": [");
+    for (int64_t i = 0; i < result->id_count; i++) {
+        mg_buf_printf(reply, i > 0 ? ", %d" : "%d", result->ids[i]);
+    }
+    mg_buf_add_text(reply, "], \"text\": ");
+    mg_json_write_str(reply, result->text, false);
+    mg_buf_printf(reply, ", \"finish\": \"%s\"}\n", finish_name(result->finish));
+}
+
+static void take_piece(void *context, mg_str piece)
+{
+    generate_job *job = (generate_job *)context;
+    mg_cli_put_text(job->cli, piece);
+    mg_cli_flush(job->cli);
+}
+
+static bool take_answer(void *context, int64_t index, const mg_generation *result)
+{
+    generate_job *job = (generate_job *)context;
+    job->answered++;
+    if (job->streamed) {
+        mg_cli_printf(job->cli, "\n");
+        return !mg_cli_interrupted();
+    }
+    write_reply(job, job->values[index], result);
+    put_reply(job);
+    mg_cli_progress(job->cli, "answers", job->answered, job->count, NULL);
+    return !mg_cli_interrupted();
+}
+
+/* The request of --prompt or --chat. */
+static mg_status read_single(generate_job *job, mg_error *err)
+{
+    const char *prompt = mg_args_text(job->args, "prompt");
+    const char *chat = mg_args_text(job->args, "chat");
+    mg_value value = mg_value_of_map(&job->arena, 1);
+    mg_value text = mg_value_of_str(&job->arena, mg_str_of(prompt != NULL ? prompt : chat));
+    value.entries[0].key =
+        mg_value_of_str(&job->arena, mg_str_of(prompt != NULL ? "prompt" : "messages"));
+    value.entries[0].value = text;
+    if (prompt == NULL) {
+        mg_value messages = mg_value_of_list(&job->arena, 1);
+        mg_value message = mg_value_of_map(&job->arena, 2);
+        message.entries[0].key = mg_value_of_str(&job->arena, mg_str_of("role"));
+        message.entries[0].value = mg_value_of_str(&job->arena, mg_str_of("user"));
+        message.entries[1].key = mg_value_of_str(&job->arena, mg_str_of("content"));
+        message.entries[1].value = text;
+        messages.items[0] = message;
+        value.entries[0].value = messages;
+    }
+    job->streamed = !mg_cli_json(job->cli);
+    if (job->streamed) {
+        mg_engine_stream_text(job->running.engine, take_piece, job);
+    }
+    MG_TRY(read_request(job, &value, err));
+    job->values[0] = NULL;
+    return MG_OK;
+}
+
+static mg_status write_stats(const generate_job *job, const char *path, mg_error *err)
+{
+    mg_engine_stats stats = mg_engine_stats_get(job->running.engine);
+    mg_buf text = { NULL, 0, 0 };
+    mg_buf_printf(&text,
+                  "{\"prefill_tokens\": %lld, \"prefill_seconds\": %.6f, \"decode_tokens\": %lld, "
+                  "\"decode_seconds\": %.6f, \"decode_steps\": %lld, \"peak_bytes\": %zu}\n",
+                  (long long)stats.prefill_tokens, stats.prefill_seconds,
+                  (long long)stats.decode_tokens, stats.decode_seconds,
+                  (long long)stats.decode_steps, stats.peak_bytes);
+    mg_status status = mg_file_write_atomic(path, mg_buf_view(&text), err);
+    mg_buf_release(&text);
+    return status;
+}
+
+static mg_status run_generate(mg_cli *cli, const mg_args *args, mg_error *err)
+{
+    mg_status status = MG_OK;
+    generate_job job = { 0 };
+    job.cli = cli;
+    job.args = args;
+    const char *path = mg_args_text(args, "requests");
+    const char *stats = mg_args_text(args, "stats");
+    if (mg_args_given(args, "prompt") + mg_args_given(args, "chat") + (path != NULL) != 1) {
+        return mg_fail(err, MG_ERR_USAGE, "expected one of --prompt, --chat, --requests");
+    }
+    MG_TRY_OR_DONE(read_sampling(&job, err));
+    mg_engine_options engine = { mg_args_int(args, "batch-size"), 0, 0 };
+    MG_TRY_OR_DONE(mg_running_open(cli, mg_args_operand(args, 0), &engine, &job.running, err));
+    MG_TRY_OR_DONE(path != NULL ? mg_json_lines_read(path, &job.arena, take_line, &job, err)
+                                : read_single(&job, err));
+    MG_TRY_OR_DONE(
+        mg_engine_generate(job.running.engine, job.requests, job.count, take_answer, &job, err));
+    if (stats != NULL) {
+        MG_TRY_OR_DONE(write_stats(&job, stats, err));
+    }
+
+done:
+    mg_cli_progress_end(cli);
+    mg_cli_flush(cli);
+    for (int64_t i = 0; i < job.count; i++) {
+        mg_ids_release(&job.ids[i]);
+    }
+    mg_free(job.ids);
+    mg_free(job.requests);
+    mg_free(job.values);
+    mg_buf_release(&job.reply);
+    mg_running_close(&job.running);
+    mg_arena_release(&job.arena);
+    return status;
+}
+
+const mg_command mg_command_generate = {
+    "generate",
+    "MODEL",
+    1,
+    1,
+    "Let a model continue a text or answer a message.",
+    "A single prompt is streamed as text.  --requests takes JSON lines {\"id\", \"ids\" | "
+    "\"prompt\" | "
+    "\"messages\", \"max_new_tokens\", \"until\"} and prints {\"id\", \"ids\", \"text\", "
+    "\"finish\"} in the "
+    "order in which answers are complete.",
+    "merganser generate examples/mini/models/mini-ja --prompt '問題:3+4は?\n答え:'",
+    options,
+    MG_ARRAY_COUNT(options),
+    run_generate,
+};
