@@ -134,3 +134,25 @@ float mg_mix_torch_sum(const float *values, int64_t count, bool half)
     int64_t done = rows * 4 * step;
     return mg_mix_cascade_finish(&cascade, values + done, count - done, half);
 }
+
+float mg_mix_angle_norm(const float *norms, int64_t count)
+{
+    float lanes[8] = { 0.0f };
+    int64_t whole = count / 8 * 8;
+    for (int64_t i = 0; i < whole; i++) {
+        lanes[i % 8] += norms[i] * norms[i];
+    }
+    for (int lane = 1; lane < 8; lane++) {
+        lanes[0] += lanes[lane];
+    }
+    for (int64_t i = whole; i < count; i++) {
+        lanes[0] = fmaf(norms[i], norms[i], lanes[0]);
+    }
+    return sqrtf(lanes[0]);
+}
+
+double mg_mix_angle_cosine(const float *sums, int64_t count)
+{
+    double cosine = (double)mg_mix_torch_sum(sums, count, false);
+    return cosine > 1.0 ? 1.0 : cosine < -1.0 ? -1.0 : cosine;
+}

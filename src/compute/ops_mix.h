@@ -142,6 +142,18 @@ typedef struct mg_dot_args {
     double *xx_out, *yy_out, *xy_out; /* host memory */
 } mg_dot_args;
 
+/* The norms of x and y and the cosine between them as torch's float32 kernels on one thread give
+ * them, chunk by chunk of MG_MIX_ANGLE_CHUNK elements: a norm sums squares in 8 lanes, the cosine
+ * sums products of quotients by norms (1 where a norm is not above 1e-8) as mg_mix_torch_sum does.
+ */
+#define MG_MIX_ANGLE_CHUNK ((int64_t)1 << 20)
+typedef struct mg_angle_args {
+    mg_mix_input x, y;
+    mg_dtype work;
+    int64_t count;
+    double *cosine_out; /* host memory; in [-1, 1] */
+} mg_angle_args;
+
 /* The next count words of mt, one an element:  bit = (word & 0xffffff) < below  (torch's bernoulli
  * for a probability below / 2^24).  bits and mt are host memory. */
 typedef struct mg_bernoulli_args {
@@ -169,6 +181,8 @@ typedef struct mg_mix_ops {
     mg_status (*dot)(mg_stream *stream, const mg_dot_args *args, mg_error *err);
     mg_status (*bernoulli)(mg_stream *stream, const mg_bernoulli_args *args, mg_error *err);
     mg_status (*finite)(mg_stream *stream, const mg_finite_args *args, mg_error *err);
+    /* OPTIONAL: NULL means from dot, which differs in the last place */
+    mg_status (*angle)(mg_stream *stream, const mg_angle_args *args, mg_error *err);
 } mg_mix_ops;
 
 /* x rounded to dtype, as the double that holds it. */
@@ -176,6 +190,9 @@ double mg_mix_round(double x, mg_dtype dtype);
 /* The sum of count float32 values as torch's sum over one contiguous row on one thread gives it;
  * half says that the values come from a tensor of 16-bit floats. */
 float mg_mix_torch_sum(const float *values, int64_t count, bool half);
+/* The norm of the norms of chunks, and the cosine from the sums of chunks, for mg_angle_args. */
+float mg_mix_angle_norm(const float *norms, int64_t count);
+double mg_mix_angle_cosine(const float *sums, int64_t count);
 /* The uniform threshold of a density for MG_MASK_COUNTER: keep iff (word + 0.5) * 2^-32 < density;
  * false when every element is kept. */
 bool mg_mix_counter_below(double density, uint32_t *below_out);

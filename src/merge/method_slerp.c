@@ -42,19 +42,31 @@ static void coefficients_f64(double t, double cosine, double *a_out, double *b_o
     *b_out = sin(t * theta) / sin(theta);
 }
 
+/* From sums over the whole tensors, where the device has no operation for the angle. */
+static mg_status cosine_from_sums(mg_job *job, mg_mix_input a, mg_mix_input b, double *cosine_out,
+                                  mg_error *err)
+{
+    double aa, bb, ab;
+    mg_dot_args dot = { a, b, job->work, job->count, &aa, &bb, &ab };
+    MG_TRY(job->device->mix->dot(job->stream, &dot, err));
+    double norm_a = sqrt(aa) > SLERP_NORM_MIN ? sqrt(aa) : 1.0;
+    double norm_b = sqrt(bb) > SLERP_NORM_MIN ? sqrt(bb) : 1.0;
+    double cosine = ab / norm_a / norm_b;
+    *cosine_out = cosine > 1.0 ? 1.0 : cosine < -1.0 ? -1.0 : cosine;
+    return MG_OK;
+}
+
 static mg_status merge(mg_job *job, mg_error *err)
 {
     mg_mix_input a = job->inputs[job->base].x;
     mg_mix_input b = job->inputs[1 - job->base].x;
-    double aa, bb, ab;
-    mg_dot_args dot = { a, b, job->work, job->count, &aa, &bb, &ab };
-    MG_TRY(job->device->mix->dot(job->stream, &dot, err));
-    double norm_a = sqrt(aa);
-    double norm_b = sqrt(bb);
-    norm_a = norm_a > SLERP_NORM_MIN ? norm_a : 1.0;
-    norm_b = norm_b > SLERP_NORM_MIN ? norm_b : 1.0;
-    double cosine = ab / norm_a / norm_b;
-    cosine = cosine > 1.0 ? 1.0 : cosine < -1.0 ? -1.0 : cosine;
+    double cosine;
+    if (job->device->mix->angle != NULL) {
+        mg_angle_args angle = { a, b, job->work, job->count, &cosine };
+        MG_TRY(job->device->mix->angle(job->stream, &angle, err));
+    } else {
+        MG_TRY(cosine_from_sums(job, a, b, &cosine, err));
+    }
     mg_blend_args blend = { job->out, job->out_dtype, job->work, a, b, 0.0, 0.0, job->count };
     if (job->work == MG_F64) {
         coefficients_f64(job->params[PARAM_T], cosine, &blend.a, &blend.b);

@@ -90,7 +90,8 @@ static void rank_row(void *context, int64_t row, int worker)
 static void fill_thresholds(const mg_sparsify_args *args, int64_t length, mg_dtype step,
                             uint32_t *below)
 {
-    double low = args->density - args->extra;
+    /* A number in front of a tensor is rounded to the tensor's type, one behind it is not. */
+    double low = mg_mix_round(args->density - args->extra, step);
     double top = mg_mix_round(mg_mix_round((double)(length - 1), step) + 1.0, step);
     double span = mg_mix_round(top - 1.0, step);
     for (int64_t r = 0; r < length; r++) {
@@ -99,7 +100,7 @@ static void fill_thresholds(const mg_sparsify_args *args, int64_t length, mg_dty
         part = part < 0.0 ? 0.0 : part > 1.0 ? 1.0 : part;
         double twice = mg_mix_round(part * 2.0, step);
         double spread = mg_mix_round(twice * (double)(float)args->extra, step);
-        double probability = mg_mix_round(spread + (double)(float)low, step);
+        double probability = mg_mix_round(spread + low, step);
         below[r] = (uint32_t)ceil(probability * 0x1p24);
     }
 }

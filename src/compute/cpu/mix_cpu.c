@@ -176,6 +176,55 @@ static mg_status dot_cpu(mg_stream *stream, const mg_dot_args *args, mg_error *e
     return MG_OK;
 }
 
+typedef struct angle_launch {
+    const mg_mix_kernels *kernels;
+    const mg_angle_args *args;
+    float norm_x, norm_y;
+    float *x, *y; /* by chunk: norms; then x the sums */
+} angle_launch;
+
+static void norm_chunk(void *context, int64_t chunk, int worker)
+{
+    const angle_launch *l = (const angle_launch *)context;
+    int64_t first = chunk * MG_MIX_ANGLE_CHUNK;
+    int64_t count = MG_MIN(MG_MIX_ANGLE_CHUNK, l->args->count - first);
+    (void)worker;
+    l->x[chunk] = l->kernels->norm(&l->args->x, l->args->work, first, count);
+    l->y[chunk] = l->kernels->norm(&l->args->y, l->args->work, first, count);
+}
+
+static void cosine_chunk(void *context, int64_t chunk, int worker)
+{
+    const angle_launch *l = (const angle_launch *)context;
+    int64_t first = chunk * MG_MIX_ANGLE_CHUNK;
+    int64_t count = MG_MIN(MG_MIX_ANGLE_CHUNK, l->args->count - first);
+    (void)worker;
+    l->x[chunk] = l->kernels->cosine(l->args, first, count, l->norm_x, l->norm_y);
+}
+
+static mg_status angle_cpu(mg_stream *stream, const mg_angle_args *args, mg_error *err)
+{
+    if (args->work == MG_F64 || args->x.dtype == MG_F64 || args->y.dtype == MG_F64) {
+        return mg_mix_ops_ref.angle(stream, args, err);
+    }
+    int64_t chunks = (args->count + MG_MIX_ANGLE_CHUNK - 1) / MG_MIX_ANGLE_CHUNK;
+    void *block;
+    MG_TRY(mg_memory_try((size_t)chunks * 2 * sizeof(float), "an angle", &block, err));
+    angle_launch l = {
+        kernels_of(stream), args, 1.0f, 1.0f, (float *)block, (float *)block + chunks
+    };
+    mg_pool *pool = chunks > 1 ? stream->pool : NULL;
+    mg_pool_run(pool, chunks, norm_chunk, &l);
+    float norm_x = mg_mix_angle_norm(l.x, chunks);
+    float norm_y = mg_mix_angle_norm(l.y, chunks);
+    l.norm_x = norm_x > 1e-8f ? norm_x : 1.0f;
+    l.norm_y = norm_y > 1e-8f ? norm_y : 1.0f;
+    mg_pool_run(pool, chunks, cosine_chunk, &l);
+    *args->cosine_out = mg_mix_angle_cosine(l.x, chunks);
+    mg_free_aligned(block);
+    return MG_OK;
+}
+
 /* A unit is what fills one sum of the cascade's last level; units are independent. */
 typedef struct sum_unit {
     mg_mix_cascade all;
@@ -270,4 +319,5 @@ const mg_mix_ops mg_mix_ops_cpu = {
     .dot = dot_cpu,
     .bernoulli = bernoulli_cpu,
     .finite = finite_cpu,
+    .angle = angle_cpu,
 };

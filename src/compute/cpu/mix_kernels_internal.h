@@ -29,6 +29,11 @@ typedef struct mg_mix_kernels {
                        int64_t first, int64_t count, float *out);
     /* One block of MG_MIX_BLOCK elements at most: sums of x*x, y*y and x*y. */
     void (*dot)(const mg_dot_args *args, int64_t first, int64_t count, double sums_out[3]);
+    /* The norm of one chunk of mg_angle_args. */
+    float (*norm)(const mg_mix_input *x, mg_dtype work, int64_t first, int64_t count);
+    /* The sum of x / norm_x * (y / norm_y) over one chunk. */
+    float (*cosine)(const mg_angle_args *args, int64_t first, int64_t count, float norm_x,
+                    float norm_y);
     void (*bernoulli)(const mg_bernoulli_args *args);
     bool (*finite)(const mg_finite_args *args, int64_t first, int64_t count);
 } mg_mix_kernels;

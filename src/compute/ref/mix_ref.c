@@ -264,6 +264,71 @@ static mg_status dot_ref(mg_stream *stream, const mg_dot_args *args, mg_error *e
     return MG_OK;
 }
 
+/* Without chunks: float64 has digits to spare. */
+static mg_status angle_f64(const mg_angle_args *args)
+{
+    double xx = 0.0, yy = 0.0, xy = 0.0;
+    for (int64_t e = 0; e < args->count; e++) {
+        double x = load(&args->x, e, args->work);
+        double y = load(&args->y, e, args->work);
+        xx += x * x;
+        yy += y * y;
+        xy += x * y;
+    }
+    double norms = (sqrt(xx) > 1e-8 ? sqrt(xx) : 1.0) * (sqrt(yy) > 1e-8 ? sqrt(yy) : 1.0);
+    double cosine = xy / norms;
+    *args->cosine_out = cosine > 1.0 ? 1.0 : cosine < -1.0 ? -1.0 : cosine;
+    return MG_OK;
+}
+
+/* The work values of one chunk, and its norm. */
+static float load_norm(const mg_mix_input *input, int64_t first, int64_t count, mg_dtype work,
+                       float *values)
+{
+    for (int64_t i = 0; i < count; i++) {
+        values[i] = (float)load(input, first + i, work);
+    }
+    return mg_mix_angle_norm(values, count);
+}
+
+static mg_status angle_ref(mg_stream *stream, const mg_angle_args *args, mg_error *err)
+{
+    (void)stream;
+    if (args->work == MG_F64) {
+        return angle_f64(args);
+    }
+    int64_t chunks = (args->count + MG_MIX_ANGLE_CHUNK - 1) / MG_MIX_ANGLE_CHUNK;
+    int64_t size = MG_MIN(args->count, MG_MIX_ANGLE_CHUNK);
+    void *block;
+    MG_TRY(mg_memory_try((size_t)(2 * size + 2 * chunks) * sizeof(float), "an angle", &block, err));
+    float *x = (float *)block;
+    float *y = x + size;
+    float *norms_x = y + size;
+    float *norms_y = norms_x + chunks;
+    for (int64_t c = 0; c < chunks; c++) {
+        int64_t first = c * MG_MIX_ANGLE_CHUNK;
+        int64_t n = MG_MIN(MG_MIX_ANGLE_CHUNK, args->count - first);
+        norms_x[c] = load_norm(&args->x, first, n, args->work, x);
+        norms_y[c] = load_norm(&args->y, first, n, args->work, y);
+    }
+    float norm_x = mg_mix_angle_norm(norms_x, chunks);
+    float norm_y = mg_mix_angle_norm(norms_y, chunks);
+    norm_x = norm_x > 1e-8f ? norm_x : 1.0f;
+    norm_y = norm_y > 1e-8f ? norm_y : 1.0f;
+    for (int64_t c = 0; c < chunks; c++) {
+        int64_t first = c * MG_MIX_ANGLE_CHUNK;
+        int64_t n = MG_MIN(MG_MIX_ANGLE_CHUNK, args->count - first);
+        for (int64_t i = 0; i < n; i++) {
+            float quotient_x = (float)load(&args->x, first + i, args->work) / norm_x;
+            x[i] = quotient_x * ((float)load(&args->y, first + i, args->work) / norm_y);
+        }
+        norms_x[c] = mg_mix_torch_sum(x, n, false);
+    }
+    *args->cosine_out = mg_mix_angle_cosine(norms_x, chunks);
+    mg_free_aligned(block);
+    return MG_OK;
+}
+
 static mg_status bernoulli_ref(mg_stream *stream, const mg_bernoulli_args *args, mg_error *err)
 {
     (void)stream;
@@ -290,5 +355,6 @@ static mg_status finite_ref(mg_stream *stream, const mg_finite_args *args, mg_er
     return MG_OK;
 }
 
-const mg_mix_ops mg_mix_ops_ref = { average_ref, blend_ref, scale_ref,     task_ref,  delta_sum_ref,
-                                    rank_ref,    dot_ref,   bernoulli_ref, finite_ref };
+const mg_mix_ops mg_mix_ops_ref = { average_ref,   blend_ref, scale_ref, task_ref,
+                                    delta_sum_ref, rank_ref,  dot_ref,   bernoulli_ref,
+                                    finite_ref,    angle_ref };
