@@ -118,8 +118,21 @@ static void remember_score(mg_loop *loop, int64_t id, mg_str set, double score)
     mg_map_set(&loop->stored, score_key(&loop->arena, id, set), loop->stored_count++);
 }
 
+static mg_status load_answer_count(mg_loop *loop, mg_error *err)
+{
+    mg_buf text = { 0 };
+    bool found;
+    mg_status status = mg_store_get(loop->o->store, "answers", &text, &found, err);
+    if (status == MG_OK && found && !mg_str_to_int(mg_buf_view(&text), &loop->questions_before)) {
+        status = mg_fail(err, MG_ERR_FORMAT, "run.db: the number of answers is damaged");
+    }
+    mg_buf_release(&text);
+    return status;
+}
+
 mg_status mg_loop_load(mg_loop *loop, mg_error *err)
 {
+    MG_TRY(load_answer_count(loop, err));
     mg_candidate_row *rows;
     mg_score_row *scores;
     int64_t count;
@@ -295,7 +308,10 @@ static mg_status write_answers(mg_loop *loop, const mg_loop_candidate *c, const 
         MG_TRY(mg_run_put_answers(loop->o->store, c->id, &row, 1, err));
         loop->questions++;
     }
-    return MG_OK;
+    char text[32];
+    int size =
+        snprintf(text, sizeof(text), "%lld", (long long)(loop->questions_before + loop->questions));
+    return mg_store_put(loop->o->store, "answers", mg_str_make(text, (size_t)size), err);
 }
 
 mg_status mg_loop_tell_improved(mg_loop *loop, mg_error *err)

@@ -8,6 +8,7 @@
 
 #include <math.h>
 #include <pthread.h>
+#include <stdio.h>
 
 #include "base/clock.h"
 #include "base/memory.h"
@@ -39,7 +40,8 @@ typedef struct model_fitness {
     mg_arena arena; /* names */
     bool one_each;  /* one candidate a thread */
     int worker_count;
-    rig *workers; /* for merges, made on first use */
+    rig *workers;             /* for merges, made on first use */
+    pthread_mutex_t planning; /* guards options.models, which plans are made from */
     mg_dtype dtype;
 } model_fitness;
 
@@ -113,6 +115,7 @@ typedef struct answers {
     int64_t task;
     int64_t next;        /* question that the next result belongs to */
     int64_t failed_item; /* -1 = none */
+    char failure[256];
 } answers;
 
 static bool take_answer(void *context, const mg_item_result *result)
@@ -127,6 +130,8 @@ static bool take_answer(void *context, const mg_item_result *result)
     double value = result->metrics[a->fitness->options.metrics[a->task]];
     if (result->failed || !isfinite(value)) {
         a->failed_item = result->item;
+        snprintf(a->failure, sizeof(a->failure), "%s",
+                 result->message != NULL ? result->message : "it has no value of its own");
         return false;
     }
     job->values[a->next] = value;
@@ -151,15 +156,13 @@ static mg_status run_task(model_fitness *f, rig *r, mg_job *job, int64_t begin, 
     for (int64_t i = begin; i < end; i++) {
         items[i - begin] = job->questions[i].item;
     }
-    answers a = { f, job, task, begin, -1 };
+    answers a = { .fitness = f, .job = job, .task = task, .next = begin, .failed_item = -1 };
     mg_status status =
         mg_run_items(r->prepared[task], r->engine, items, end - begin, take_answer, &a, err);
     if (a.failed_item >= 0) {
         mg_str name = f->base.tasks[task].name;
-        status = mg_fail(err, MG_ERR_NUMERIC,
-                         "no usable answer to question %lld of task %.*s: logits were not finite, "
-                         "or its function failed",
-                         (long long)a.failed_item, MG_STR_ARG(name));
+        status = mg_fail(err, MG_ERR_NUMERIC, "question %lld of task %.*s: %s",
+                         (long long)a.failed_item, MG_STR_ARG(name), a.failure);
     }
     mg_free(items);
     return status;
@@ -186,8 +189,10 @@ static mg_status run_source(model_fitness *f, mg_job *job)
     mg_snapshot *snapshot = NULL;
     rig r = { 0 };
     mg_status status = MG_OK;
-    MG_TRY_OR_DONE(
-        mg_model_set_get(f->options.models, &f->options.sources[job->source], &snapshot, err));
+    pthread_mutex_lock(&f->planning);
+    status = mg_model_set_get(f->options.models, &f->options.sources[job->source], &snapshot, err);
+    pthread_mutex_unlock(&f->planning);
+    MG_TRY_OR_DONE(status);
     MG_TRY_OR_DONE(rig_make(f, snapshot->folder, NULL, &r, err));
     MG_TRY_OR_DONE(mg_model_load(r.model, snapshot->checkpoint, r.stream, err));
     MG_TRY_OR_DONE(run_questions(f, &r, job));
@@ -273,6 +278,7 @@ static void destroy(mg_fitness *fitness)
         rig_release(&f->workers[i], f->options.task_count, device_of(f));
     }
     mg_free(f->workers);
+    pthread_mutex_destroy(&f->planning);
     mg_arena_release(&f->arena);
     mg_free(f);
 }
@@ -302,6 +308,7 @@ mg_status mg_model_fitness_create(const mg_model_fitness_options *options, mg_fi
     *fitness_out = NULL;
     model_fitness *f = mg_new(model_fitness);
     f->options = *options;
+    pthread_mutex_init(&f->planning, NULL);
     mg_fitness_task *tasks = mg_arena_array(&f->arena, mg_fitness_task, options->task_count);
     for (int64_t t = 0; t < options->task_count; t++) {
         tasks[t].name = mg_arena_copy(&f->arena, mg_task_name(options->tasks[t]));

@@ -142,6 +142,7 @@ static mg_status load_counters(mg_loop *loop, progress_state *state, bool *found
         evaluations == loop->evaluations_total && minutes == loop->o->search->minutes;
     if (state->finished && !same_budget) {
         state->finished = false;
+        MG_TRY(mg_store_put(loop->o->store, "winner", mg_str_of(""), err));
         return mg_loop_forget_from(loop, loop->o->fitness->source_count + 2 + asked, err);
     }
     return MG_OK;
@@ -446,6 +447,38 @@ static mg_status finish(mg_loop *loop, const progress_state *state, const double
     return mg_loop_choose(loop, finalists, count, winner_out, err);
 }
 
+/* What the report needs beside candidates: the questions of every set, and the tasks. */
+static mg_status store_sets(mg_loop *loop, mg_error *err)
+{
+    const mg_item_set *const sets[] = { &loop->search, &loop->select, &loop->report, &loop->test };
+    const mg_fitness *fitness = loop->o->fitness;
+    mg_buf text = { 0 };
+    mg_status status = MG_OK;
+    for (int64_t t = 0; t < fitness->task_count; t++) {
+        mg_buf_printf(&text, "%.17g %.*s\n", loop->o->tasks[t].weight,
+                      MG_STR_ARG(fitness->tasks[t].name));
+    }
+    MG_TRY_OR_DONE(mg_store_put(loop->o->store, "tasks", mg_buf_view(&text), err));
+    for (int64_t i = 0; i < MG_ARRAY_COUNT(sets); i++) {
+        char key[32];
+        snprintf(key, sizeof(key), "set/%s", sets[i]->name);
+        mg_str questions = mg_str_make((const char *)sets[i]->questions,
+                                       (size_t)sets[i]->count * sizeof(mg_question));
+        MG_TRY_OR_DONE(mg_store_put(loop->o->store, key, questions, err));
+    }
+
+done:
+    mg_buf_release(&text);
+    return status;
+}
+
+static mg_status store_winner(mg_loop *loop, int64_t winner, mg_error *err)
+{
+    char text[64];
+    int size = snprintf(text, sizeof(text), "%lld %.17g", (long long)winner, mg_loop_seconds(loop));
+    return mg_store_put(loop->o->store, "winner", mg_str_make(text, (size_t)size), err);
+}
+
 static mg_status run_phases(mg_loop *loop, mg_loop_result *result, mg_error *err)
 {
     int64_t n = loop->o->space.dimension;
@@ -457,6 +490,7 @@ static mg_status run_phases(mg_loop *loop, mg_loop_result *result, mg_error *err
     MG_TRY_OR_DONE(mg_loop_load(loop, err));
     MG_TRY_OR_DONE(mg_loop_split_items(loop, err));
     MG_TRY_OR_DONE(run_references(loop, err));
+    MG_TRY_OR_DONE(store_sets(loop, err));
     plan_budget(loop);
     for (int64_t i = 0; i < loop->candidate_count; i++) { /* of earlier processes */
         mg_loop_candidate *c = loop->candidates[i];
@@ -468,6 +502,7 @@ static mg_status run_phases(mg_loop *loop, mg_loop_result *result, mg_error *err
     MG_TRY_OR_DONE(mg_loop_tell_improved(loop, err));
     MG_TRY_OR_DONE(run_optimiser(loop, &state, mean, err));
     MG_TRY_OR_DONE(finish(loop, &state, mean, &winner, err));
+    MG_TRY_OR_DONE(store_winner(loop, winner->id, err));
     result->winner = winner->id;
     result->genome = mg_new_array(double, n);
     memcpy(result->genome, winner->genome, (size_t)n * sizeof(double));

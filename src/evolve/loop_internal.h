@@ -51,6 +51,7 @@ typedef struct mg_loop {
     int64_t polish_count, polish_first; /* candidates, and questions of their first round */
     int64_t evaluations;                /* scored so far, of all kinds, on the search questions */
     int64_t questions;                  /* answered in this process */
+    int64_t questions_before;           /* answered in earlier ones */
     int64_t best_id;                    /* -1 = none */
     double best_score, best_violation;
     bool replaying; /* scores of earlier processes come in: the outside hears of the last best only

@@ -221,17 +221,15 @@ done:
     return status;
 }
 
-mg_status mg_run_totals(mg_store *store, int64_t *answers_out, double *seconds_out, mg_error *err)
+mg_status mg_run_seconds(mg_store *store, double *seconds_out, mg_error *err)
 {
-    *answers_out = 0;
     *seconds_out = 0.0;
     sqlite3_stmt *statement;
     MG_TRY(mg_store_enter(store, MG_SQL_TOTALS, &statement, err));
     bool row = false;
     mg_status status = mg_store_step(store, statement, &row, err);
     if (status == MG_OK && row) {
-        *answers_out = sqlite3_column_int64(statement, 0);
-        *seconds_out = sqlite3_column_double(statement, 1);
+        *seconds_out = sqlite3_column_double(statement, 0);
     }
     mg_store_leave(store, statement);
     return status;

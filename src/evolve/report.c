@@ -1,0 +1,387 @@
+/* evolve/report.c - reads the numbers of a report; report_text.c prints them. */
+#include "evolve/report.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/memory.h"
+#include "evolve/fitness.h"
+#include "store/run.h"
+
+#define TASKS_MAX 4096
+#define BOOTSTRAP_DRAWS 10000
+#define SIGNIFICANT 0.05
+#define THIN_ITEMS 200 /* fewer honest questions: gains below 7 points drown */
+
+typedef struct question_set {
+    const mg_question *questions;
+    int64_t count;
+} question_set;
+
+typedef struct reader {
+    mg_store *store;
+    mg_arena *arena;
+    double *weights; /* of tasks */
+    int64_t task_count;
+    question_set search, select, report, test;
+    mg_candidate_row *candidates;
+    int64_t candidate_count;
+} reader;
+
+static mg_status read_set(reader *r, const char *key, question_set *set_out, mg_error *err)
+{
+    mg_buf bytes = { 0 };
+    bool found;
+    mg_status status = mg_store_get(r->store, key, &bytes, &found, err);
+    if (status == MG_OK && found) {
+        set_out->count = (int64_t)(bytes.size / sizeof(mg_question));
+        mg_question *questions = mg_arena_array(r->arena, mg_question, MG_MAX(set_out->count, 1));
+        if (set_out->count > 0) {
+            memcpy(questions, bytes.data, (size_t)set_out->count * sizeof(mg_question));
+        }
+        for (int64_t i = 0; i < set_out->count; i++) {
+            if (questions[i].task < 0 || questions[i].task >= r->task_count) {
+                status = mg_fail(err, MG_ERR_FORMAT, "run.db: '%s' names an unknown task", key);
+            }
+        }
+        set_out->questions = questions;
+    }
+    mg_buf_release(&bytes);
+    return status;
+}
+
+static mg_status read_tasks(reader *r, mg_error *err)
+{
+    mg_buf text = { 0 };
+    bool found;
+    mg_status status = mg_store_get(r->store, "tasks", &text, &found, err);
+    if (status == MG_OK && found) {
+        r->weights = mg_arena_array(r->arena, double, TASKS_MAX);
+        mg_str rest = mg_buf_view(&text);
+        mg_str line;
+        while (r->task_count < TASKS_MAX && mg_str_split(&rest, '\n', &line) && line.size > 0) {
+            mg_str weight;
+            if (!mg_str_split(&line, ' ', &weight) ||
+                !mg_str_to_double(weight, &r->weights[r->task_count])) {
+                status = mg_fail(err, MG_ERR_FORMAT, "run.db: the list of tasks is damaged");
+                break;
+            }
+            r->task_count++;
+        }
+    }
+    mg_buf_release(&text);
+    return status;
+}
+
+/* The candidate's values on set, NaN where unanswered; *complete_out when there are none of those.
+ */
+static mg_status read_values(reader *r, int64_t candidate, const question_set *set, double *values,
+                             bool *complete_out, mg_error *err)
+{
+    mg_arena arena = { 0 };
+    mg_answer_row *rows;
+    int64_t count;
+    mg_status status = mg_run_answers(r->store, candidate, &arena, &rows, &count, err);
+    int64_t row = 0;
+    *complete_out = status == MG_OK && set->count > 0;
+    for (int64_t i = 0; status == MG_OK && i < set->count; i++) {
+        mg_question q = set->questions[i];
+        while (row < count &&
+               (rows[row].task < q.task || (rows[row].task == q.task && rows[row].item < q.item))) {
+            row++;
+        }
+        bool here = row < count && rows[row].task == q.task && rows[row].item == q.item;
+        values[i] = here ? rows[row].value : (double)NAN;
+        *complete_out = *complete_out && !isnan(values[i]);
+    }
+    mg_arena_release(&arena);
+    return status;
+}
+
+/* Weighted sum over tasks of the mean, and its standard error. */
+static double weighted(const reader *r, const question_set *set, const double *values,
+                       double *error_out, int64_t *task_count_out)
+{
+    double score = 0.0;
+    double variance = 0.0;
+    int64_t begin = 0;
+    *task_count_out = 0;
+    while (begin < set->count) {
+        int32_t task = set->questions[begin].task;
+        int64_t end = begin;
+        while (end < set->count && set->questions[end].task == task) {
+            end++;
+        }
+        double mean;
+        double error;
+        mg_mean_error(values + begin, end - begin, &mean, &error);
+        score += r->weights[task] * mean;
+        variance += r->weights[task] * r->weights[task] * error * error;
+        begin = end;
+        (*task_count_out)++;
+    }
+    *error_out = sqrt(variance);
+    return score;
+}
+
+static mg_status read_score(reader *r, int64_t candidate, const question_set *set,
+                            mg_report_score *score_out, mg_error *err)
+{
+    *score_out = (mg_report_score){ 0 };
+    if (set->count == 0) {
+        return MG_OK;
+    }
+    double *values = mg_new_array(double, set->count);
+    bool complete;
+    mg_status status = read_values(r, candidate, set, values, &complete, err);
+    if (status == MG_OK && complete) {
+        double error;
+        int64_t tasks;
+        double value = weighted(r, set, values, &error, &tasks);
+        bool proportions = tasks == 1 && r->weights[set->questions[0].task] == 1.0;
+        for (int64_t i = 0; i < set->count && proportions; i++) {
+            proportions = values[i] >= 0.0 && values[i] <= 1.0;
+        }
+        *score_out = (mg_report_score){ .known = true, .value = value, .items = set->count };
+        score_out->interval =
+            proportions ? mg_wilson(value * (double)set->count, (double)set->count, MG_Z95)
+                        : (mg_interval){ value - MG_Z95 * error, value + MG_Z95 * error };
+    }
+    mg_free(values);
+    return status;
+}
+
+static mg_status fill_row(reader *r, const mg_candidate_row *candidate, mg_report_row *row,
+                          mg_error *err)
+{
+    *row = (mg_report_row){ .id = candidate->id,
+                            .kind = candidate->kind,
+                            .label = candidate->label,
+                            .failed = candidate->failed,
+                            .note = candidate->note };
+    const question_set *held_out = r->select.count > 0 ? &r->select : &r->report;
+    const question_set *test = r->test.count > 0 ? &r->test : &r->report;
+    MG_TRY(read_score(r, candidate->id, &r->search, &row->search, err));
+    MG_TRY(read_score(r, candidate->id, held_out, &row->held_out, err));
+    return read_score(r, candidate->id, test, &row->test, err);
+}
+
+/* Differences on set; better when the paired test says so. */
+static mg_status compare(reader *r, int64_t winner, const mg_report_row *other,
+                         const question_set *set, const char *set_name, mg_report_pair *pair,
+                         mg_error *err)
+{
+    double *a = mg_new_array(double, MG_MAX(set->count, 1));
+    double *b = mg_new_array(double, MG_MAX(set->count, 1));
+    bool complete_a;
+    bool complete_b;
+    mg_status status = MG_OK;
+    MG_TRY_OR_DONE(read_values(r, winner, set, a, &complete_a, err));
+    MG_TRY_OR_DONE(read_values(r, other->id, set, b, &complete_b, err));
+    if (!complete_a || !complete_b) {
+        goto done;
+    }
+    *pair = (mg_report_pair){ .known = true,
+                              .other = other->label,
+                              .set = mg_str_of(set_name),
+                              .items = set->count,
+                              .binary = true,
+                              .p = NAN };
+    for (int64_t i = 0; i < set->count; i++) {
+        pair->binary = pair->binary && (a[i] == 0.0 || a[i] == 1.0) && (b[i] == 0.0 || b[i] == 1.0);
+        pair->only_winner += a[i] > b[i] ? 1 : 0;
+        pair->only_other += a[i] < b[i] ? 1 : 0;
+        a[i] -= b[i];
+    }
+    double error;
+    int64_t tasks;
+    pair->difference = weighted(r, set, a, &error, &tasks);
+    pair->interval = mg_bootstrap_mean(a, set->count, BOOTSTRAP_DRAWS, 1);
+    if (pair->binary) {
+        pair->p = mg_mcnemar(pair->only_winner, pair->only_other);
+    }
+    bool significant = pair->binary ? pair->p < SIGNIFICANT : pair->interval.low > 0.0;
+    pair->better = pair->difference > 0.0 && significant;
+
+done:
+    mg_free(a);
+    mg_free(b);
+    return status;
+}
+
+/* The score that says most about a row: on the test, else held out, else on the search questions.
+ */
+static const mg_report_score *honest(const mg_report_row *row)
+{
+    return row->test.known ? &row->test : row->held_out.known ? &row->held_out : &row->search;
+}
+
+static mg_status compare_winner(reader *r, mg_report *report, mg_error *err)
+{
+    const mg_report_row *winner = &report->rows[report->winner_index];
+    const question_set *set = &r->search;
+    const char *name = "search";
+    if (winner->test.known) {
+        set = r->test.count > 0 ? &r->test : &r->report;
+        name = r->test.count > 0 ? "test" : "held-out";
+    } else if (winner->held_out.known) {
+        set = &r->select;
+        name = "held-out";
+    }
+    const mg_report_row *best = NULL;
+    for (int64_t i = 0; i < report->source_count; i++) {
+        const mg_report_row *row = &report->rows[i];
+        if (!row->failed && honest(row)->known &&
+            (best == NULL || honest(row)->value > honest(best)->value)) {
+            best = row;
+        }
+    }
+    if (best != NULL) {
+        MG_TRY(compare(r, winner->id, best, set, name, &report->against_source, err));
+    }
+    for (int64_t i = report->source_count; i < report->row_count; i++) {
+        const mg_report_row *row = &report->rows[i];
+        if (mg_str_is(row->kind, "default") && row->id != winner->id && !row->failed) {
+            MG_TRY(compare(r, winner->id, row, set, name, &report->against_default, err));
+            report->against_default.other = mg_str_of("the default merge");
+        }
+    }
+    report->thin = honest(winner)->items < THIN_ITEMS || honest(winner) == &winner->search;
+    report->optimism = winner->search.known && honest(winner) != &winner->search
+                           ? winner->search.value - honest(winner)->value
+                           : (double)NAN;
+    return MG_OK;
+}
+
+/* The merge with the best search score, while there is no winner yet; -1 = none. */
+static mg_status best_so_far(reader *r, int64_t *id_out, mg_error *err)
+{
+    mg_score_row *scores;
+    int64_t count;
+    double best = -INFINITY;
+    *id_out = -1;
+    MG_TRY(mg_run_scores(r->store, "search", r->arena, &scores, &count, err));
+    int64_t next = 0;
+    for (int64_t i = 0; i < count; i++) {
+        while (next < r->candidate_count && r->candidates[next].id < scores[i].candidate) {
+            next++;
+        }
+        bool merge = next < r->candidate_count && r->candidates[next].id == scores[i].candidate &&
+                     r->candidates[next].genome_count > 0;
+        if (scores[i].task == -1 && merge && scores[i].value > best) {
+            best = scores[i].value;
+            *id_out = scores[i].candidate;
+        }
+    }
+    return MG_OK;
+}
+
+static mg_status find_winner(reader *r, mg_report *report, int64_t *id_out, mg_error *err)
+{
+    mg_buf text = { 0 };
+    bool found;
+    long long id = -1;
+    mg_status status = mg_store_get(r->store, "winner", &text, &found, err);
+    if (status == MG_OK && found && text.size > 0 &&
+        sscanf(text.data, "%lld %lf", &id, &report->seconds) == 2) {
+        report->finished = true;
+        *id_out = id;
+    } else if (status == MG_OK) {
+        status = best_so_far(r, id_out, err);
+    }
+    mg_buf_release(&text);
+    return status;
+}
+
+static bool is_finalist(const mg_candidate_row *row)
+{
+    return mg_str_is(row->kind, "mean") || mg_str_is(row->kind, "polish") ||
+           mg_str_is(row->kind, "sample");
+}
+
+static mg_status read_rows(reader *r, int64_t winner, mg_report *report, mg_error *err)
+{
+    int64_t references = 0;
+    for (int64_t i = 0; i < r->candidate_count; i++) {
+        bool source = mg_str_is(r->candidates[i].kind, "source");
+        report->source_count += source ? 1 : 0;
+        references += source || mg_str_is(r->candidates[i].kind, "default") ||
+                              mg_str_is(r->candidates[i].kind, "start")
+                          ? 1
+                          : 0;
+        report->failed += r->candidates[i].failed ? 1 : 0;
+    }
+    report->candidates = r->candidate_count;
+    report->rows = mg_arena_array(r->arena, mg_report_row, references + 1);
+    report->winner_index = -1;
+    for (int64_t i = 0; i < r->candidate_count; i++) {
+        const mg_candidate_row *candidate = &r->candidates[i];
+        bool reference = candidate->genome_count == 0 || mg_str_is(candidate->kind, "default") ||
+                         mg_str_is(candidate->kind, "start");
+        if (!reference && candidate->id != winner) {
+            continue;
+        }
+        if (candidate->id == winner) {
+            report->winner_index = report->row_count;
+        }
+        MG_TRY(fill_row(r, candidate, &report->rows[report->row_count++], err));
+    }
+    return MG_OK;
+}
+
+static mg_status read_finalists(reader *r, mg_report *report, mg_error *err)
+{
+    mg_score_row *scores;
+    int64_t count;
+    MG_TRY(mg_run_scores(r->store, "select", r->arena, &scores, &count, err));
+    report->finalists = mg_arena_array(r->arena, mg_report_row, MG_MAX(count, 1));
+    int64_t next = 0;
+    for (int64_t i = 0; i < count; i++) {
+        while (next < r->candidate_count && r->candidates[next].id < scores[i].candidate) {
+            next++;
+        }
+        if (scores[i].task == -1 && next < r->candidate_count &&
+            r->candidates[next].id == scores[i].candidate && is_finalist(&r->candidates[next])) {
+            MG_TRY(fill_row(r, &r->candidates[next], &report->finalists[report->finalist_count++],
+                            err));
+        }
+    }
+    return MG_OK;
+}
+
+static mg_status read_answer_count(mg_store *store, int64_t *count_out, mg_error *err)
+{
+    mg_buf text = { 0 };
+    bool found;
+    mg_status status = mg_store_get(store, "answers", &text, &found, err);
+    if (status == MG_OK && found && !mg_str_to_int(mg_buf_view(&text), count_out)) {
+        status = mg_fail(err, MG_ERR_FORMAT, "run.db: the number of answers is damaged");
+    }
+    mg_buf_release(&text);
+    return status;
+}
+
+mg_status mg_report_read(mg_store *store, mg_arena *arena, mg_report *report_out, mg_error *err)
+{
+    *report_out = (mg_report){ .winner_index = -1, .optimism = NAN };
+    reader r = { .store = store, .arena = arena };
+    int64_t winner = -1;
+    double work;
+    MG_TRY(read_tasks(&r, err));
+    MG_TRY(read_set(&r, "set/search", &r.search, err));
+    MG_TRY(read_set(&r, "set/select", &r.select, err));
+    MG_TRY(read_set(&r, "set/report", &r.report, err));
+    MG_TRY(read_set(&r, "set/test", &r.test, err));
+    MG_TRY(mg_run_candidates(store, arena, &r.candidates, &r.candidate_count, err));
+    MG_TRY(mg_run_seconds(store, &work, err));
+    MG_TRY(read_answer_count(store, &report_out->questions, err));
+    MG_TRY(find_winner(&r, report_out, &winner, err));
+    if (!report_out->finished) {
+        report_out->seconds = work;
+    }
+    MG_TRY(read_rows(&r, winner, report_out, err));
+    MG_TRY(read_finalists(&r, report_out, err));
+    return report_out->winner_index >= 0 ? compare_winner(&r, report_out, err) : MG_OK;
+}

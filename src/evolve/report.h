@@ -1,0 +1,71 @@
+/* evolve/report.h - what a search has found, read from its store (interface.md 3.3, evolution.md
+ * 13).
+ *
+ * Works on a finished and on a running search.  Thread-safety: functions are independent. */
+#pragma once
+
+#include <stdbool.h>
+
+#include "base/arena.h"
+#include "base/error.h"
+#include "base/str.h"
+#include "optim/stats.h"
+#include "store/store.h"
+
+MG_BEGIN_C
+
+typedef struct mg_report_score {
+    bool known;
+    double value;         /* weighted sum over the tasks of the set */
+    mg_interval interval; /* 95 % */
+    int64_t items;
+} mg_report_score;
+
+typedef struct mg_report_row {
+    int64_t id;
+    mg_str kind, label; /* "source", "mini-ja" */
+    bool failed;
+    mg_str note;
+    mg_report_score search, held_out, test;
+} mg_report_row;
+
+/* The winner against one other, question by question. */
+typedef struct mg_report_pair {
+    bool known;
+    mg_str other; /* label */
+    mg_str set;   /* "test", "held-out", "search" */
+    int64_t items;
+    double difference;               /* of the scores, winner minus other */
+    int64_t only_winner, only_other; /* questions that one alone got right; binary answers */
+    bool binary;
+    double p;             /* mid-p McNemar; NaN when not binary */
+    mg_interval interval; /* of the difference, bootstrap, 95 % */
+    bool better;          /* significantly */
+} mg_report_pair;
+
+typedef struct mg_report {
+    bool finished;
+    mg_report_row *rows; /* sources, default merge, start, then the winner or the best so far */
+    int64_t row_count;
+    int64_t winner_index; /* into rows, -1 = none yet */
+    int64_t source_count; /* the first rows */
+    mg_report_pair against_source, against_default;
+    mg_report_row *finalists; /* mean, polished and best samples that met the held-out questions */
+    int64_t finalist_count;
+    int64_t candidates, failed; /* merges and sources evaluated */
+    int64_t questions;          /* answered */
+    double seconds;             /* wall clock of a finished run, of work while it runs */
+    bool thin;                  /* too few held-out and test questions to tell small gains */
+    double optimism;            /* winner: score on search questions minus the honest one; NaN */
+} mg_report;
+
+MG_MUST_CHECK mg_status mg_report_read(mg_store *store, mg_arena *arena, mg_report *report_out,
+                                       mg_error *err);
+
+/* The table and the sentences under it, for a terminal.  verbose adds the finalists. */
+void mg_report_text(const mg_report *report, bool verbose, mg_buf *out);
+/* The same for report.md. */
+void mg_report_markdown(const mg_report *report, mg_buf *out);
+void mg_report_json(const mg_report *report, mg_buf *out);
+
+MG_END_C

@@ -1,0 +1,41 @@
+/* evolve/search.h - `evolve CONFIG --storage-path DIR`, whole: models, tasks, store, files, winner.
+ *
+ * Joins the loop with real models and keeps the storage folder (interface.md 3.2): run.db,
+ * best_config.yaml, metrics.csv, tb/, report.md, final_model/.
+ * Thread-safety: one thread at a time. */
+#pragma once
+
+#include "base/pool.h"
+#include "compute/device.h"
+#include "evolve/loop.h"
+#include "evolve/search_config.h"
+#include "hub/cache.h"
+#include "tensor/dtype.h"
+
+MG_BEGIN_C
+
+/* All pointers are borrowed. */
+typedef struct mg_search_options {
+    const mg_evolve_config *config;
+    const char *storage;
+    const mg_hub *hub;
+    const mg_device *device;
+    mg_pool *pool;
+    mg_dtype dtype; /* of the engine's weights; MG_DTYPE_COUNT = choose */
+    const char *const *task_paths;
+    int64_t task_path_count;
+    bool allow_crimes;
+    bool save_final_model;
+    size_t shard_bytes; /* of final_model */
+    bool (*stop)(void *context);
+    void (*progress)(void *context, const mg_loop_progress *progress);
+    void *context; /* of both */
+} mg_search_options;
+
+/* Runs the search, or continues the one in options->storage.  Everything that can be wrong with
+ * files, tasks and models is reported before the first weight is read.  MG_ERR_CONFIG also when the
+ * folder holds a search over other models, tasks or genes, naming them; MG_ERR_BUSY;
+ * MG_ERR_INTERRUPTED. */
+MG_MUST_CHECK mg_status mg_search_run(const mg_search_options *options, mg_error *err);
+
+MG_END_C
