@@ -1,0 +1,278 @@
+/* tests/unit/model/test_weights.c - what a model takes, refuses and notices about its tensors. */
+#include "tiny.h"
+
+#include <math.h>
+
+typedef struct fixture {
+    const mg_device *device;
+    mg_model_config config;
+    mg_model *model;
+    mg_stream *stream;
+    mg_error err;
+} fixture;
+
+static void open_fixture(fixture *f)
+{
+    memset(f, 0, sizeof(*f));
+    f->device = mg_device_ref();
+    f->config = tiny_config();
+    assert_ok(mg_model_create(&f->config, f->device, MG_F32, &f->model, &f->err), &f->err);
+    assert_ok(f->device->stream_create(f->device, NULL, &f->stream, &f->err), &f->err);
+}
+
+static void close_fixture(fixture *f)
+{
+    f->device->stream_destroy(f->stream);
+    mg_model_destroy(f->model);
+}
+
+static mg_status finish_without(fixture *f, const char *left_out)
+{
+    mg_sink *sink = mg_model_sink(f->model, f->stream);
+    for (int64_t i = 0; i < f->model->filler.slot_count; i++) {
+        if (!mg_str_is(f->model->filler.slots[i].name, left_out)) {
+            tiny_give(sink, &f->model->filler.slots[i], 0.5f);
+        }
+    }
+    return sink->ops->finish(sink, &f->err);
+}
+
+static void missing_tensor_is_named(void **state)
+{
+    (void)state;
+    static const char *const names[] = { "model.layers.1.self_attn.k_proj.weight",
+                                         "model.norm.weight", "lm_head.weight" };
+    fixture f;
+    open_fixture(&f);
+    for (int64_t i = 0; i < MG_ARRAY_COUNT(names); i++) {
+        assert_status(finish_without(&f, names[i]), MG_ERR_FORMAT);
+        assert_non_null(strstr(f.err.message, names[i]));
+    }
+    assert_ok(finish_without(&f, "nothing"), &f.err);
+    close_fixture(&f);
+}
+
+static void value_that_is_not_finite_is_named(void **state)
+{
+    (void)state;
+    fixture f;
+    open_fixture(&f);
+    static const char *const names[] = { "model.layers.0.mlp.down_proj.weight",
+                                         "model.layers.1.input_layernorm.weight" };
+    for (int64_t n = 0; n < MG_ARRAY_COUNT(names); n++) {
+        mg_sink *sink = mg_model_sink(f.model, f.stream);
+        for (int64_t i = 0; i < f.model->filler.slot_count; i++) {
+            const mg_tensor_slot *slot = &f.model->filler.slots[i];
+            if (!mg_str_is(slot->name, names[n])) {
+                tiny_give(sink, slot, 0.5f);
+                continue;
+            }
+            mg_view spec = { 0 };
+            void *data = NULL;
+            spec.name = slot->name;
+            spec.dtype = MG_BF16;
+            spec.shape = slot->shape;
+            spec.bytes = (size_t)mg_shape_count(&slot->shape) * 2;
+            assert_ok(sink->ops->reserve(sink, &spec, &data, &f.err), &f.err);
+            memset(data, 0, spec.bytes);
+            ((uint16_t *)data)[3] = 0x7f80; /* infinity */
+            ((uint16_t *)data)[5] = 0x7fc0; /* NaN */
+            assert_ok(sink->ops->commit(sink, &f.err), &f.err);
+        }
+        assert_status(sink->ops->finish(sink, &f.err), MG_ERR_NUMERIC);
+        assert_non_null(strstr(f.err.message, names[n]));
+        assert_non_null(strstr(f.err.message, "2 values"));
+    }
+    assert_ok(finish_without(&f, "nothing"), &f.err); /* the next candidate is not affected */
+    close_fixture(&f);
+}
+
+static void wrong_shape_and_type_are_refused(void **state)
+{
+    (void)state;
+    fixture f;
+    void *data = NULL;
+    open_fixture(&f);
+    mg_sink *sink = mg_model_sink(f.model, f.stream);
+    mg_view spec = { 0 };
+    spec.name = mg_str_of("model.norm.weight");
+    spec.dtype = MG_F32;
+    spec.shape = mg_shape_1d(17);
+    spec.bytes = 17 * sizeof(float);
+    assert_status(sink->ops->reserve(sink, &spec, &data, &f.err), MG_ERR_FORMAT);
+    assert_non_null(strstr(f.err.message, "[17]"));
+    spec.shape = mg_shape_1d(16);
+    spec.dtype = MG_I32;
+    assert_status(sink->ops->reserve(sink, &spec, &data, &f.err), MG_ERR_UNSUPPORTED);
+    close_fixture(&f);
+}
+
+static void tensor_given_twice_is_refused(void **state)
+{
+    (void)state;
+    fixture f;
+    open_fixture(&f);
+    mg_sink *sink = mg_model_sink(f.model, f.stream);
+    tiny_give(sink, &f.model->filler.slots[0], 0.5f);
+    mg_view spec = { 0 };
+    void *data = NULL;
+    spec.name = f.model->filler.slots[0].name;
+    spec.dtype = MG_F32;
+    spec.shape = f.model->filler.slots[0].shape;
+    spec.bytes = (size_t)mg_shape_count(&spec.shape) * sizeof(float);
+    assert_ok(sink->ops->reserve(sink, &spec, &data, &f.err), &f.err);
+    assert_status(sink->ops->commit(sink, &f.err), MG_ERR_FORMAT);
+    close_fixture(&f);
+}
+
+static void unknown_tensor_is_taken_and_ignored(void **state)
+{
+    (void)state;
+    fixture f;
+    open_fixture(&f);
+    mg_sink *sink = mg_model_sink(f.model, f.stream);
+    mg_view spec = { 0 };
+    void *data = NULL;
+    spec.name = mg_str_of("model.layers.0.self_attn.rotary_emb.inv_freq");
+    spec.dtype = MG_U8;
+    spec.shape = mg_shape_1d(1000);
+    spec.bytes = 1000;
+    assert_ok(sink->ops->reserve(sink, &spec, &data, &f.err), &f.err);
+    memset(data, 255, 1000);
+    assert_ok(sink->ops->commit(sink, &f.err), &f.err);
+    assert_status(sink->ops->finish(sink, &f.err), MG_ERR_FORMAT); /* the others are missing */
+    close_fixture(&f);
+}
+
+static void refill_allocates_nothing(void **state)
+{
+    (void)state;
+    fixture f;
+    open_fixture(&f);
+    tiny_fill(f.model, f.stream);
+    mg_memory_forbid(true); /* aborts in debug builds */
+    mg_memory_fail_at(1);   /* and large blocks fail in any */
+    tiny_fill(f.model, f.stream);
+    mg_memory_fail_at(0);
+    mg_memory_forbid(false);
+    close_fixture(&f);
+}
+
+static void creation_survives_every_failing_allocation(void **state)
+{
+    (void)state;
+    mg_error err;
+    mg_model_config config = tiny_config();
+    for (int64_t n = 1; n < 200; n++) {
+        mg_model *model = NULL;
+        mg_memory_fail_at(n);
+        mg_status status = mg_model_create(&config, mg_device_ref(), MG_F32, &model, &err);
+        mg_memory_fail_at(0);
+        if (status == MG_OK) {
+            mg_model_destroy(model);
+            assert_true(n > 5);
+            return;
+        }
+        assert_status(status, MG_ERR_MEMORY);
+        assert_null(model);
+    }
+    fail_msg("creation never succeeded");
+}
+
+static void absurd_configurations_are_refused(void **state)
+{
+    (void)state;
+    mg_error err;
+    mg_model *model = NULL;
+    mg_model_config config = tiny_config();
+    config.architecture = mg_str_of("BertForMaskedLM");
+    assert_status(mg_model_create(&config, mg_device_ref(), MG_F32, &model, &err),
+                  MG_ERR_UNSUPPORTED);
+    assert_non_null(strstr(err.message, "BertForMaskedLM"));
+    config = tiny_config();
+    config.kv_head_count = 3;
+    assert_status(mg_model_create(&config, mg_device_ref(), MG_F32, &model, &err), MG_ERR_FORMAT);
+    config = tiny_config();
+    config.partial_rotary = 0.3; /* one rotary component */
+    assert_status(mg_model_create(&config, mg_device_ref(), MG_F32, &model, &err), MG_ERR_FORMAT);
+    config = tiny_config();
+    config.hidden_size = INT64_MAX / 2;
+    assert_status(mg_model_create(&config, mg_device_ref(), MG_F32, &model, &err), MG_ERR_FORMAT);
+    config = tiny_config();
+    config.layer_count = 0;
+    assert_status(mg_model_create(&config, mg_device_ref(), MG_F32, &model, &err), MG_ERR_FORMAT);
+    config = tiny_config();
+    assert_status(mg_model_create(&config, mg_device_ref(), MG_I8, &model, &err),
+                  MG_ERR_UNSUPPORTED);
+}
+
+static void token_outside_the_vocabulary_is_an_error(void **state)
+{
+    (void)state;
+    fixture f;
+    open_fixture(&f);
+    tiny_fill(f.model, f.stream);
+    mg_kv_cache *cache = NULL;
+    float logits[TINY_VOCAB];
+    int64_t row = 0;
+    mg_run run = { 0, 0, 1, 0 };
+    assert_ok(mg_kv_cache_create(f.model, 1, 8, &cache, &f.err), &f.err);
+    static const int32_t bad[] = { -1, TINY_VOCAB, INT32_MAX };
+    for (int64_t i = 0; i < MG_ARRAY_COUNT(bad); i++) {
+        mg_forward_args args = { cache, &bad[i], 1, &run, 1, &row, 1, logits };
+        assert_status(mg_model_forward(f.model, &args, f.stream, &f.err), MG_ERR_FORMAT);
+    }
+    int32_t good = 1;
+    run.first = 8;
+    mg_forward_args args = { cache, &good, 1, &run, 1, &row, 1, logits };
+    assert_status(mg_model_forward(f.model, &args, f.stream, &f.err), MG_ERR_LIMIT);
+    mg_kv_cache_destroy(cache);
+    close_fixture(&f);
+}
+
+static void multimodal_prefixes_are_taken_off(void **state)
+{
+    (void)state;
+    static const char *const prefixes[] = { "language_model.model.", "model.language_model." };
+    mg_error err;
+    mg_model_config config = tiny_config();
+    config.architecture = mg_str_of("Gemma3ForConditionalGeneration");
+    config.rope_local.theta = 10000.0;
+    config.tie_embeddings = true;
+    for (int64_t p = 0; p < MG_ARRAY_COUNT(prefixes); p++) {
+        mg_model *model = NULL;
+        mg_stream *stream = NULL;
+        const mg_device *device = mg_device_ref();
+        assert_ok(mg_model_create(&config, device, MG_F32, &model, &err), &err);
+        assert_ok(device->stream_create(device, NULL, &stream, &err), &err);
+        mg_sink *sink = mg_model_sink(model, stream);
+        for (int64_t i = 0; i < model->filler.slot_count; i++) {
+            mg_tensor_slot slot = model->filler.slots[i];
+            char name[256];
+            (void)snprintf(name, sizeof(name), "%s%.*s", prefixes[p], (int)slot.name.size - 6,
+                           slot.name.data + 6);
+            slot.name = mg_str_of(name);
+            tiny_give(sink, &slot, 0.5f);
+        }
+        assert_ok(sink->ops->finish(sink, &err), &err);
+        device->stream_destroy(stream);
+        mg_model_destroy(model);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(missing_tensor_is_named),
+        cmocka_unit_test(value_that_is_not_finite_is_named),
+        cmocka_unit_test(wrong_shape_and_type_are_refused),
+        cmocka_unit_test(tensor_given_twice_is_refused),
+        cmocka_unit_test(unknown_tensor_is_taken_and_ignored),
+        cmocka_unit_test(refill_allocates_nothing),
+        cmocka_unit_test(creation_survives_every_failing_allocation),
+        cmocka_unit_test(absurd_configurations_are_refused),
+        cmocka_unit_test(token_outside_the_vocabulary_is_an_error),
+        cmocka_unit_test(multimodal_prefixes_are_taken_off),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
