@@ -69,7 +69,8 @@ mg_status mg_added_finish(mg_added *added, const mg_normalizer *normalizer, mg_e
             MG_TRY_OR_DONE(mg_char_classes_create(&added->classes, err));
         }
         if (token->normalized) {
-            MG_TRY_OR_DONE(mg_normalizer_apply(normalizer, token->content, scratch, &pattern, err));
+            MG_TRY_OR_DONE(
+                mg_normalizer_apply(normalizer, token->content, scratch, &pattern, NULL, err));
         }
         MG_TRY_OR_DONE(
             add_pattern(token->normalized ? &added->normal : &added->raw, pattern, i, err));

@@ -115,14 +115,24 @@ mg_status mg_bpe_add_ranked(mg_bpe *bpe, int32_t left, int32_t right, int32_t id
 
 mg_status mg_bpe_add_merge(mg_bpe *bpe, mg_str left, mg_str right, mg_error *err)
 {
-    mg_buf joined = { 0 };
+    char small[256];
+    mg_buf large = { 0 };
     size_t skip = mg_str_starts(right, bpe->options.prefix.data) ? bpe->options.prefix.size : 0;
-    mg_buf_add(&joined, left);
-    mg_buf_add(&joined, mg_str_slice(right, skip, right.size));
+    mg_str tail = mg_str_slice(right, skip, right.size);
+    mg_str joined;
+    if (left.size + tail.size <= sizeof(small)) {
+        memcpy(small, left.data, left.size);
+        memcpy(small + left.size, tail.data, tail.size);
+        joined = mg_str_make(small, left.size + tail.size);
+    } else {
+        mg_buf_add(&large, left);
+        mg_buf_add(&large, tail);
+        joined = mg_buf_view(&large);
+    }
     int32_t left_id = mg_vocab_id(bpe->vocab, left);
     int32_t right_id = mg_vocab_id(bpe->vocab, right);
-    int32_t id = mg_vocab_id(bpe->vocab, mg_buf_view(&joined));
-    mg_buf_release(&joined);
+    int32_t id = mg_vocab_id(bpe->vocab, joined);
+    mg_buf_release(&large);
     if (left_id < 0 || right_id < 0 || id < 0) {
         return mg_fail(err, MG_ERR_FORMAT,
                        "merge %d ('%.*s' and '%.*s') needs a token that is not in the vocabulary",

@@ -451,15 +451,33 @@ static mg_status apply_step(const mg_normal_step *step, mg_str text, mg_buf *out
     return mg_fail(err, MG_ERR_INTERNAL, "unknown normalizer step");
 }
 
-mg_status mg_normalizer_apply(const mg_normalizer *normalizer, mg_str text, mg_buf scratch[2],
-                              mg_str *text_out, mg_error *err)
+/* True when the step takes the first character away: what follows then starts further on. */
+static bool drops_first(const mg_normal_step *step, mg_str text)
 {
+    size_t bytes;
+    if (text.size == 0) {
+        return false;
+    }
+    int32_t c = mg_char_decode(text.data, &bytes);
+    return (step->kind == MG_NORMAL_STRIP && step->left && mg_unicode_is_white_space(c)) ||
+           (step->kind == MG_NORMAL_NMT && nmt_drops(c)) ||
+           (step->kind == MG_NORMAL_STRIP_ACCENTS && mg_unicode_is_mark(c));
+}
+
+mg_status mg_normalizer_apply(const mg_normalizer *normalizer, mg_str text, mg_buf scratch[2],
+                              mg_str *text_out, bool *kept_start_out, mg_error *err)
+{
+    bool kept_start = true;
     for (int64_t i = 0; i < normalizer->count; i++) {
         mg_buf *out = &scratch[i & 1];
         mg_buf_clear(out);
+        kept_start = kept_start && !drops_first(&normalizer->steps[i], text);
         MG_TRY(apply_step(&normalizer->steps[i], text, out, err));
         text = mg_buf_view(out);
     }
     *text_out = text;
+    if (kept_start_out != NULL) {
+        *kept_start_out = kept_start;
+    }
     return MG_OK;
 }

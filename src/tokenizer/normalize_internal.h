@@ -64,10 +64,12 @@ void mg_normalizer_add_form(mg_normalizer *normalizer, mg_normal_form form);
 /* SentencePiece's own normaliser; step->charsmap goes to the normaliser. */
 void mg_normalizer_add_sentencepiece(mg_normalizer *normalizer, const mg_normal_step *step);
 
-/* The normal form of valid text: text itself when nothing changes, else borrowed from scratch until
- * the next call.  MG_ERR_LIMIT when a regular expression needs too many steps. */
+/* The normal form of valid text: text itself when there are no steps, else borrowed from scratch
+ * until the next call.  *kept_start_out (may be NULL) tells whether the first character of text is
+ * still there in some form.  MG_ERR_LIMIT when a regular expression needs too many steps. */
 MG_MUST_CHECK mg_status mg_normalizer_apply(const mg_normalizer *normalizer, mg_str text,
-                                            mg_buf scratch[2], mg_str *text_out, mg_error *err);
+                                            mg_buf scratch[2], mg_str *text_out,
+                                            bool *kept_start_out, mg_error *err);
 
 /* Every match of regex in text as the reference finds them: left to right, an empty match directly
  * behind the last one is passed over.  *at is where to go on and starts as 0; *last_end starts as

@@ -144,7 +144,10 @@ static mg_status encode_piece(encode_run *run, mg_str piece, bool first, mg_erro
     mg_added_split split = { 0, 0, false };
     mg_str plain;
     const mg_added_token *token;
-    MG_TRY(mg_normalizer_apply(&t->normalizer, piece, run->scratch->normal, &text, err));
+    bool kept_start;
+    MG_TRY(
+        mg_normalizer_apply(&t->normalizer, piece, run->scratch->normal, &text, &kept_start, err));
+    first = first && kept_start;
     while (mg_added_next(&t->added, &t->added.normal, text, &split, &plain, &token)) {
         MG_TRY(mg_pretokenizer_apply(&t->pretokenizer, &run->scratch->pre, plain,
                                      first && plain.data == text.data, encode_pre_token, run, err));
