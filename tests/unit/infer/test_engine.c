@@ -1,0 +1,328 @@
+/* tests/unit/infer/test_engine.c - answers and scores, whatever the batch, the chunks, the order.
+ */
+#include "unit/model/tiny.h"
+
+#include <math.h>
+
+#include "base/pool.h"
+#include "infer/engine.h"
+
+#define REQUESTS 9
+#define NEW_TOKENS 12
+
+typedef struct answer {
+    int32_t ids[64];
+    int64_t count;
+    mg_finish finish;
+    int64_t nonfinite_at;
+    int64_t calls;
+} answer;
+
+typedef struct fixture {
+    mg_model *model;
+    mg_stream *stream;
+    int32_t ids[REQUESTS][TINY_POSITIONS];
+    mg_generate_request requests[REQUESTS];
+    answer answers[REQUESTS];
+    int64_t cancel_after;
+    int64_t done;
+} fixture;
+
+static void open_fixture(fixture *f, const mg_device *device)
+{
+    memset(f, 0, sizeof(*f));
+    f->model = tiny_model(device, &f->stream);
+    uint32_t x = 7;
+    for (int64_t i = 0; i < REQUESTS; i++) {
+        for (int64_t k = 0; k < TINY_POSITIONS; k++) {
+            x = x * 1664525u + 1013904223u;
+            f->ids[i][k] = (int32_t)((x >> 8) % TINY_VOCAB);
+        }
+        f->requests[i].ids = f->ids[i];
+        f->requests[i].id_count = 1 + (i * 7) % 31;
+        f->requests[i].max_new_tokens = NEW_TOKENS;
+        f->requests[i].ignore_eos = true;
+    }
+}
+
+static void close_fixture(fixture *f)
+{
+    mg_model_device(f->model)->stream_destroy(f->stream);
+    mg_model_destroy(f->model);
+}
+
+static bool keep_answer(void *context, int64_t index, const mg_generation *result)
+{
+    fixture *f = (fixture *)context;
+    answer *a = &f->answers[index];
+    a->calls++;
+    a->count = result->id_count;
+    a->finish = result->finish;
+    a->nonfinite_at = result->nonfinite_at;
+    assert_true(result->id_count <= 64);
+    memcpy(a->ids, result->ids, (size_t)result->id_count * sizeof(int32_t));
+    f->done++;
+    return f->cancel_after == 0 || f->done < f->cancel_after;
+}
+
+static mg_status generate(fixture *f, const mg_generate_request *requests, int64_t count,
+                          mg_engine_options options, mg_pool *pool, mg_error *err)
+{
+    mg_engine *engine = NULL;
+    memset(f->answers, 0, sizeof(f->answers));
+    f->done = 0;
+    MG_TRY(mg_engine_create(f->model, NULL, pool, &options, &engine, err));
+    mg_status status = mg_engine_generate(engine, requests, count, keep_answer, f, err);
+    mg_engine_destroy(engine);
+    return status;
+}
+
+static void answers_do_not_depend_on_the_batch(void **state)
+{
+    (void)state;
+    static const mg_engine_options choices[] = { { 1, 0, 1 }, { 2, 0, 3 },   { 3, 0, 64 },
+                                                 { 9, 0, 7 }, { 0, 0, 512 }, { 100, 0, 100 } };
+    const mg_device *devices[] = { mg_device_ref(), mg_device_cpu(MG_ISA_AVX2),
+                                   mg_device_cpu(MG_ISA_AVX512) };
+    answer first[REQUESTS];
+    mg_pool *pool = mg_pool_create(3);
+    for (int64_t d = 0; d < MG_ARRAY_COUNT(devices); d++) {
+        fixture f;
+        mg_error err;
+        open_fixture(&f, devices[d]);
+        for (int64_t r = 0; r < REQUESTS; r++) { /* also where draws come from the logits' bits */
+            f.requests[r].sampling.temperature = r % 2 == 0 ? 0.0 : 1.5;
+            f.requests[r].sampling.seed = 42;
+        }
+        for (int64_t c = 0; c < MG_ARRAY_COUNT(choices); c++) {
+            assert_ok(generate(&f, f.requests, REQUESTS, choices[c], c % 2 ? pool : NULL, &err),
+                      &err);
+            for (int64_t i = 0; i < REQUESTS; i++) {
+                assert_int_equal(f.answers[i].calls, 1);
+                assert_int_equal(f.answers[i].count, NEW_TOKENS);
+                assert_int_equal(f.answers[i].finish, MG_FINISH_LENGTH);
+            }
+            if (d == 0 && c == 0) {
+                memcpy(first, f.answers, sizeof(first));
+            }
+            assert_memory_equal(first, f.answers, sizeof(first));
+        }
+        close_fixture(&f);
+    }
+    mg_pool_destroy(pool);
+}
+
+static void shared_prefix_changes_nothing(void **state)
+{
+    (void)state;
+    fixture f;
+    mg_error err;
+    answer alone[REQUESTS];
+    mg_engine_options options = { 4, 0, 16 };
+    open_fixture(&f, mg_device_cpu(MG_ISA_AVX512));
+    for (int64_t i = 0; i < REQUESTS; i++) {
+        memcpy(f.ids[i], f.ids[0], 20 * sizeof(int32_t));
+        f.requests[i].id_count = 21 + i;
+    }
+    for (int64_t i = 0; i < REQUESTS; i++) {
+        assert_ok(generate(&f, &f.requests[i], 1, options, NULL, &err), &err);
+        alone[i] = f.answers[0];
+    }
+    assert_ok(generate(&f, f.requests, REQUESTS, options, NULL, &err), &err);
+    assert_memory_equal(alone, f.answers, sizeof(alone));
+    close_fixture(&f);
+}
+
+static void long_prompt_is_cut_on_the_left(void **state)
+{
+    (void)state;
+    fixture f;
+    mg_error err;
+    answer whole;
+    mg_engine_options options = { 0, 32, 0 };
+    open_fixture(&f, mg_device_cpu(MG_ISA_AVX512));
+    f.requests[0].ids = f.ids[0] + TINY_POSITIONS - (32 - NEW_TOKENS);
+    f.requests[0].id_count = 32 - NEW_TOKENS;
+    assert_ok(generate(&f, f.requests, 1, options, NULL, &err), &err);
+    whole = f.answers[0];
+    f.requests[0].ids = f.ids[0];
+    f.requests[0].id_count = TINY_POSITIONS;
+    assert_ok(generate(&f, f.requests, 1, options, NULL, &err), &err);
+    assert_memory_equal(&whole, &f.answers[0], sizeof(whole));
+    /* More tokens wanted than positions: the prompt stays, the answer ends where the room does. */
+    f.requests[0].id_count = 30;
+    f.requests[0].max_new_tokens = 1000;
+    assert_ok(generate(&f, f.requests, 1, options, NULL, &err), &err);
+    assert_int_equal(f.answers[0].count, 2);
+    assert_int_equal(f.answers[0].finish, MG_FINISH_LENGTH);
+    close_fixture(&f);
+}
+
+static void eos_ends_an_answer_and_is_left_out(void **state)
+{
+    (void)state;
+    fixture f;
+    mg_error err;
+    mg_engine_options options = { 0, 0, 0 };
+    open_fixture(&f, mg_device_cpu(MG_ISA_AVX512));
+    assert_ok(generate(&f, f.requests, 1, options, NULL, &err), &err);
+    answer open = f.answers[0];
+    int64_t at = 0; /* the first occurrence of the token that will be EOS */
+    while (open.ids[at] != open.ids[4]) {
+        at++;
+    }
+    f.model->config.eos_ids[0] = TINY_VOCAB - 1;
+    f.model->config.eos_ids[1] = open.ids[4];
+    f.model->config.eos_count = 2;
+    f.requests[0].ignore_eos = false;
+    assert_ok(generate(&f, f.requests, 1, options, NULL, &err), &err);
+    assert_int_equal(f.answers[0].finish, MG_FINISH_EOS);
+    assert_int_equal(f.answers[0].count, at);
+    f.requests[0].ignore_eos = true;
+    assert_ok(generate(&f, f.requests, 1, options, NULL, &err), &err);
+    assert_int_equal(f.answers[0].count, NEW_TOKENS);
+    close_fixture(&f);
+}
+
+/* One embedding row is infinite: only the texts that hold its token fail. */
+static void logits_that_are_not_finite_end_one_request(void **state)
+{
+    (void)state;
+    fixture f;
+    mg_error err;
+    mg_engine_options options = { 0, 0, 0 };
+    open_fixture(&f, mg_device_ref());
+    int32_t poison = TINY_VOCAB - 2;
+    for (int64_t i = 0; i < REQUESTS; i++) {
+        for (int64_t k = 0; k < TINY_POSITIONS; k++) {
+            f.ids[i][k] = f.ids[i][k] == poison ? 0 : f.ids[i][k];
+        }
+    }
+    assert_ok(generate(&f, f.requests, REQUESTS, options, NULL, &err), &err);
+    answer healthy[REQUESTS];
+    memcpy(healthy, f.answers, sizeof(healthy));
+    float row[16];
+    for (int64_t k = 0; k < 16; k++) {
+        row[k] = INFINITY;
+    }
+    mg_pack_args pack = { f.model->embedding.weight, poison, 1, row, MG_F32 };
+    assert_ok(f.model->ops->pack(f.stream, &pack, &err), &err);
+    f.ids[3][2] = poison;
+    assert_ok(generate(&f, f.requests, REQUESTS, options, NULL, &err), &err);
+    for (int64_t i = 0; i < REQUESTS; i++) {
+        bool meets = i == 3;
+        for (int64_t k = 0; k < healthy[i].count; k++) {
+            meets = meets || healthy[i].ids[k] == poison;
+        }
+        if (i == 3) {
+            assert_int_equal(f.answers[i].finish, MG_FINISH_FAILED);
+            assert_int_equal(f.answers[i].nonfinite_at, 0);
+        } else if (!meets) {
+            assert_memory_equal(&f.answers[i], &healthy[i], sizeof(answer));
+        }
+    }
+    close_fixture(&f);
+}
+
+static void callback_can_cancel(void **state)
+{
+    (void)state;
+    fixture f;
+    mg_error err;
+    mg_engine_options options = { 2, 0, 0 };
+    open_fixture(&f, mg_device_cpu(MG_ISA_AVX512));
+    f.cancel_after = 3;
+    assert_status(generate(&f, f.requests, REQUESTS, options, NULL, &err), MG_ERR_INTERRUPTED);
+    assert_int_equal(f.done, 3);
+    close_fixture(&f);
+}
+
+static void no_requests_are_no_work(void **state)
+{
+    (void)state;
+    fixture f;
+    mg_error err;
+    mg_engine_options options = { 0, 0, 0 };
+    open_fixture(&f, mg_device_cpu(MG_ISA_AVX512));
+    assert_ok(generate(&f, f.requests, 0, options, NULL, &err), &err);
+    assert_int_equal(f.done, 0);
+    close_fixture(&f);
+}
+
+static void ids_outside_the_vocabulary_are_refused(void **state)
+{
+    (void)state;
+    fixture f;
+    mg_error err;
+    mg_engine_options options = { 0, 0, 0 };
+    open_fixture(&f, mg_device_cpu(MG_ISA_AVX512));
+    f.requests[2].id_count = 5;
+    f.ids[2][4] = TINY_VOCAB;
+    assert_status(generate(&f, f.requests, REQUESTS, options, NULL, &err), MG_ERR_FORMAT);
+    assert_non_null(strstr(err.message, "request 2"));
+    close_fixture(&f);
+}
+
+static void memory_failures_are_errors_not_crashes(void **state)
+{
+    (void)state;
+    fixture f;
+    mg_error err;
+    mg_engine_options options = { 2, 0, 8 };
+    open_fixture(&f, mg_device_cpu(MG_ISA_AVX512));
+    for (int64_t n = 1; n < 100; n++) {
+        mg_memory_fail_at(n);
+        mg_status status = generate(&f, f.requests, REQUESTS, options, NULL, &err);
+        mg_memory_fail_at(0);
+        if (status == MG_OK) {
+            assert_true(n > 5);
+            close_fixture(&f);
+            return;
+        }
+        assert_status(status, MG_ERR_MEMORY);
+    }
+    fail_msg("generation never succeeded");
+}
+
+static void engine_serves_calls_of_any_shape_in_turn(void **state)
+{
+    (void)state;
+    fixture f;
+    mg_error err;
+    mg_engine *engine = NULL;
+    mg_engine_options options = { 0, 0, 0 };
+    open_fixture(&f, mg_device_cpu(MG_ISA_AVX512));
+    assert_ok(generate(&f, f.requests, REQUESTS, options, NULL, &err), &err);
+    answer first[REQUESTS];
+    memcpy(first, f.answers, sizeof(first));
+    assert_ok(mg_engine_create(f.model, NULL, NULL, &options, &engine, &err), &err);
+    static const int64_t counts[] = { 1, REQUESTS, 3, REQUESTS };
+    for (int64_t c = 0; c < MG_ARRAY_COUNT(counts); c++) {
+        memset(f.answers, 0, sizeof(f.answers));
+        assert_ok(mg_engine_generate(engine, f.requests, counts[c], keep_answer, &f, &err), &err);
+        assert_memory_equal(first, f.answers, (size_t)counts[c] * sizeof(answer));
+    }
+    mg_engine_stats stats = mg_engine_stats_get(engine);
+    assert_true(stats.prefill_tokens > 0 && stats.decode_tokens > 0 && stats.peak_bytes > 0);
+    mg_engine_stats_reset(engine);
+    assert_int_equal(mg_engine_stats_get(engine).decode_tokens, 0);
+    mg_engine_destroy(engine);
+    close_fixture(&f);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(answers_do_not_depend_on_the_batch),
+        cmocka_unit_test(shared_prefix_changes_nothing),
+        cmocka_unit_test(long_prompt_is_cut_on_the_left),
+        cmocka_unit_test(eos_ends_an_answer_and_is_left_out),
+        cmocka_unit_test(logits_that_are_not_finite_end_one_request),
+        cmocka_unit_test(callback_can_cancel),
+        cmocka_unit_test(no_requests_are_no_work),
+        cmocka_unit_test(ids_outside_the_vocabulary_are_refused),
+        cmocka_unit_test(memory_failures_are_errors_not_crashes),
+        cmocka_unit_test(engine_serves_calls_of_any_shape_in_turn),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
