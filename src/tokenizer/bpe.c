@@ -117,7 +117,8 @@ mg_status mg_bpe_add_merge(mg_bpe *bpe, mg_str left, mg_str right, mg_error *err
 {
     char small[256];
     mg_buf large = { 0 };
-    size_t skip = mg_str_starts(right, bpe->options.prefix.data) ? bpe->options.prefix.size : 0;
+    mg_str prefix = bpe->options.prefix;
+    size_t skip = prefix.size > 0 && mg_str_starts(right, prefix.data) ? prefix.size : 0;
     mg_str tail = mg_str_slice(right, skip, right.size);
     mg_str joined;
     if (left.size + tail.size <= sizeof(small)) {

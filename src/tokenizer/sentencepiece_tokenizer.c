@@ -141,7 +141,7 @@ static mg_status set_normalizer(mg_tokenizer *t, const mg_sentencepiece *model, 
     return MG_OK;
 }
 
-static void set_decoder(mg_tokenizer *t, bool prefix)
+static void set_decoder(mg_tokenizer *t, bool prefix, bool squeeze)
 {
     mg_decode_step step;
     memset(&step, 0, sizeof(step));
@@ -153,10 +153,10 @@ static void set_decoder(mg_tokenizer *t, bool prefix)
     mg_detokenizer_add(&t->detokenizer, &step);
     step.kind = MG_DECODE_FUSE;
     mg_detokenizer_add(&t->detokenizer, &step);
-    if (prefix) {
+    if (prefix || squeeze) {
         step.kind = MG_DECODE_STRIP;
         step.pattern = mg_str_of(" ");
-        step.start = 1;
+        step.start = squeeze ? INT64_MAX : 1;
         mg_detokenizer_add(&t->detokenizer, &step);
     }
 }
@@ -172,7 +172,7 @@ static mg_status fill(mg_tokenizer *t, const mg_sentencepiece *model, const mg_v
     MG_TRY(model->kind == MG_SENTENCEPIECE_BPE ? fill_bpe(t, model, err)
                                                : fill_unigram(t, model, err));
     MG_TRY(set_normalizer(t, model, prefix, legacy, err));
-    set_decoder(t, prefix);
+    set_decoder(t, prefix, model->remove_extra_whitespaces);
     name_special(t, model, MG_SPECIAL_UNK, model->unk_id);
     name_special(t, model, MG_SPECIAL_BOS, model->bos_id);
     name_special(t, model, MG_SPECIAL_EOS, model->eos_id);
