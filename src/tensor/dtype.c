@@ -228,7 +228,7 @@ static void read_floats(float *to, const unsigned char *from, mg_dtype dtype, in
     case MG_BOOLEAN:
         READ_LOOP(uint8_t, x != 0 ? 1.0f : 0.0f);
     default:
-        MG_ASSERT(!"a type without conversion");
+        MG_ASSERT(mg_dtype_is_number(dtype));
     }
 }
 

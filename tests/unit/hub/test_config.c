@@ -242,7 +242,7 @@ static void impossible_values_are_refused(void **state)
         { "{\"architectures\":[\"NobodyKnows\"]}", "vocab_size" },
         { "{\"architectures\":[\"MixtralForCausalLM\"],\"num_experts_per_tok\":9}",
           "num_experts_per_tok" },
-        { "{\"architectures\":[\"Qwen3ForCausalLM\"]," SMALL
+        { "{\"architectures\":[\"Qwen3ForCausalLM\"],\"num_key_value_heads\":4," SMALL
           ",\"layer_types\":[\"full_attention\"]}",
           "layer_types" },
         { "{\"architectures\":[\"Gemma2ForCausalLM\"],\"num_hidden_layers\":1,\"layer_types\":"
