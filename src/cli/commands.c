@@ -5,6 +5,9 @@
 
 const mg_command *const mg_commands[] = {
     &mg_command_merge,
+    &mg_command_eval,
+    &mg_command_evolve,
+    &mg_command_show,
     &mg_command_inspect,
     &mg_command_check,
     &mg_command_doctor,

@@ -27,7 +27,9 @@ void mg_task_close(mg_task *task)
     if (task == NULL) {
         return;
     }
-    mg_python_destroy(task->python);
+    if (task->owns_python) {
+        mg_python_destroy(task->python);
+    }
     mg_dataset_close(task->docs);
     mg_dataset_close(task->pool);
     release_format(&task->format);
@@ -43,6 +45,18 @@ void mg_task_close(mg_task *task)
     }
     mg_arena_release(&task->arena);
     mg_free(task);
+}
+
+mg_python *mg_task_worker(const mg_task_index *index, const mg_task_options *options)
+{
+    int64_t count = mg_task_index_root_count(index);
+    const char **roots = mg_new_array(const char *, count + 1);
+    for (int64_t i = 0; i < count; i++) {
+        roots[i] = mg_task_index_root(index, i);
+    }
+    mg_python *python = mg_python_create(options->python, options->python_timeout_s, roots, count);
+    mg_free(roots);
+    return python;
 }
 
 mg_status mg_task_open_settings(const mg_task_index *index, mg_str name,
@@ -64,13 +78,8 @@ mg_status mg_task_open_settings(const mg_task_index *index, mg_str name,
         mg_settings_set(&task->settings, &task->arena, mg_arena_copy(&task->arena, from->key),
                         &value, mg_arena_copy(&task->arena, from->file));
     }
-    const char **roots =
-        mg_arena_array(&task->arena, const char *, mg_task_index_root_count(index) + 1);
-    for (int64_t i = 0; i < mg_task_index_root_count(index); i++) {
-        roots[i] = mg_task_index_root(index, i);
-    }
-    task->python = mg_python_create(options->python, options->python_timeout_s, roots,
-                                    mg_task_index_root_count(index));
+    task->python = options->worker != NULL ? options->worker : mg_task_worker(index, options);
+    task->owns_python = options->worker == NULL;
     MG_TRY_OR_DONE(mg_task_read(task, index, err));
     MG_TRY_OR_DONE(mg_task_load(task, err));
     task->options.gen_kwargs = NULL; /* borrowed for this call only */
@@ -139,6 +148,23 @@ const mg_value *mg_task_item(const mg_task *task, int64_t index)
 {
     MG_ASSERT(index >= 0 && index < task->item_count);
     return mg_dataset_row(task->docs, index);
+}
+
+mg_value mg_task_target(const mg_task *task, int64_t index)
+{
+    MG_ASSERT(index >= 0 && index < task->item_count);
+    return task->rows[index].target;
+}
+
+int64_t mg_task_filter_count(const mg_task *task)
+{
+    return task->filter_count;
+}
+
+mg_str mg_task_filter(const mg_task *task, int64_t index)
+{
+    MG_ASSERT(index >= 0 && index < task->filter_count);
+    return task->filters[index].name;
 }
 
 mg_output_type mg_task_output_type(const mg_task *task)

@@ -35,6 +35,7 @@ typedef struct mg_task_options {
     const char *prepared_folder; /* cache of prepared data sets; NULL = beside the hub's */
     const mg_value *gen_kwargs;  /* a map merged over generation_kwargs; NULL = none */
     bool confirm_unsafe_code;
+    struct mg_python *worker; /* one worker for several tasks, borrowed; NULL = one of its own */
 } mg_task_options;
 
 typedef struct mg_task mg_task;
@@ -57,6 +58,9 @@ mg_output_type mg_task_output_type(const mg_task *task);
 /* Hash of everything that decides an answer's score: prompts, targets, functions, metrics
  * (buffer of MG_HASH_TEXT_BYTES). */
 void mg_task_hash(const mg_task *task, char *text_out);
+mg_value mg_task_target(const mg_task *task, int64_t index); /* doc_to_target of a row; borrows */
+int64_t mg_task_filter_count(const mg_task *task);
+mg_str mg_task_filter(const mg_task *task, int64_t index); /* name */
 /* The metric keys the task reports ("acc,none", ...). */
 int64_t mg_task_metric_count(const mg_task *task);
 mg_str mg_task_metric(const mg_task *task, int64_t index);

@@ -91,7 +91,8 @@ struct mg_task {
     mg_value generation; /* generate_until: the keyword arguments, `until` a list */
     int64_t max_new_tokens;
 
-    mg_python *python; /* created here, started by its first call */
+    mg_python *python; /* started by its first call */
+    bool owns_python;
     mg_dataset *docs;
     mg_dataset *pool; /* of examples; NULL when it is docs or there is none */
     const mg_value *const *pool_rows;
@@ -116,6 +117,8 @@ void mg_problem(mg_problems *problems, mg_status status, const mg_setting *setti
 MG_MUST_CHECK mg_status mg_task_read(mg_task *task, const mg_task_index *index, mg_error *err);
 /* task_data.c: rows, examples, field values. */
 MG_MUST_CHECK mg_status mg_task_load(mg_task *task, mg_error *err);
+/* A worker for the tasks of index; end it with mg_python_destroy. */
+mg_python *mg_task_worker(const mg_task_index *index, const mg_task_options *options);
 /* Opens from settings that index found: what mg_task_open does after finding. */
 MG_MUST_CHECK mg_status mg_task_open_settings(const mg_task_index *index, mg_str name,
                                               const mg_settings *settings,

@@ -1,0 +1,446 @@
+/* cli/cmd_eval.c - scores a model on tasks of lm-evaluation-harness, or compares two such runs. */
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/fs.h"
+#include "base/log.h"
+#include "base/memory.h"
+#include "cli/commands.h"
+#include "cli/evaluating.h"
+#include "eval/report.h"
+#include "eval/suite.h"
+#include "text/json.h"
+#include "text/yaml.h"
+
+static const mg_option options[] = {
+    { "tasks", 't', NULL, MG_OPTION_TEXTS, "A,B", NULL, NULL,
+      "Tasks, groups, tags or task files, separated by commas.", NULL },
+    { "include-path", 'I', "include_path", MG_OPTION_TEXTS, "DIR", NULL, NULL,
+      "A folder of task files; may be repeated.", NULL },
+    { "output", 'o', "output-path", MG_OPTION_TEXT, "FILE", NULL, NULL,
+      "Write the results as JSON.", NULL },
+    { "log-samples", 's', NULL, MG_OPTION_TEXT, "FILE", NULL, NULL,
+      "Write every question with its answers and scores as JSON lines.", NULL },
+    { "limit", 'L', NULL, MG_OPTION_NUMBER, "N", "0", NULL,
+      "Only the first N rows of each task, or that share of them below 1.", NULL },
+    { "num-fewshot", 'f', "num_fewshot", MG_OPTION_INT, "N", "-1", NULL,
+      "Examples in each prompt (default: as the task says).", NULL },
+    { "apply-chat-template", 0, "apply_chat_template", MG_OPTION_FLAG, NULL, NULL, NULL,
+      "Ask through the model's chat template.", NULL },
+    { "fewshot-as-multiturn", 0, "fewshot_as_multiturn", MG_OPTION_FLAG, NULL, "on", NULL,
+      "With a chat template: examples as turns of their own.", NULL },
+    { "system-instruction", 0, "system_instruction", MG_OPTION_TEXT, "TEXT", NULL, NULL,
+      "A text in front of every prompt.", NULL },
+    { "gen-kwargs", 0, "gen_kwargs", MG_OPTION_TEXT, "K=V,...", NULL, NULL,
+      "Generation arguments over those of the tasks.", NULL },
+    { "batch-size", 'b', "batch_size", MG_OPTION_TEXT, "N", "auto", NULL,
+      "Requests computed together, or auto.", NULL },
+    { "max-length", 0, NULL, MG_OPTION_INT, "N", "0", NULL,
+      "Tokens that the model sees at most; 0 = all it can.", NULL },
+    { "fewshot-seed", 0, NULL, MG_OPTION_INT, "N", "1234", NULL, "Seed of the choice of examples.",
+      NULL },
+    { "bootstrap-iters", 0, "bootstrap_iters", MG_OPTION_INT, "N", "100000", NULL,
+      "Resamples of the standard errors that need them; 0 = no standard errors.", NULL },
+    { "python", 0, NULL, MG_OPTION_TEXT, "PROGRAM", NULL, NULL,
+      "The Python that runs functions of task files (default: MERGANSER_PYTHON, else python3).",
+      NULL },
+    { "python-timeout", 0, NULL, MG_OPTION_NUMBER, "SECONDS", "60", NULL,
+      "The longest that one call of such a function may take.", NULL },
+    { "confirm-run-unsafe-code", 0, "confirm_run_unsafe_code", MG_OPTION_FLAG, NULL, NULL, NULL,
+      "Allow tasks that run code which the model writes.", NULL },
+    { "compare", 0, NULL, MG_OPTION_FLAG, NULL, NULL, NULL,
+      "Compare two samples files A and B, question by question.", NULL },
+    { "metric", 0, NULL, MG_OPTION_TEXT, "NAME", NULL, NULL,
+      "The metric to compare (default: the first).", NULL },
+    { "model", 0, NULL, MG_OPTION_TEXT, "TYPE", NULL, NULL, "As in the harness.",
+      "MODEL names the model" },
+    { "write_out", 'w', NULL, MG_OPTION_FLAG, NULL, NULL, NULL, "As in the harness.",
+      "--log-samples shows the prompts" },
+};
+
+typedef struct eval_job {
+    mg_cli *cli;
+    const mg_args *args;
+    mg_arena arena;
+    const char **names; /* of tasks */
+    int64_t name_count;
+    const char **include_paths;
+    mg_task_options task_options;
+    mg_value gen_kwargs;
+    mg_suite *suite;
+    mg_evaluated model;
+    mg_prepared_task **prepared;
+    mg_task_results **results;
+    FILE *samples;
+    char *samples_path; /* while being written */
+    int64_t total;
+    int64_t done;
+    /* of the task that runs */
+    int64_t task;
+    mg_status item_status;
+    mg_error item_error;
+} eval_job;
+
+static void read_names(eval_job *job)
+{
+    int64_t room = 1;
+    for (int64_t i = 0; i < mg_args_text_count(job->args, "tasks"); i++) {
+        const char *text = mg_args_text_at(job->args, "tasks", i);
+        for (const char *c = text; *c != '\0'; c++) {
+            room += *c == ',';
+        }
+        room++;
+    }
+    job->names = mg_arena_array(&job->arena, const char *, room);
+    for (int64_t i = 0; i < mg_args_text_count(job->args, "tasks"); i++) {
+        mg_str rest = mg_str_of(mg_args_text_at(job->args, "tasks", i));
+        mg_str part;
+        while (mg_str_split(&rest, ',', &part)) {
+            part = mg_str_trim(part);
+            if (part.size > 0) {
+                job->names[job->name_count++] = mg_arena_copy(&job->arena, part).data;
+            }
+        }
+    }
+}
+
+/* "temperature=0.8,until=[\"x\"]" or a JSON object, as a map. */
+static mg_status read_gen_kwargs(eval_job *job, const char *text, mg_error *err)
+{
+    if (text == NULL) {
+        return MG_OK;
+    }
+    mg_str rest = mg_str_of(text);
+    if (mg_str_starts(rest, "{")) {
+        MG_TRY(mg_json_parse(rest, "--gen-kwargs", &job->arena, &job->gen_kwargs, err));
+    } else {
+        mg_str part;
+        job->gen_kwargs = mg_value_of_map(&job->arena, (int64_t)rest.size);
+        job->gen_kwargs.count = 0;
+        while (mg_str_split(&rest, ',', &part)) {
+            int64_t equals = mg_str_find(part, mg_str_of("="), 0);
+            if (equals <= 0) {
+                return mg_fail(err, MG_ERR_USAGE,
+                               "--gen-kwargs: '%.*s' must be KEY=VALUE, or give a JSON object",
+                               MG_STR_ARG(part));
+            }
+            mg_entry *entry = &job->gen_kwargs.entries[job->gen_kwargs.count++];
+            entry->key = mg_value_of_str(&job->arena, mg_str_slice(part, 0, (size_t)equals));
+            MG_TRY(mg_yaml_parse(mg_str_slice(part, (size_t)equals + 1, part.size), "--gen-kwargs",
+                                 &job->arena, &entry->value, err));
+        }
+    }
+    job->task_options.gen_kwargs = &job->gen_kwargs;
+    return MG_OK;
+}
+
+static mg_status read_options(eval_job *job, mg_error *err)
+{
+    const mg_args *args = job->args;
+    mg_task_options *task = &job->task_options;
+    int64_t paths = mg_args_text_count(args, "include-path");
+    read_names(job);
+    if (job->name_count == 0) {
+        return mg_fail(err, MG_ERR_USAGE, "--tasks is missing: name tasks or task files");
+    }
+    job->include_paths = mg_arena_array(&job->arena, const char *, paths + 1);
+    for (int64_t i = 0; i < paths; i++) {
+        job->include_paths[i] = mg_args_text_at(args, "include-path", i);
+    }
+    task->include_paths = job->include_paths;
+    task->include_count = paths;
+    task->hub = mg_cli_hub(job->cli);
+    task->limit = mg_args_number(args, "limit");
+    task->num_fewshot = mg_args_int(args, "num-fewshot");
+    task->apply_chat_template = mg_args_flag(args, "apply-chat-template");
+    task->fewshot_as_multiturn = mg_args_flag(args, "fewshot-as-multiturn");
+    task->system_instruction = mg_str_of(mg_args_text(args, "system-instruction"));
+    task->fewshot_seed = (uint64_t)mg_args_int(args, "fewshot-seed");
+    task->python = mg_args_text(args, "python");
+    if (task->python == NULL) {
+        task->python = getenv("MERGANSER_PYTHON");
+    }
+    task->python_timeout_s = mg_args_number(args, "python-timeout");
+    task->confirm_unsafe_code = mg_args_flag(args, "confirm-run-unsafe-code");
+    task->prepared_folder = getenv("HF_DATASETS_CACHE");
+    if (!(task->limit >= 0) || !(task->python_timeout_s > 0)) {
+        return mg_fail(err, MG_ERR_USAGE, "--limit must be 0 or more, --python-timeout above 0");
+    }
+    return read_gen_kwargs(job, mg_args_text(args, "gen-kwargs"), err);
+}
+
+static mg_status open_model(eval_job *job, mg_error *err)
+{
+    mg_engine_options engine = { 0, 0, 0 };
+    const char *batch = mg_args_text(job->args, "batch-size");
+    int64_t size = 0;
+    if (strncmp(batch, "auto", 4) != 0 && (!mg_str_to_int(mg_str_of(batch), &size) || size < 1)) {
+        return mg_fail(err, MG_ERR_USAGE, "--batch-size is '%s', expected a number or auto", batch);
+    }
+    engine.batch_max = size;
+    engine.positions_max = mg_args_int(job->args, "max-length");
+    return mg_evaluated_open(job->cli, mg_args_operand(job->args, 0), &engine, &job->model, err);
+}
+
+static mg_status open_samples(eval_job *job, mg_error *err)
+{
+    const char *path = mg_args_text(job->args, "log-samples");
+    if (path == NULL) {
+        return MG_OK;
+    }
+    job->samples_path = mg_str_dup(mg_arena_printf(&job->arena, "%s.part", path));
+    job->samples = fopen(job->samples_path, "wb");
+    if (job->samples == NULL) {
+        return mg_fail(err, MG_ERR_IO, "%s: %s", job->samples_path, strerror(errno));
+    }
+    return MG_OK;
+}
+
+/* The samples file gets its name when it is whole. */
+static mg_status finish_samples(eval_job *job, mg_error *err)
+{
+    const char *path = mg_args_text(job->args, "log-samples");
+    if (job->samples == NULL) {
+        return MG_OK;
+    }
+    int failed = fflush(job->samples) != 0;
+    failed = fclose(job->samples) != 0 || failed;
+    job->samples = NULL;
+    if (failed || rename(job->samples_path, path) != 0) {
+        return mg_fail(err, MG_ERR_IO, "%s: %s", path, strerror(errno));
+    }
+    mg_free(job->samples_path);
+    job->samples_path = NULL;
+    return MG_OK;
+}
+
+static bool take_item(void *context, const mg_item_result *result)
+{
+    eval_job *job = context;
+    mg_task_results_add(job->results[job->task], result);
+    if (job->samples != NULL && job->item_status == MG_OK) {
+        job->item_status = mg_sample_write(job->samples, mg_suite_task(job->suite, job->task),
+                                           job->prepared[job->task], result, &job->item_error);
+    }
+    job->done++;
+    return job->item_status == MG_OK && !mg_cli_interrupted();
+}
+
+static mg_status run_task(eval_job *job, int64_t index, mg_error *err)
+{
+    mg_task *task = mg_suite_task(job->suite, index);
+    int64_t count = mg_task_item_count(task);
+    /* Pieces, so that progress shows and an interrupt is heard; the answers do not depend on them.
+     */
+    int64_t piece = MG_MAX(count / 20, 256);
+    int64_t *items = mg_new_array(int64_t, piece);
+    mg_status status = MG_OK;
+    job->task = index;
+    for (int64_t begin = 0; begin < count && status == MG_OK; begin += piece) {
+        int64_t size = MG_MIN(piece, count - begin);
+        for (int64_t i = 0; i < size; i++) {
+            items[i] = begin + i;
+        }
+        status = mg_run_items(job->prepared[index], job->model.running.engine, items, size,
+                              take_item, job, err);
+        if (job->item_status != MG_OK) {
+            *err = job->item_error;
+            status = job->item_status;
+        }
+        mg_cli_progress(job->cli, "answering", job->done, job->total, mg_task_name(task).data);
+        if (status == MG_OK && mg_cli_interrupted()) {
+            status = mg_fail(err, MG_ERR_INTERRUPTED, "interrupted");
+        }
+    }
+    mg_free(items);
+    return status;
+}
+
+static mg_status run_tasks(eval_job *job, mg_error *err)
+{
+    int64_t tasks = mg_suite_task_count(job->suite);
+    int64_t longest = mg_args_int(job->args, "max-length");
+    int64_t positions = mg_model_max_positions(job->model.running.model);
+    longest = longest > 0 ? MG_MIN(longest, positions) : positions;
+    job->prepared = mg_new_array(mg_prepared_task *, tasks);
+    job->results = mg_new_array(mg_task_results *, tasks);
+    for (int64_t i = 0; i < tasks; i++) {
+        mg_task *task = mg_suite_task(job->suite, i);
+        MG_TRY(
+            mg_prepare_task(task, job->model.running.tokenizer, longest, &job->prepared[i], err));
+        job->results[i] = mg_task_results_create(task);
+        job->total += mg_task_item_count(task);
+    }
+    for (int64_t i = 0; i < tasks; i++) {
+        MG_TRY(run_task(job, i, err));
+    }
+    return MG_OK;
+}
+
+static void put(mg_value *map, mg_arena *arena, const char *key, mg_value value)
+{
+    map->entries[map->count].key = mg_value_of_str(arena, mg_str_of(key));
+    map->entries[map->count++].value = value;
+}
+
+/* Adds what was asked for and who answered to the report. */
+static mg_value complete_report(eval_job *job, const mg_value *report, double seconds)
+{
+    mg_arena *arena = &job->arena;
+    const char *device_name = mg_args_text(job->args, "device");
+    mg_value config = mg_value_of_map(arena, 8);
+    mg_value own = mg_value_of_map(arena, 8);
+    mg_value root = mg_value_of_map(arena, report->count + 2);
+    config.count = own.count = root.count = 0;
+    put(&config, arena, "model", mg_value_of_str(arena, mg_str_of(mg_args_operand(job->args, 0))));
+    put(&config, arena, "batch_size",
+        mg_value_of_str(arena, mg_str_of(mg_args_text(job->args, "batch-size"))));
+    put(&config, arena, "limit",
+        job->task_options.limit > 0 ? mg_value_of_double(job->task_options.limit) : mg_value_null);
+    put(&config, arena, "gen_kwargs", job->gen_kwargs);
+    put(&config, arena, "bootstrap_iters",
+        mg_value_of_int(mg_args_int(job->args, "bootstrap-iters")));
+    put(&config, arena, "fewshot_seed", mg_value_of_int((int64_t)job->task_options.fewshot_seed));
+    put(&config, arena, "apply_chat_template",
+        mg_value_of_bool(job->task_options.apply_chat_template));
+    put(&own, arena, "version", mg_value_of_str(arena, mg_str_of(MG_VERSION)));
+    put(&own, arena, "device",
+        mg_value_of_str(arena, mg_str_of(device_name != NULL ? device_name : "auto")));
+    put(&own, arena, "seconds", mg_value_of_double(seconds));
+    for (int64_t i = 0; i < report->count; i++) {
+        root.entries[root.count++] = report->entries[i];
+    }
+    put(&root, arena, "config", config);
+    put(&root, arena, "merganser", own);
+    return root;
+}
+
+static mg_status write_report(eval_job *job, double started, mg_error *err)
+{
+    mg_status status = MG_OK;
+    mg_buf text = { NULL, 0, 0 };
+    mg_value report;
+    mg_report_options report_options = { mg_args_int(job->args, "bootstrap-iters"),
+                                         mg_cli_pool(job->cli) };
+    MG_TRY_OR_DONE(
+        mg_report_build(job->suite, job->results, &report_options, &job->arena, &report, err));
+    mg_value root = complete_report(job, &report, mg_clock_now(NULL) - started);
+    mg_json_style style = { .indent = 2 };
+    const char *output = mg_args_text(job->args, "output");
+    if (output != NULL) {
+        mg_json_write(&text, &root, &style);
+        mg_buf_add_char(&text, '\n');
+        MG_TRY_OR_DONE(mg_file_write_atomic(output, mg_buf_view(&text), err));
+    }
+    mg_buf_clear(&text);
+    if (mg_cli_json(job->cli)) {
+        mg_json_write(&text, &root, NULL);
+        mg_buf_add_char(&text, '\n');
+    } else {
+        mg_report_table(&report, &text);
+    }
+    mg_cli_put_text(job->cli, mg_buf_view(&text));
+
+done:
+    mg_buf_release(&text);
+    return status;
+}
+
+/* A task with items that failed has no honest score: said for each, and the run fails. */
+static mg_status check_failures(eval_job *job, mg_error *err)
+{
+    int64_t failed = 0;
+    for (int64_t i = 0; i < mg_suite_task_count(job->suite); i++) {
+        const mg_task_results *results = job->results[i];
+        if (mg_task_results_failed_count(results) > 0) {
+            mg_str name = mg_task_name(mg_suite_task(job->suite, i));
+            mg_warn("task '%.*s': %lld of %lld items failed and are not in its score",
+                    MG_STR_ARG(name), (long long)mg_task_results_failed_count(results),
+                    (long long)mg_task_results_item_count(results));
+            if (failed++ == 0) {
+                (void)mg_fail(err, MG_ERR_USER_CODE, "task '%.*s': %s", MG_STR_ARG(name),
+                              mg_task_results_failure(results));
+            }
+        }
+    }
+    return failed > 0 ? MG_ERR_USER_CODE : MG_OK;
+}
+
+static void release_job(eval_job *job)
+{
+    int64_t tasks = job->suite != NULL ? mg_suite_task_count(job->suite) : 0;
+    for (int64_t i = 0; i < tasks; i++) {
+        if (job->prepared != NULL) {
+            mg_prepared_task_destroy(job->prepared[i]);
+        }
+        if (job->results != NULL) {
+            mg_task_results_destroy(job->results[i]);
+        }
+    }
+    mg_free(job->prepared);
+    mg_free(job->results);
+    if (job->samples != NULL) {
+        fclose(job->samples);
+    }
+    if (job->samples_path != NULL) {
+        (void)remove(job->samples_path);
+        mg_free(job->samples_path);
+    }
+    mg_suite_close(job->suite);
+    mg_evaluated_close(&job->model);
+    mg_arena_release(&job->arena);
+}
+
+static mg_status run_eval(mg_cli *cli, const mg_args *args, mg_error *err)
+{
+    mg_status status = MG_OK;
+    double started = mg_clock_now(NULL);
+    eval_job job;
+    memset(&job, 0, sizeof(job));
+    job.cli = cli;
+    job.args = args;
+    if (mg_args_flag(args, "compare")) {
+        if (mg_args_operand_count(args) != 2) {
+            return mg_fail(err, MG_ERR_USAGE, "--compare needs two samples files");
+        }
+        return mg_samples_compare(cli, mg_args_operand(args, 0), mg_args_operand(args, 1),
+                                  mg_args_text(args, "metric"), err);
+    }
+    if (mg_args_operand_count(args) != 1) {
+        return mg_fail(err, MG_ERR_USAGE, "expected one MODEL");
+    }
+    MG_TRY_OR_DONE(read_options(&job, err));
+    mg_cli_progress(cli, "reading tasks", 0, 0, NULL);
+    MG_TRY_OR_DONE(mg_suite_open(job.names, job.name_count, &job.task_options, &job.suite, err));
+    MG_TRY_OR_DONE(open_model(&job, err));
+    MG_TRY_OR_DONE(open_samples(&job, err));
+    MG_TRY_OR_DONE(run_tasks(&job, err));
+    mg_cli_progress_end(cli);
+    MG_TRY_OR_DONE(finish_samples(&job, err));
+    MG_TRY_OR_DONE(write_report(&job, started, err));
+    MG_TRY_OR_DONE(check_failures(&job, err));
+
+done:
+    mg_cli_progress_end(cli);
+    mg_cli_flush(cli);
+    release_job(&job);
+    return status;
+}
+
+const mg_command mg_command_eval = {
+    "eval",
+    "MODEL | --compare A B",
+    1,
+    2,
+    "Score a model on lm-evaluation-harness tasks.",
+    "MODEL is a folder, a cached repository, or a merge configuration, which is merged in memory. "
+    "Task files run as they are; functions that they name with !function run in a python3 process. "
+    "--compare takes two files that --log-samples wrote and prints wins, losses and a paired test.",
+    "merganser eval examples/mini/models/mini-ja --tasks examples/mini/tasks/mini_ja_test.yaml",
+    options,
+    MG_ARRAY_COUNT(options),
+    run_eval,
+};

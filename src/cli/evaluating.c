@@ -1,0 +1,232 @@
+/* cli/evaluating.c - models for eval, and the samples file. */
+#include "cli/evaluating.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/fs.h"
+#include "base/memory.h"
+#include "merge/execute.h"
+#include "recipe/recipe.h"
+#include "text/json.h"
+
+static bool show_progress(void *context, int64_t done, int64_t total)
+{
+    mg_cli_progress((mg_cli *)context, "merging", done, total, NULL);
+    return !mg_cli_interrupted();
+}
+
+/* Reads the configuration that the merge would write, through a folder that lives for this call. */
+static mg_status read_merged_config(const mg_plan *plan, mg_model_config *config_out, mg_error *err)
+{
+    mg_status status = MG_OK;
+    mg_arena arena = { NULL, 0, 0 };
+    mg_buf text = { NULL, 0, 0 };
+    char folder[] = "/tmp/merganser-config-XXXXXX";
+    bool made = false;
+    const char *donor = mg_plan_donor(plan)->folder;
+    if (mkdtemp(folder) == NULL) {
+        status = mg_fail(err, MG_ERR_IO, "%s: %s", folder, strerror(errno));
+        goto done;
+    }
+    made = true;
+    mg_value config = mg_plan_config(plan, &arena);
+    mg_json_write(&text, &config, NULL);
+    MG_TRY_OR_DONE(mg_file_write_atomic(mg_path_join(&arena, folder, "config.json").data,
+                                        mg_buf_view(&text), err));
+    mg_str generation = mg_path_join(&arena, donor, "generation_config.json");
+    if (mg_path_is_file(generation.data)) {
+        MG_TRY_OR_DONE(mg_file_copy(
+            generation.data, mg_path_join(&arena, folder, "generation_config.json").data, err));
+    }
+    MG_TRY_OR_DONE(mg_model_config_read(folder, true, config_out, err));
+
+done:
+    if (made) {
+        mg_error ignored;
+        if (mg_folder_remove(folder, &ignored) != MG_OK) {
+            mg_error_clear(&ignored);
+        }
+    }
+    mg_buf_release(&text);
+    mg_arena_release(&arena);
+    return status;
+}
+
+static mg_status open_merge(mg_cli *cli, const char *path, const mg_engine_options *options,
+                            mg_evaluated *evaluated, mg_error *err)
+{
+    mg_status status = MG_OK;
+    mg_arena arena = { NULL, 0, 0 };
+    mg_recipe recipe;
+    mg_model_config config;
+    bool has_config = false;
+    mg_running *running = &evaluated->running;
+    const mg_device *device = NULL;
+    mg_stream *stream = NULL;
+    mg_execute_options execute;
+    memset(&execute, 0, sizeof(execute));
+    execute.has_seed = mg_cli_has_seed(cli);
+    execute.seed = mg_cli_seed(cli);
+    execute.progress = show_progress;
+    execute.progress_context = cli;
+
+    MG_TRY_OR_DONE(mg_recipe_read(path, &arena, &recipe, err));
+    evaluated->set = mg_model_set_create(mg_cli_hub(cli));
+    MG_TRY_OR_DONE(mg_plan_create(&recipe, evaluated->set, false, &evaluated->plan, err));
+    MG_TRY_OR_DONE(read_merged_config(evaluated->plan, &config, err));
+    has_config = true;
+    MG_TRY_OR_DONE(
+        mg_tokenizer_open(mg_plan_donor(evaluated->plan)->folder, &running->tokenizer, err));
+    MG_TRY_OR_DONE(mg_cli_device(cli, &device, err));
+    MG_TRY_OR_DONE(
+        mg_model_create(&config, device, mg_running_dtype(cli, &config), &running->model, err));
+    MG_TRY_OR_DONE(device->stream_create(device, mg_cli_pool(cli), &stream, err));
+    status = mg_plan_execute(evaluated->plan, device, mg_cli_pool(cli), &execute,
+                             mg_model_sink(running->model, stream), err);
+    mg_cli_progress_end(cli);
+    if (status != MG_OK) {
+        goto done;
+    }
+    MG_TRY_OR_DONE(mg_engine_create(running->model, running->tokenizer, mg_cli_pool(cli), options,
+                                    &running->engine, err));
+
+done:
+    if (stream != NULL) {
+        device->stream_destroy(stream);
+    }
+    if (has_config) {
+        mg_model_config_release(&config);
+    }
+    mg_arena_release(&arena);
+    return status;
+}
+
+mg_status mg_evaluated_open(mg_cli *cli, const char *reference, const mg_engine_options *options,
+                            mg_evaluated *evaluated_out, mg_error *err)
+{
+    memset(evaluated_out, 0, sizeof(*evaluated_out));
+    mg_str name = mg_str_of(reference);
+    bool is_merge =
+        (mg_str_ends(name, ".yaml") || mg_str_ends(name, ".yml")) && !mg_path_is_folder(reference);
+    mg_status status = is_merge
+                           ? open_merge(cli, reference, options, evaluated_out, err)
+                           : mg_running_open(cli, reference, options, &evaluated_out->running, err);
+    if (status != MG_OK) {
+        mg_evaluated_close(evaluated_out);
+    }
+    return status;
+}
+
+void mg_evaluated_close(mg_evaluated *evaluated)
+{
+    if (evaluated != NULL) {
+        mg_running_close(&evaluated->running);
+        mg_plan_destroy(evaluated->plan);
+        mg_model_set_destroy(evaluated->set);
+        memset(evaluated, 0, sizeof(*evaluated));
+    }
+}
+
+/* ---- samples ---- */
+
+static void add_key(mg_buf *line, const char *key)
+{
+    mg_buf_add_text(line, line->size > 1 ? ", " : "");
+    mg_json_write_str(line, mg_str_of(key), false);
+    mg_buf_add_text(line, ": ");
+}
+
+static void add_text(mg_buf *line, const char *key, mg_str text)
+{
+    add_key(line, key);
+    mg_json_write_str(line, text, false);
+}
+
+static void add_value(mg_buf *line, const char *key, const mg_value *value)
+{
+    add_key(line, key);
+    mg_json_write(line, value, NULL);
+}
+
+static void add_responses(mg_buf *line, const mg_task *task, const mg_item_result *result)
+{
+    add_key(line, "resps");
+    mg_buf_add_char(line, '[');
+    for (int64_t i = 0; i < result->response_count; i++) {
+        mg_buf_add_text(line, i > 0 ? ", " : "");
+        if (result->responses != NULL) {
+            mg_json_write_str(line, result->responses[i], false);
+            continue;
+        }
+        mg_value number = mg_value_of_double(result->scores[i].logprob);
+        bool rolls = mg_task_output_type(task) == MG_LOGLIKELIHOOD_ROLLING;
+        mg_buf_add_text(line, rolls ? "" : "[");
+        mg_json_write(line, &number, NULL);
+        mg_buf_add_text(line, rolls ? "" : result->scores[i].is_greedy ? ", true]" : ", false]");
+    }
+    mg_buf_add_char(line, ']');
+}
+
+/* The metrics of one filter: "acc": 1.0 for each key "acc,FILTER". */
+static void add_metrics(mg_buf *line, const mg_task *task, const mg_item_result *result,
+                        mg_str filter)
+{
+    int64_t keys = mg_task_metric_count(task);
+    int64_t extras = result->extras != NULL ? result->extras->count : 0;
+    for (int64_t i = 0; i < keys + extras; i++) {
+        mg_str key =
+            i < keys ? mg_task_metric(task, i) : result->extras->entries[i - keys].key.string;
+        const mg_value *value =
+            i < keys ? result->values[i] : &result->extras->entries[i - keys].value;
+        int64_t comma = mg_str_find(key, mg_str_of(","), 0);
+        if (value == NULL || comma < 0 ||
+            !mg_str_equal(mg_str_slice(key, (size_t)comma + 1, key.size), filter)) {
+            continue;
+        }
+        mg_buf_add_text(line, ", ");
+        mg_json_write_str(line, mg_str_slice(key, 0, (size_t)comma), false);
+        mg_buf_add_text(line, ": ");
+        mg_json_write(line, value, NULL);
+    }
+}
+
+mg_status mg_sample_write(FILE *file, const mg_task *task, const mg_prepared_task *prepared,
+                          const mg_item_result *result, mg_error *err)
+{
+    mg_status status = MG_OK;
+    mg_arena arena = { NULL, 0, 0 };
+    mg_buf line = { NULL, 0, 0 };
+    mg_value arguments;
+    mg_value target = mg_task_target(task, result->item);
+    mg_value item = mg_value_of_int(result->item);
+    MG_TRY_OR_DONE(mg_prepared_task_arguments(prepared, result->item, &arena, &arguments, err));
+    for (int64_t f = 0; f < mg_task_filter_count(task); f++) {
+        mg_buf_clear(&line);
+        mg_buf_add_char(&line, '{');
+        add_text(&line, "task", mg_task_name(task));
+        add_value(&line, "doc_id", &item);
+        add_value(&line, "doc", mg_task_item(task, result->item));
+        add_value(&line, "target", &target);
+        add_value(&line, "arguments", &arguments);
+        add_responses(&line, task, result);
+        add_value(&line, "filtered_resps", &result->filtered[f]);
+        add_text(&line, "filter", mg_task_filter(task, f));
+        add_metrics(&line, task, result, mg_task_filter(task, f));
+        if (result->failed) {
+            add_text(&line, "error", mg_str_of(result->message != NULL ? result->message : ""));
+        }
+        mg_buf_add_text(&line, "}\n");
+        if (fwrite(line.data, 1, line.size, file) != line.size) {
+            status = mg_fail(err, MG_ERR_IO, "samples: %s", strerror(errno));
+            goto done;
+        }
+    }
+
+done:
+    mg_buf_release(&line);
+    mg_arena_release(&arena);
+    return status;
+}
