@@ -142,7 +142,7 @@ static float *floats_of(const bench *b, int64_t count)
     return block;
 }
 
-/* Repeats until half a second has passed, at least three times; the best time of one call. */
+/* Repeats until a tenth of a second has passed, at least three times; the best time of one call. */
 #define BEST_SECONDS(seconds, statement)                                                           \
     do {                                                                                           \
         (seconds) = 1e30;                                                                          \

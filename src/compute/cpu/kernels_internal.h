@@ -32,6 +32,7 @@ typedef struct mg_linear_tile {
     const float *a;       /* (rows, k) at MG_LINEAR_A_STRIDE */
     const char *b;        /* the first panel at the first k of this block */
     size_t b_panel_bytes; /* from one panel to the next */
+    size_t b_ahead;       /* from what is read to what should be fetched, 0 = nothing */
     int64_t k;
     float *partial; /* (rows, columns) at MG_LINEAR_COLUMNS_BLOCK: read unless is_first, written
                        unless is_last */

@@ -165,7 +165,9 @@ static void run_tiles(const linear_context *context, const linear_block *block, 
     float *partial = tile.partial;
     tile.bias = args->bias != NULL ? args->bias + column : NULL;
     tile.columns = MG_MIN(args->weight.out_dim - column, count * context->kernels->panel_columns);
+    size_t ahead = tiles > 1 ? tile.b_ahead : 0;
     for (int64_t t = 0; t < tiles; t++) {
+        tile.b_ahead = t == tiles - 1 ? ahead : 0;
         int64_t row = mg_piece_first(block->row_count, tiles, t);
         int64_t rows = mg_piece_first(block->row_count, tiles, t + 1) - row;
         int64_t at = (block->row_first + row) * args->out_stride + column;
@@ -208,6 +210,7 @@ static void run_panels(const linear_context *context, const linear_block *block,
         tile.k = MG_MIN(walk->k_count - done, MG_LINEAR_K_BLOCK);
         tile.is_first = walk->k_first + done == 0;
         tile.is_last = walk->k_first + done + tile.k == weight->in_dim;
+        tile.b_ahead = (size_t)tile.k * walk->row_bytes;
         run_tiles(context, block, block->panel_first + panel, count, tile, kernels);
         tile.a += block->row_count * MG_LINEAR_A_STRIDE;
         done += tile.k;
