@@ -27,9 +27,20 @@ double mg_mix_round(double x, mg_dtype dtype)
 
 bool mg_mix_counter_below(double density, uint32_t *below_out)
 {
-    double below = ceil(density * 0x1p32 - 0.5);
-    *below_out = below <= 0.0 ? 0 : below >= 0x1p32 ? UINT32_MAX : (uint32_t)below;
-    return below < 0x1p32;
+    double below = ceil(density * 0x1p16 - 0.5);
+    *below_out = below <= 0.0 ? 0 : below >= 0x1p16 ? 0xffff : (uint32_t)below;
+    return below < 0x1p16;
+}
+
+bool mg_mix_counter_keeps(mg_philox_key key, uint32_t tensor, uint32_t source, uint32_t below,
+                          int64_t element)
+{
+    uint64_t e = (uint64_t)element;
+    uint64_t block = e / 64 * 8 + e % 32 / 4;
+    uint32_t counter[4] = { (uint32_t)block, (uint32_t)(block >> 32), tensor, source };
+    uint32_t words[4];
+    mg_philox(key, counter, words);
+    return (words[e % 64 / 32 * 2 + e % 4 / 2] >> (e % 2 * 16) & 0xffff) < below;
 }
 
 int mg_mix_cascade_power(int64_t row_count)

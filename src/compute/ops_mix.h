@@ -67,8 +67,9 @@ typedef struct mg_scale_args {
 typedef enum mg_mask_form {
     MG_MASK_ALL,
     MG_MASK_BITS, /* element e: bit e % 64 of word e / 64 */
-    /* Philox: word e % 64 / 16 of block (b low, b high, tensor, source), where b is
-     * e / 64 * 16 + e % 16, is less than below. */
+    /* Philox, 8 elements a block: element e is kept iff a 16-bit half of a word is less than below.
+     * The block is (b low, b high, tensor, source) with b = e / 64 * 8 + e % 32 / 4, the word is
+     * e % 64 / 32 * 2 + e % 4 / 2, the half is the lower one for even e. */
     MG_MASK_COUNTER
 } mg_mask_form;
 
@@ -78,7 +79,7 @@ typedef struct mg_mix_source {
     mg_mask_form mask;
     const uint64_t *bits;                    /* MG_MASK_BITS */
     uint32_t counter_tensor, counter_source; /* MG_MASK_COUNTER */
-    uint32_t below;
+    uint32_t below;                          /* 0 .. 65535 */
     bool rescale;
     double factor; /* of rescale, a float32 value (float64 when work is F64) */
 } mg_mix_source;
@@ -190,11 +191,14 @@ double mg_mix_round(double x, mg_dtype dtype);
 /* The sum of count float32 values as torch's sum over one contiguous row on one thread gives it;
  * half says that the values come from a tensor of 16-bit floats. */
 float mg_mix_torch_sum(const float *values, int64_t count, bool half);
+/* Whether element is kept under a counter mask: the definition, for those who have no vectors. */
+bool mg_mix_counter_keeps(mg_philox_key key, uint32_t tensor, uint32_t source, uint32_t below,
+                          int64_t element);
 /* The norm of the norms of chunks, and the cosine from the sums of chunks, for mg_angle_args. */
 float mg_mix_angle_norm(const float *norms, int64_t count);
 double mg_mix_angle_cosine(const float *sums, int64_t count);
-/* The uniform threshold of a density for MG_MASK_COUNTER: keep iff (word + 0.5) * 2^-32 < density;
- * false when every element is kept. */
+/* The threshold of a density for MG_MASK_COUNTER: keep iff (half + 0.5) * 2^-16 < density; false
+ * when every element is kept. */
 bool mg_mix_counter_below(double density, uint32_t *below_out);
 
 MG_END_C

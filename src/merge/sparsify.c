@@ -119,12 +119,9 @@ static void fill_counted(const mg_job *job, const mg_mix_source *source, uint64_
 {
     memset(bits, 0, (size_t)((job->count + 63) / 64) * sizeof(uint64_t));
     for (int64_t e = 0; e < job->count; e++) {
-        uint64_t block = (uint64_t)e / 64 * 16 + (uint64_t)e % 16;
-        uint32_t counter[4] = { (uint32_t)block, (uint32_t)(block >> 32), source->counter_tensor,
-                                source->counter_source };
-        uint32_t words[4];
-        mg_philox(job->mask_key, counter, words);
-        bits[e / 64] |= (uint64_t)(words[e % 64 / 16] < source->below) << (e % 64);
+        bool keep = mg_mix_counter_keeps(job->mask_key, source->counter_tensor,
+                                         source->counter_source, source->below, e);
+        bits[e / 64] |= (uint64_t)keep << (e % 64);
     }
 }
 

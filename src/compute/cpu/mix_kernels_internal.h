@@ -19,7 +19,7 @@ typedef struct mg_mix_kernels {
     void (*average)(const mg_average_args *args, int64_t first, int64_t count);
     void (*blend)(const mg_blend_args *args, int64_t first, int64_t count);
     void (*scale)(const mg_scale_args *args, int64_t first, int64_t count);
-    /* values holds source_count * MG_MIX_CHUNK floats, aligned to 64. */
+    /* values has room for 64 floats of each source, aligned to 64. */
     void (*task)(const mg_task_args *args, int64_t first, int64_t count, float *values);
     /* Adds the whole rows of the range to the two cascades. */
     void (*delta_sum)(const mg_delta_sum_args *args, int64_t first, int64_t count,

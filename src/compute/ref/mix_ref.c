@@ -82,12 +82,8 @@ static bool source_keeps(const mg_task_args *args, const mg_mix_source *source, 
         return (source->bits[e / 64] >> (e % 64) & 1) != 0;
     }
     if (source->mask == MG_MASK_COUNTER) {
-        uint64_t block = (uint64_t)e / 64 * 16 + (uint64_t)e % 16;
-        uint32_t counter[4] = { (uint32_t)block, (uint32_t)(block >> 32), source->counter_tensor,
-                                source->counter_source };
-        uint32_t words[4];
-        mg_philox(args->key, counter, words);
-        return words[e % 64 / 16] < source->below;
+        return mg_mix_counter_keeps(args->key, source->counter_tensor, source->counter_source,
+                                    source->below, e);
     }
     return true;
 }
