@@ -344,6 +344,7 @@ mg_status mg_tokenizer_open(const char *folder, mg_tokenizer **tokenizer_out, mg
     MG_TRY_OR_DONE(mg_tokenizer_config_read(folder, &config, err));
     MG_TRY_OR_DONE(read_files(t, folder, &config, err));
     MG_TRY_OR_DONE(mg_tokenizer_config_apply(&config, t, err));
+    MG_TRY_OR_DONE(mg_chat_templates_read(t, folder, &config.config, err));
     MG_TRY_OR_DONE(finish(t, err));
     *tokenizer_out = t;
     t = NULL; /* handed over */
@@ -359,6 +360,7 @@ void mg_tokenizer_close(mg_tokenizer *tokenizer)
     if (tokenizer == NULL) {
         return;
     }
+    mg_chat_templates_release(tokenizer);
     scratch_destroy(atomic_load(&tokenizer->slot->spare));
     mg_free(tokenizer->slot);
     mg_word_cache_destroy(tokenizer->cache);
@@ -418,9 +420,4 @@ int32_t mg_tokenizer_prefix(const mg_tokenizer *tokenizer)
 {
     int32_t bos = tokenizer->specials[MG_SPECIAL_BOS].id;
     return bos >= 0 ? bos : tokenizer->specials[MG_SPECIAL_EOS].id;
-}
-
-bool mg_tokenizer_has_chat_template(const mg_tokenizer *tokenizer)
-{
-    return tokenizer->templates != NULL;
 }

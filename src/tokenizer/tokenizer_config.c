@@ -1,5 +1,4 @@
-/* tokenizer/tokenizer_config.c - tokenizer_config.json: special tokens, flags, class rules,
- * templates.
+/* tokenizer/tokenizer_config.c - tokenizer_config.json: special tokens, flags, class rules.
  *
  * The rules follow transformers 4.57: the tokens of the file come first, then added_tokens_decoder
  * (else added_tokens.json), then special tokens that are not known yet; some classes then rebuild

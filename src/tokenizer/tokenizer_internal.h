@@ -1,10 +1,11 @@
 /* tokenizer/tokenizer_internal.h - what a tokenizer is made of, and who fills it.
  *
- *     tokenizer.c         open, encode, decode
- *     tokenizer_json.c    tokenizer.json
+ *     tokenizer.c                open, encode, decode
+ *     tokenizer_json.c           tokenizer.json
  *     sentencepiece_tokenizer.c  tokenizer.model
- *     gpt2_files.c        vocab.json and merges.txt
- *     tokenizer_config.c  tokenizer_config.json and its older companions, the chat templates
+ *     gpt2_files.c               vocab.json and merges.txt
+ *     tokenizer_config.c         tokenizer_config.json and its older companions
+ *     chat.c                     the chat templates
  *
  * Thread-safety: immutable after open. */
 #pragma once
@@ -47,7 +48,9 @@ typedef struct mg_special {
 
 typedef struct mg_chat_template {
     mg_str name;
-    mg_str source;
+    struct mg_template *compiled; /* NULL when the source has a mistake */
+    mg_status status;
+    mg_str message; /* of the mistake */
     struct mg_chat_template *next;
 } mg_chat_template;
 
@@ -100,6 +103,11 @@ MG_MUST_CHECK mg_status mg_tokenizer_read_sentencepiece_bytes(mg_tokenizer *toke
 MG_MUST_CHECK mg_status mg_tokenizer_read_gpt2(mg_tokenizer *tokenizer, const char *vocab_path,
                                                const char *merges_path,
                                                const mg_tokenizer_config *config, mg_error *err);
+
+/* The chat templates of a folder (chat.c). */
+MG_MUST_CHECK mg_status mg_chat_templates_read(mg_tokenizer *tokenizer, const char *folder,
+                                               const mg_value *config, mg_error *err);
+void mg_chat_templates_release(mg_tokenizer *tokenizer);
 
 /* The tokenizer of one file's content, without a folder around it. */
 MG_MUST_CHECK mg_status mg_tokenizer_create_json(mg_str text, mg_tokenizer **tokenizer_out,
