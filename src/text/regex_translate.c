@@ -28,10 +28,11 @@ static const char python_space[] = "\\x09-\\x0D\\x1C-\\x20" WHITE_SPACE_ABOVE;
 static const char python_not_space[] = "\\x00-\\x08\\x0E-\\x1B" NOT_WHITE_SPACE_ABOVE;
 static const char white_space[] = "\\x09-\\x0D\\x20" WHITE_SPACE_ABOVE;
 static const char not_white_space[] = "\\x00-\\x08\\x0E-\\x1F" NOT_WHITE_SPACE_ABOVE;
-/* Alphabetic (letters, letter numbers and the circled letters), marks, decimals, connectors. */
+/* Alphabetic (letters, letter numbers and the circled letters), marks, decimals, connectors, and
+ * the superscripts and fractions of Latin-1. */
 static const char onig_word[] =
-    "\\p{L}\\p{M}\\p{Nd}\\p{Nl}\\p{Pc}\\x{24B6}-\\x{24E9}\\x{1F130}-\\x{1F149}\\x{1F150}-\\x{1F169}"
-    "\\x{1F170}-\\x{1F189}";
+    "\\p{L}\\p{M}\\p{Nd}\\p{Nl}\\p{Pc}\\xB2\\xB3\\xB9\\xBC-\\xBE"
+    "\\x{24B6}-\\x{24E9}\\x{1F130}-\\x{1F149}\\x{1F150}-\\x{1F169}\\x{1F170}-\\x{1F189}";
 static const char hex_digit[] = "0-9A-Fa-f";
 static const char not_hex_digit[] = "\\x00-\\x2F\\x3A-\\x40\\x47-\\x60\\x67-\\x{10FFFF}";
 static const char any_character[] = "[\\x00-\\x{10FFFF}]";
