@@ -27,6 +27,9 @@ typedef struct mg_mix_kernels {
     /* |W(x - base)| of at most MG_MIX_CHUNK elements. */
     void (*magnitudes)(const mg_mix_input *x, const mg_mix_input *base, mg_dtype work,
                        int64_t first, int64_t count, float *out);
+    /* Of 64 magnitudes, which are above (else below) the one with bits value, which equal it. */
+    void (*compare)(const float *magnitudes, uint32_t value, bool above, uint64_t *beyond_out,
+                    uint64_t *equal_out);
     /* One block of MG_MIX_BLOCK elements at most: sums of x*x, y*y and x*y. */
     void (*dot)(const mg_dot_args *args, int64_t first, int64_t count, double sums_out[3]);
     /* The norm of one chunk of mg_angle_args. */

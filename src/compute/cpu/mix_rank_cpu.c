@@ -1,9 +1,9 @@
 /* compute/cpu/mix_rank_cpu.c - masks by rank of magnitude, without sorting.
  *
  * The bits of a magnitude order as the magnitude does, so a rank is found with two histograms: of
- * the upper bits, then of the lower bits inside the one bin that holds the rank.  Elements equal to
- * the value at a boundary are taken in order of their index: blocks count their equals first, so
- * that each knows how many the blocks before it have.
+ * the upper bits, then of the lower bits inside the one bin that holds the rank (bfloat16 has no
+ * lower bits).  Elements equal to the value at a boundary are taken in order of their index: blocks
+ * count their equals first, so that each knows how many the blocks before it have.
  *
  *   find_boundary (histograms) -> count_equals, only where a boundary divides equals -> write_bits
  */
@@ -11,36 +11,52 @@
 #include "compute/cpu/kernels_internal.h"
 #include "compute/cpu/mix_kernels_internal.h"
 
-#define UPPER_BITS 16
-#define LOWER_BITS 15
-#define BIN_COUNT ((int64_t)1 << UPPER_BITS)
+#define LOWER_BITS 16
+#define UPPER_COUNT ((int64_t)1 << 15)
+#define LOWER_COUNT ((int64_t)1 << LOWER_BITS)
 
-/* Keys below value are in; of those equal to it, the first equals in order of index. */
+/* The first rank elements: those beyond the magnitude with these bits, and of those equal to it the
+ * first few in order of index. */
 typedef struct boundary {
+    bool none, every; /* nothing, or all, is in front of it */
     uint32_t value;
     int64_t equals;
-    bool split; /* some equals are in, some out */
+    bool split; /* some equals are in front, some behind */
 } boundary;
 
 typedef struct rank_launch {
     mg_stream *stream;
     const mg_mix_kernels *kernels;
     const mg_rank_args *args;
-    uint32_t flip; /* key = bits ^ flip: ascending in either direction */
-    bool lower;    /* histogram of lower bits, inside the bin upper */
+    bool lower; /* histogram of lower bits, inside the bin upper */
     uint32_t upper;
     boundary from, to;
     int64_t *equals_from, *equals_to; /* by block: in it, then in all before it */
 } rank_launch;
 
-/* Loads keys of at most MG_MIX_CHUNK elements. */
-static void load_keys(const rank_launch *l, int64_t first, int64_t count, uint32_t *keys)
+static int64_t block_count(int64_t count)
+{
+    return (count + MG_MIX_BLOCK - 1) / MG_MIX_BLOCK;
+}
+
+/* Bits of the magnitudes of at most MG_MIX_CHUNK elements. */
+static void load_bits(const rank_launch *l, int64_t first, int64_t count, uint32_t *bits)
 {
     float magnitudes[MG_MIX_CHUNK] __attribute__((aligned(64)));
     l->kernels->magnitudes(&l->args->x, &l->args->base, l->args->work, first, count, magnitudes);
-    memcpy(keys, magnitudes, (size_t)count * sizeof(uint32_t));
-    for (int64_t i = 0; i < count; i++) {
-        keys[i] ^= l->flip;
+    memcpy(bits, magnitudes, (size_t)count * sizeof(uint32_t));
+}
+
+/* Neighbours often fall into the same bin: two tables keep their counts apart. */
+static void count_upper(const uint32_t *bits, int64_t count, uint32_t *bins)
+{
+    int64_t i = 0;
+    for (; i + 2 <= count; i += 2) {
+        bins[bits[i] >> LOWER_BITS]++;
+        bins[UPPER_COUNT + (bits[i + 1] >> LOWER_BITS)]++;
+    }
+    if (i < count) {
+        bins[bits[i] >> LOWER_BITS]++;
     }
 }
 
@@ -48,25 +64,21 @@ static void histogram_block(void *context, int64_t block, int worker)
 {
     const rank_launch *l = (const rank_launch *)context;
     uint32_t *bins = (uint32_t *)mg_stream_scratch(l->stream, worker);
-    uint32_t keys[MG_MIX_CHUNK];
+    uint32_t bits[MG_MIX_CHUNK];
     int64_t end = MG_MIN(l->args->count, (block + 1) * MG_MIX_BLOCK);
     for (int64_t at = block * MG_MIX_BLOCK; at < end; at += MG_MIX_CHUNK) {
         int64_t n = MG_MIN(MG_MIX_CHUNK, end - at);
-        load_keys(l, at, n, keys);
+        load_bits(l, at, n, bits);
+        if (!l->lower) {
+            count_upper(bits, n, bins);
+            continue;
+        }
         for (int64_t i = 0; i < n; i++) {
-            uint32_t upper = keys[i] >> LOWER_BITS;
-            if (!l->lower) {
-                bins[upper]++;
-            } else if (upper == l->upper) {
-                bins[keys[i] & ((1u << LOWER_BITS) - 1)]++;
+            if (bits[i] >> LOWER_BITS == l->upper) {
+                bins[bits[i] & (LOWER_COUNT - 1)]++;
             }
         }
     }
-}
-
-static int64_t block_count(int64_t count)
-{
-    return (count + MG_MIX_BLOCK - 1) / MG_MIX_BLOCK;
 }
 
 /* Fills bins with the histogram that l asks for. */
@@ -76,65 +88,78 @@ static void histogram(rank_launch *l, int64_t *bins)
     int64_t blocks = block_count(l->args->count);
     int workers = blocks > 1 ? stream->worker_count : 1;
     for (int w = 0; w < workers; w++) {
-        memset(mg_stream_scratch(stream, w), 0, (size_t)BIN_COUNT * sizeof(uint32_t));
+        memset(mg_stream_scratch(stream, w), 0, (size_t)LOWER_COUNT * sizeof(uint32_t));
     }
     mg_pool_run(blocks > 1 ? stream->pool : NULL, blocks, histogram_block, l);
-    memset(bins, 0, (size_t)BIN_COUNT * sizeof(int64_t));
+    memset(bins, 0, (size_t)LOWER_COUNT * sizeof(int64_t));
     for (int w = 0; w < workers; w++) {
         const uint32_t *part = (const uint32_t *)mg_stream_scratch(stream, w);
-        for (int64_t i = 0; i < BIN_COUNT; i++) {
-            bins[i] += part[i];
+        for (int64_t i = 0; i < LOWER_COUNT; i++) {
+            bins[l->lower ? i : i & (UPPER_COUNT - 1)] += part[i];
         }
     }
 }
 
-/* The bin that holds rank, which becomes the rank inside it. */
-static uint32_t find_bin(const int64_t *bins, int64_t *rank)
+/* The bin that holds rank in the asked direction; rank becomes the rank inside it. */
+static uint32_t find_bin(const int64_t *bins, int64_t count, bool descending, int64_t *rank)
 {
-    uint32_t bin = 0;
-    while (bin + 1 < BIN_COUNT && *rank >= bins[bin]) {
+    for (int64_t i = 0; i < count; i++) {
+        int64_t bin = descending ? count - 1 - i : i;
+        if (*rank < bins[bin]) {
+            return (uint32_t)bin;
+        }
         *rank -= bins[bin];
-        bin++;
     }
-    return bin;
+    MG_ASSERT(!"a rank beyond the count");
+    return 0;
 }
 
 /* The boundary in front of which rank elements are. */
 static boundary find_boundary(rank_launch *l, const int64_t *upper_bins, int64_t *lower_bins,
                               int64_t rank)
 {
-    boundary b = { 0, 0, false };
-    if (rank == 0) {
+    boundary b = { rank <= 0, rank >= l->args->count, 0, 0, false };
+    if (b.none || b.every) {
         return b;
     }
-    if (rank >= l->args->count) {
-        b.value = UINT32_MAX;
-        return b;
+    bool descending = l->args->descending;
+    l->upper = find_bin(upper_bins, UPPER_COUNT, descending, &rank);
+    b.value = l->upper << LOWER_BITS;
+    int64_t equals = upper_bins[l->upper];
+    if (l->args->work != MG_BF16) {
+        l->lower = true;
+        histogram(l, lower_bins);
+        uint32_t lower = find_bin(lower_bins, LOWER_COUNT, descending, &rank);
+        b.value |= lower;
+        equals = lower_bins[lower];
     }
-    l->lower = true;
-    l->upper = find_bin(upper_bins, &rank);
-    histogram(l, lower_bins);
-    uint32_t lower = find_bin(lower_bins, &rank);
-    b.value = l->upper << LOWER_BITS | lower;
     b.equals = rank;
-    b.split = rank > 0 && rank < lower_bins[lower];
+    b.split = rank > 0 && rank < equals;
     return b;
+}
+
+static int64_t count_equals(const rank_launch *l, const float *magnitudes, const boundary *b)
+{
+    uint64_t beyond, equal;
+    l->kernels->compare(magnitudes, b->value, l->args->descending, &beyond, &equal);
+    return __builtin_popcountll(equal);
 }
 
 static void count_equals_block(void *context, int64_t block, int worker)
 {
     const rank_launch *l = (const rank_launch *)context;
-    uint32_t keys[MG_MIX_CHUNK];
+    float magnitudes[MG_MIX_CHUNK] __attribute__((aligned(64)));
     int64_t from = 0;
     int64_t to = 0;
     int64_t end = MG_MIN(l->args->count, (block + 1) * MG_MIX_BLOCK);
     (void)worker;
     for (int64_t at = block * MG_MIX_BLOCK; at < end; at += MG_MIX_CHUNK) {
         int64_t n = MG_MIN(MG_MIX_CHUNK, end - at);
-        load_keys(l, at, n, keys);
-        for (int64_t i = 0; i < n; i++) {
-            from += keys[i] == l->from.value;
-            to += keys[i] == l->to.value;
+        l->kernels->magnitudes(&l->args->x, &l->args->base, l->args->work, at, n, magnitudes);
+        /* Only the last block has a tail, and nothing comes behind it. */
+        for (int64_t i = 0; i + 64 <= n; i += 64) {
+            from += l->from.split ? count_equals(l, magnitudes + i, &l->from) : 0;
+            to += l->to.split ? count_equals(l, magnitudes + i, &l->to) : 0;
         }
     }
     l->equals_from[block] = from;
@@ -152,32 +177,42 @@ static void count_before(int64_t *counts, int64_t blocks)
     }
 }
 
-/* Whether key is in front of b, where seen equals came before it. */
-static inline bool is_before(uint32_t key, const boundary *b, int64_t seen)
+/* Which of 64 elements are in front of b; *seen counts the equals so far. */
+static uint64_t bits_before(const rank_launch *l, const float *magnitudes, const boundary *b,
+                            int64_t *seen)
 {
-    return key < b->value || (key == b->value && seen < b->equals);
+    uint64_t beyond, equal;
+    if (b->none || b->every) {
+        return b->every ? UINT64_MAX : 0;
+    }
+    l->kernels->compare(magnitudes, b->value, l->args->descending, &beyond, &equal);
+    while (equal != 0 && *seen < b->equals) {
+        beyond |= equal & (0 - equal);
+        equal &= equal - 1;
+        (*seen)++;
+    }
+    return beyond;
 }
 
 static void write_bits_block(void *context, int64_t block, int worker)
 {
     const rank_launch *l = (const rank_launch *)context;
-    uint32_t keys[MG_MIX_CHUNK];
+    float magnitudes[MG_MIX_CHUNK] __attribute__((aligned(64)));
     int64_t seen_from = l->equals_from[block];
     int64_t seen_to = l->equals_to[block];
     int64_t end = MG_MIN(l->args->count, (block + 1) * MG_MIX_BLOCK);
     (void)worker;
     for (int64_t at = block * MG_MIX_BLOCK; at < end; at += MG_MIX_CHUNK) {
         int64_t n = MG_MIN(MG_MIX_CHUNK, end - at);
-        load_keys(l, at, n, keys);
+        l->kernels->magnitudes(&l->args->x, &l->args->base, l->args->work, at, n, magnitudes);
+        for (int64_t i = n; i % 64 != 0; i++) {
+            magnitudes[i] = 0.0f;
+        }
         for (int64_t i = 0; i < n; i += 64) {
-            uint64_t word = 0;
-            int64_t bits = MG_MIN(64, n - i);
-            for (int64_t j = 0; j < bits; j++) {
-                uint32_t key = keys[i + j];
-                bool in = is_before(key, &l->to, seen_to) && !is_before(key, &l->from, seen_from);
-                seen_to += key == l->to.value;
-                seen_from += key == l->from.value;
-                word |= (uint64_t)in << j;
+            uint64_t word = bits_before(l, magnitudes + i, &l->to, &seen_to) &
+                            ~bits_before(l, magnitudes + i, &l->from, &seen_from);
+            if (n - i < 64) {
+                word &= ((uint64_t)1 << (n - i)) - 1;
             }
             l->args->bits[(at + i) / 64] = word;
         }
@@ -190,19 +225,18 @@ mg_status mg_mix_rank_cpu(mg_stream *stream, const mg_rank_args *args, mg_error 
         return mg_mix_ops_ref.rank(stream, args, err);
     }
     int64_t blocks = block_count(args->count);
-    size_t bytes = (size_t)(2 * BIN_COUNT + 2 * blocks) * sizeof(int64_t);
+    size_t bytes = (size_t)(2 * LOWER_COUNT + 2 * blocks) * sizeof(int64_t);
     void *block;
     MG_TRY(mg_memory_try(bytes, "ranks of a merge", &block, err));
     int64_t *upper_bins = (int64_t *)block;
-    int64_t *lower_bins = upper_bins + BIN_COUNT;
+    int64_t *lower_bins = upper_bins + LOWER_COUNT;
     rank_launch l;
     memset(&l, 0, sizeof(l));
     l.stream = stream;
     l.kernels = mg_stream_kernels(stream)->isa == MG_ISA_AVX512 ? &mg_mix_kernels_avx512
                                                                 : &mg_mix_kernels_avx2;
     l.args = args;
-    l.flip = args->descending ? 0x7fffffffu : 0;
-    l.equals_from = lower_bins + BIN_COUNT;
+    l.equals_from = lower_bins + LOWER_COUNT;
     l.equals_to = l.equals_from + blocks;
     histogram(&l, upper_bins);
     l.from = find_boundary(&l, upper_bins, lower_bins, args->first);
