@@ -1,8 +1,8 @@
 /* hub/layout_table.c - the tensors of known architectures (merging.md, Appendix A).
  *
- * The rows follow the definitions of mergekit, with its known mistakes put right: GPT-NeoX buffers are
- * optional, T5 need not be gated, weights that a configuration switches on or off are optional, and so
- * are heads that can be tied. */
+ * The rows follow the definitions of mergekit, with its known mistakes put right: GPT-NeoX buffers
+ * are optional, T5 need not be gated, weights that a configuration switches on or off are optional,
+ * and so are heads that can be tied. */
 #include "hub/layout_internal.h"
 
 /* clang-format off */

@@ -252,6 +252,33 @@ mg_status mg_checkpoint_open(const char *folder, mg_checkpoint **checkpoint_out,
                    folder);
 }
 
+/* A zip archive or a pickle; a safetensors file begins with the length of its header. */
+static mg_status looks_like_torch(const char *path, bool *is_torch_out, mg_error *err)
+{
+    mg_mapping mapping;
+    MG_TRY(mg_mapping_open(path, &mapping, err));
+    *is_torch_out = mapping.size >= 9 && mapping.data[8] != '{' &&
+                    (memcmp(mapping.data, "PK\3\4", 4) == 0 || mapping.data[0] == 0x80);
+    mg_mapping_close(&mapping);
+    return MG_OK;
+}
+
+mg_status mg_checkpoint_open_file(const char *path, mg_checkpoint **checkpoint_out, mg_error *err)
+{
+    *checkpoint_out = NULL;
+    bool is_torch = false;
+    MG_TRY(looks_like_torch(path, &is_torch, err));
+    mg_checkpoint *checkpoint = mg_new(mg_checkpoint);
+    /* An absolute or relative path counts from here: the folder is the working one. */
+    mg_status status = open_single(checkpoint, ".", path, is_torch, err);
+    if (status != MG_OK) {
+        mg_checkpoint_close(checkpoint);
+        return status;
+    }
+    *checkpoint_out = checkpoint;
+    return MG_OK;
+}
+
 void mg_checkpoint_close(mg_checkpoint *checkpoint)
 {
     if (checkpoint == NULL) {

@@ -17,6 +17,10 @@ typedef struct mg_checkpoint mg_checkpoint;
 /* MG_ERR_NOT_FOUND when folder holds no weights, MG_ERR_FORMAT for a damaged file or index. */
 MG_MUST_CHECK mg_status mg_checkpoint_open(const char *folder, mg_checkpoint **checkpoint_out,
                                            mg_error *err);
+/* One weight file by itself, safetensors or PyTorch (told by its first bytes): an adapter, a shard.
+ */
+MG_MUST_CHECK mg_status mg_checkpoint_open_file(const char *path, mg_checkpoint **checkpoint_out,
+                                                mg_error *err);
 void mg_checkpoint_close(mg_checkpoint *checkpoint); /* NULL is fine */
 
 int64_t mg_checkpoint_count(const mg_checkpoint *checkpoint);

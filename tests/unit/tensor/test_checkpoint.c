@@ -3,6 +3,7 @@
 
 #include "base/fs.h"
 #include "base/log.h"
+#include "base/memory.h"
 #include "support.h"
 #include "tensor/checkpoint.h"
 #include "tensor/safetensors.h"
@@ -134,6 +135,55 @@ static void pytorch_files_are_read_alone_and_in_shards(void **state)
     mg_checkpoint_close(checkpoint);
 }
 
+static void a_file_opens_by_itself(void **state)
+{
+    (void)state;
+    mg_error err;
+    mg_checkpoint *checkpoint;
+    const char *path = file_of("alone", "adapter_model.safetensors");
+    write_letters(path, "ab");
+    assert_ok(mg_checkpoint_open_file(path, &checkpoint, &err), &err);
+    assert_int_equal(mg_checkpoint_count(checkpoint), 2);
+    mg_checkpoint_close(checkpoint);
+    assert_ok(
+        mg_checkpoint_open_file(MG_SOURCE_DIR "/tests/golden/torch/legacy.bin", &checkpoint, &err),
+        &err);
+    assert_non_null(mg_checkpoint_find(checkpoint, mg_str_of("plain")));
+    mg_checkpoint_close(checkpoint);
+    assert_status(mg_checkpoint_open_file(MG_SOURCE_DIR "/CMakeLists.txt", &checkpoint, &err),
+                  MG_ERR_FORMAT);
+    assert_status(mg_checkpoint_open_file(root, &checkpoint, &err), MG_ERR_IO);
+}
+
+/* Every allocation sized by data may fail: an error each time, and nothing is lost. */
+static void running_out_of_memory_is_an_error(void **state)
+{
+    (void)state;
+    mg_error err;
+    mg_checkpoint *checkpoint;
+    bool finished = false;
+    for (int64_t n = 1; !finished; n++) {
+        mg_memory_fail_at(n);
+        mg_status status =
+            mg_checkpoint_open_file(MG_SOURCE_DIR "/tests/golden/torch/zip.bin", &checkpoint, &err);
+        finished = status == MG_OK;
+        assert_true(finished || (status == MG_ERR_MEMORY && checkpoint == NULL));
+        mg_checkpoint_close(checkpoint);
+        assert_true(n < 100);
+    }
+    finished = false;
+    write_letters(file_of("memory", "model.safetensors"), "abc");
+    for (int64_t n = 1; !finished; n++) {
+        mg_memory_fail_at(n);
+        mg_status status = open_folder("memory", &checkpoint, &err);
+        finished = status == MG_OK;
+        assert_true(finished || (status == MG_ERR_MEMORY && checkpoint == NULL));
+        mg_checkpoint_close(checkpoint);
+        assert_true(n < 100);
+    }
+    mg_memory_fail_at(0);
+}
+
 static void a_damaged_index_is_refused(void **state)
 {
     (void)state;
@@ -223,6 +273,8 @@ int main(void)
         cmocka_unit_test(an_index_joins_its_shards),
         cmocka_unit_test(the_single_file_comes_before_an_index),
         cmocka_unit_test(pytorch_files_are_read_alone_and_in_shards),
+        cmocka_unit_test(a_file_opens_by_itself),
+        cmocka_unit_test(running_out_of_memory_is_an_error),
         cmocka_unit_test(a_damaged_index_is_refused),
         cmocka_unit_test(a_file_that_shrinks_is_noticed),
         cmocka_unit_test(the_hash_follows_names_types_shapes_and_data),

@@ -3,6 +3,7 @@
 
 #include "base/fs.h"
 #include "base/hash.h"
+#include "base/memory.h"
 #include "support.h"
 #include "tensor/checkpoint.h"
 #include "tensor/safetensors.h"
@@ -285,6 +286,35 @@ static void a_failing_disk_is_reported(void **state)
     mg_sink_close(sink);
 }
 
+static void running_out_of_memory_leaves_nothing(void **state)
+{
+    (void)state;
+    mg_error err;
+    const char *folder = folder_of("memory");
+    for (int64_t n = 1; n <= 3; n++) {
+        mg_sink *sink = open_sink(folder, 0, true);
+        mg_memory_fail_at(n);
+        mg_status status = MG_OK;
+        for (int64_t i = 0; i < TENSOR_COUNT && status == MG_OK; i++) {
+            mg_view spec = spec_of(tensors[i].name, tensors[i].dtype, tensors[i].count);
+            void *data;
+            status = sink->ops->reserve(sink, &spec, &data, &err);
+            if (status == MG_OK) {
+                fill(&spec, data);
+                status = sink->ops->commit(sink, &err);
+            }
+        }
+        /* How many buffers are made depends on how fast the writer is; the first always is. */
+        assert_true(status == MG_ERR_MEMORY || (n > 1 && status == MG_OK));
+        mg_memory_fail_at(0);
+        mg_sink_close(sink);
+        mg_str *files;
+        int64_t count;
+        assert_ok(mg_folder_list(folder, &names, &files, &count, &err), &err);
+        assert_int_equal(count, 0);
+    }
+}
+
 static void large_tensors_flow_through_two_buffers(void **state)
 {
     (void)state;
@@ -344,6 +374,7 @@ int main(void)
         cmocka_unit_test(closing_without_finish_leaves_nothing),
         cmocka_unit_test(unplanned_tensors_are_refused),
         cmocka_unit_test(a_failing_disk_is_reported),
+        cmocka_unit_test(running_out_of_memory_leaves_nothing),
         cmocka_unit_test(large_tensors_flow_through_two_buffers),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
