@@ -1,6 +1,7 @@
 /* hub/layout.c - the collection of layouts, and questions to one of them. */
 #include "hub/layout.h"
 
+#include "base/fs.h"
 #include "base/memory.h"
 #include "hub/layout_internal.h"
 #include "text/json.h"
@@ -76,6 +77,20 @@ mg_status mg_layouts_read(mg_layouts *layouts, const char *path, mg_error *err)
     MG_TRY(mg_json_read(path, DEFINITION_BYTES_MAX, &layouts->arena, &root, err));
     MG_TRY(mg_layout_from_json(&layouts->arena, &root, path, &layout, err));
     add_layout(layouts, layout);
+    return MG_OK;
+}
+
+mg_status mg_layouts_read_folder(mg_layouts *layouts, const char *folder, mg_error *err)
+{
+    mg_str *names;
+    int64_t count;
+    MG_TRY(mg_folder_list(folder, &layouts->arena, &names, &count, err));
+    for (int64_t i = 0; i < count; i++) {
+        if (mg_str_ends(names[i], ".json")) {
+            mg_str path = mg_path_join(&layouts->arena, folder, names[i].data);
+            MG_TRY(mg_layouts_read(layouts, path.data, err));
+        }
+    }
     return MG_OK;
 }
 

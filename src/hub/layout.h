@@ -69,6 +69,9 @@ const mg_layout *mg_layouts_at(const mg_layouts *layouts, int64_t index);
 MG_MUST_CHECK mg_status mg_layouts_read(mg_layouts *layouts, const char *path, mg_error *err);
 MG_MUST_CHECK mg_status mg_layouts_parse(mg_layouts *layouts, mg_str text, const char *name,
                                          mg_error *err);
+/* The same for every .json file of a folder, in the order of their names. */
+MG_MUST_CHECK mg_status mg_layouts_read_folder(mg_layouts *layouts, const char *folder,
+                                               mg_error *err);
 
 /* The layout of class architecture (config.json's, or a reference's override); where several share
  * the class, model_type decides.  config is config.json: some mixtures of experts are expanded from

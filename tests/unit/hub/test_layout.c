@@ -253,6 +253,17 @@ static void definitions_are_read_from_files(void **state)
     assert_int_equal(layout->module_count, 2);
     assert_int_equal(layout->modules[0].fixed_layer_count, 2);
     assert_true(mg_str_is(layout->modules[0].layer[0].name, "p.${layer_index}"));
+
+    mg_str folder = mg_path_join(&texts, root, "definitions");
+    assert_ok(mg_folder_make(folder.data, &err), &err);
+    assert_ok(mg_file_write_atomic(mg_path_join(&texts, folder.data, "two.json").data,
+                                   mg_str_of(modular), &err),
+              &err);
+    assert_ok(mg_file_write_atomic(mg_path_join(&texts, folder.data, "README").data,
+                                   mg_str_of("not one"), &err),
+              &err);
+    assert_ok(mg_layouts_read_folder(own, folder.data, &err), &err);
+    assert_int_equal(mg_layouts_count(own), builtin + 3);
     mg_layouts_destroy(own);
 }
 
