@@ -680,6 +680,28 @@ static void nonfinite_values_are_counted_in_every_type(void **state)
 
 /* --- Attention */
 
+/* Random keys and values at the first count positions of slot, from rows q | k | v. */
+static void store_random(const target *t, const mg_kv *kv, int64_t heads, int64_t slot,
+                         int64_t count)
+{
+    mg_error err;
+    int64_t stride = (heads + 2 * kv->kv_heads) * kv->head_dim;
+    float *x = random_block(t, count * stride, 1.0f);
+    int32_t *host = mg_new_array(int32_t, 2 * count);
+    for (int64_t r = 0; r < count; r++) {
+        host[r] = (int32_t)slot;
+        host[count + r] = (int32_t)r;
+    }
+    int32_t *rows = (int32_t *)device_block(t, host, (size_t)(2 * count) * sizeof(int32_t));
+    const float *k = x + heads * kv->head_dim;
+    const float *v = k + kv->kv_heads * kv->head_dim;
+    mg_kv_store_args store = { *kv, k, v, stride, rows, rows + count, count };
+    assert_ok(t->device->nn->kv_store(t->stream, &store, &err), &err);
+    mg_free(host);
+    device_free(t, rows);
+    device_free(t, x);
+}
+
 /* params: heads, kv_heads, head_dim, window, soft cap, damage, then (slot, first, count) until -1
  */
 static int64_t attention_case(const target *t, const int64_t *params, float *out)
@@ -702,21 +724,7 @@ static int64_t attention_case(const target *t, const int64_t *params, float *out
     int64_t rows_max = 0;
     for (const int64_t *run = params + 6; *run >= 0; run += 3) {
         /* Everything up to the last query is stored, the queries' own tokens among it. */
-        int64_t count = run[1] + run[2];
-        float *x = random_block(t, count * stride, 1.0f);
-        int32_t *host = mg_new_array(int32_t, 2 * count);
-        for (int64_t r = 0; r < count; r++) {
-            host[r] = (int32_t)run[0];
-            host[count + r] = (int32_t)r;
-        }
-        int32_t *rows = (int32_t *)device_block(t, host, (size_t)(2 * count) * sizeof(int32_t));
-        mg_kv_store_args store = {
-            kv, x + heads * dim, x + (heads + kv.kv_heads) * dim, stride, rows, rows + count, count
-        };
-        assert_ok(t->device->nn->kv_store(t->stream, &store, &err), &err);
-        mg_free(host);
-        device_free(t, rows);
-        device_free(t, x);
+        store_random(t, &kv, heads, run[0], run[1] + run[2]);
         mg_kv_run device_run = { (int32_t)run[0], (int32_t)run[1], (int32_t)run[2],
                                  (int32_t)total };
         runs[run_count++] = device_run;

@@ -2,8 +2,8 @@
  * device.
  *
  * Launchers (linear_cpu.c, attention_cpu.c, nn_cpu.c) split the work and own the order; kernels do
- * a tile or a range of rows.  linear_<isa>.c and nn_<isa>.c are the same kernels (*.inc) compiled
- * over the vectors of vec_<isa>.inc. */
+ * a tile or a range of rows.  kernels_<isa>.c are the same kernels (linear_tile.inc,
+ * attention_tile.inc, nn_rows.inc) compiled over the vectors of vec_<isa>.inc. */
 #pragma once
 
 #include "base/compiler.h"

@@ -121,6 +121,9 @@ mg_status mg_pack_cpu(mg_stream *stream, const mg_pack_args *args, mg_error *err
 
 /* --- Products */
 
+/* From so many multiply-adds on, finer tasks cost nothing and even out what else the cores do. */
+#define PRODUCTS_MANY 1e8
+
 typedef struct linear_context {
     const mg_linear_args *args;
     const mg_cpu_kernels *kernels;
@@ -281,9 +284,9 @@ mg_status mg_linear_cpu(mg_stream *stream, const mg_linear_args *args, mg_error 
     int64_t workers = mg_pool_threads(stream->pool);
     bool is_parallel = workers > 1 && work >= MG_PARALLEL_PRODUCTS_MIN;
     if (is_parallel) {
-        int64_t wanted = MG_MIN((int64_t)(work / MG_PARALLEL_PRODUCTS_MIN) + 1, workers * 4);
+        int64_t each = work >= PRODUCTS_MANY ? 4 : 2;
+        int64_t wanted = MG_MIN((int64_t)(work / MG_PARALLEL_PRODUCTS_MIN) + 1, workers * each);
         wanted = (wanted + context.row_blocks - 1) / context.row_blocks;
-        wanted = (wanted + workers - 1) / workers * workers;
         context.column_blocks = MG_MIN(MG_MAX(context.column_blocks, wanted), context.panels);
     }
     mg_pool_run(is_parallel ? stream->pool : NULL, context.row_blocks * context.column_blocks,
