@@ -138,6 +138,30 @@ static mg_status read_token(const mg_value *json, mg_tokenizer *t, mg_added_toke
     return MG_OK;
 }
 
+static bool is_token(const mg_value *json, mg_str content)
+{
+    const mg_value *inner = mg_value_get(json, "content");
+    const mg_value *text = inner != NULL ? inner : json;
+    return text != NULL && text->kind == MG_STRING && mg_str_equal(text->string, content);
+}
+
+/* True when the document gives content a role: a named special token or an additional one. */
+static bool names_token(const mg_value *document, mg_str content)
+{
+    const mg_value *more = mg_value_get(document, "additional_special_tokens");
+    for (int kind = 0; kind < MG_SPECIAL_COUNT; kind++) {
+        if (is_token(mg_value_get(document, special_keys[kind]), content)) {
+            return true;
+        }
+    }
+    for (int64_t i = 0; more != NULL && more->kind == MG_LIST && i < more->count; i++) {
+        if (is_token(&more->items[i], content)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 typedef struct numbered {
     int64_t id;
     const mg_entry *entry;
@@ -176,7 +200,11 @@ static mg_status add_listed(const mg_tokenizer_config *config, mg_tokenizer *t, 
         if (by_text && mg_added_by_content(&t->added, token.content) != NULL) {
             continue;
         }
-        token.special = token.special && !by_text;
+        if (by_text) {
+            token.special = names_token(&config->config, token.content) ||
+                            names_token(&config->special_map, token.content);
+            token.normalized = !token.special;
+        }
         if (found) {
             MG_TRY_OR_DONE(mg_tokenizer_add_token(t, token, err));
         }
