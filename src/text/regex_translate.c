@@ -28,11 +28,13 @@ static const char python_space[] = "\\x09-\\x0D\\x1C-\\x20" WHITE_SPACE_ABOVE;
 static const char python_not_space[] = "\\x00-\\x08\\x0E-\\x1B" NOT_WHITE_SPACE_ABOVE;
 static const char white_space[] = "\\x09-\\x0D\\x20" WHITE_SPACE_ABOVE;
 static const char not_white_space[] = "\\x00-\\x08\\x0E-\\x1F" NOT_WHITE_SPACE_ABOVE;
-/* Alphabetic (letters, letter numbers and the circled letters), marks, decimals, connectors, and
- * the superscripts and fractions of Latin-1. */
-static const char onig_word[] =
-    "\\p{L}\\p{M}\\p{Nd}\\p{Nl}\\p{Pc}\\xB2\\xB3\\xB9\\xBC-\\xBE"
-    "\\x{24B6}-\\x{24E9}\\x{1F130}-\\x{1F149}\\x{1F150}-\\x{1F169}\\x{1F170}-\\x{1F189}";
+/* Alphabetic (letters, letter numbers and the circled letters), marks, decimals, connectors.
+ * Outside brackets Oniguruma's \w also takes the superscripts and fractions of Latin-1. */
+#define ONIG_WORD                                                                                  \
+    "\\p{L}\\p{M}\\p{Nd}\\p{Nl}\\p{Pc}\\x{24B6}-\\x{24E9}\\x{1F130}-\\x{1F149}"                    \
+    "\\x{1F150}-\\x{1F169}\\x{1F170}-\\x{1F189}"
+static const char onig_word[] = ONIG_WORD;
+static const char onig_bare_word[] = ONIG_WORD "\\xB2\\xB3\\xB9\\xBC-\\xBE";
 static const char hex_digit[] = "0-9A-Fa-f";
 static const char not_hex_digit[] = "\\x00-\\x2F\\x3A-\\x40\\x47-\\x60\\x67-\\x{10FFFF}";
 static const char any_character[] = "[\\x00-\\x{10FFFF}]";
@@ -600,7 +602,7 @@ static mg_status onig_escape(translator *t, size_t begin, int c)
     } else if (c == 'O') {
         mg_buf_add_text(t->out, any_character);
     } else if (c == 'W') {
-        mg_buf_printf(t->out, "[^%s]", onig_word);
+        mg_buf_printf(t->out, "[^%s]", onig_bare_word);
     } else if (c == 'e') {
         mg_buf_add_text(t->out, "\\x1B");
     } else if (c == 'k' && peek_at(t, t->at + 1) == '<') {
@@ -644,6 +646,7 @@ static mg_status translate_escape(translator *t)
         return MG_OK;
     }
     const char *items = class_items(t, c);
+    items = items == onig_word ? onig_bare_word : items;
     if (items != NULL) {
         t->at++;
         mg_buf_printf(t->out, items[0] == '\\' && items[2] == '\0' ? "%s" : "[%s]", items);

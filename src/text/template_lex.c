@@ -40,6 +40,11 @@ static void count_to(lexer *x, size_t offset)
 
 static mg_status fail_at(lexer *x, size_t offset, const char *what)
 {
+    if (offset < x->counted) {
+        x->counted = 0;
+        x->line = 1;
+        x->column = 1;
+    }
     count_to(x, offset);
     return mg_fail(x->err, MG_ERR_FORMAT, "%s:%d:%d: %s", x->t->name, (int)x->line, (int)x->column,
                    what);

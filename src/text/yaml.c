@@ -139,12 +139,12 @@ static mg_str standard_tag(const yaml_char_t *tag)
 static mg_status apply_scalar_tag(reader *r, const yaml_event_t *event, mg_value *value)
 {
     mg_str tag = standard_tag(event->data.scalar.tag);
+    if (strcmp((const char *)event->data.scalar.tag, "!") == 0) {
+        mg_yaml_resolve(value); /* PyYAML takes "!" for no tag, even before quotes */
+        return MG_OK;
+    }
     if (tag.size == 0) {
-        /* "!" alone means a string; a local tag keeps its scalar as a string. */
-        mg_str local = mg_str_of((const char *)event->data.scalar.tag);
-        if (!mg_str_is(local, "!")) {
-            value->tag = mg_arena_copy(r->arena, local);
-        }
+        value->tag = mg_arena_copy(r->arena, mg_str_of((const char *)event->data.scalar.tag));
         return MG_OK;
     }
     if (mg_str_is(tag, "str") || mg_str_is(tag, "timestamp")) {
@@ -289,17 +289,15 @@ static int64_t merge_count(const mg_value *value)
     return count;
 }
 
+/* Among merged maps the earlier ones win. */
 static void merge_into(key_set *set, const mg_value *value)
 {
-    if (value->kind == MG_MAP) {
-        for (int64_t i = 0; i < value->count; i++) {
+    for (int64_t i = 0; i < value->count; i++) {
+        if (value->kind == MG_LIST) {
+            merge_into(set, &value->items[i]);
+        } else if (key_find(set, &value->entries[i].key) < 0) {
             key_put(set, &value->entries[i]);
         }
-        return;
-    }
-    /* Earlier maps of the list win, so they are put last. */
-    for (int64_t i = value->count - 1; i >= 0; i--) {
-        merge_into(set, &value->items[i]);
     }
 }
 
