@@ -4,11 +4,25 @@
 #include "merge/method_internal.h"
 
 const mg_method *const mg_methods[] = {
-    &mg_method_linear,          &mg_method_slerp,
-    &mg_method_task_arithmetic, &mg_method_ties,
-    &mg_method_dare_ties,       &mg_method_dare_linear,
-    &mg_method_breadcrumbs,     &mg_method_breadcrumbs_ties,
-    &mg_method_della,           &mg_method_della_linear,
+    &mg_method_linear,
+    &mg_method_slerp,
+    &mg_method_nuslerp,
+    &mg_method_multislerp,
+    &mg_method_karcher,
+    &mg_method_task_arithmetic,
+    &mg_method_ties,
+    &mg_method_dare_ties,
+    &mg_method_dare_linear,
+    &mg_method_breadcrumbs,
+    &mg_method_breadcrumbs_ties,
+    &mg_method_della,
+    &mg_method_della_linear,
+    &mg_method_sce,
+    &mg_method_model_stock,
+    &mg_method_nearswap,
+    &mg_method_arcee_fusion,
+    &mg_method_ram,
+    &mg_method_ramplus_tl,
     &mg_method_passthrough,
 };
 const int64_t mg_method_count = MG_ARRAY_COUNT(mg_methods);

@@ -7,6 +7,9 @@ MG_BEGIN_C
 
 extern const mg_method mg_method_linear;
 extern const mg_method mg_method_slerp;
+extern const mg_method mg_method_nuslerp;
+extern const mg_method mg_method_multislerp;
+extern const mg_method mg_method_karcher;
 extern const mg_method mg_method_task_arithmetic;
 extern const mg_method mg_method_ties;
 extern const mg_method mg_method_dare_ties;
@@ -15,6 +18,12 @@ extern const mg_method mg_method_breadcrumbs;
 extern const mg_method mg_method_breadcrumbs_ties;
 extern const mg_method mg_method_della;
 extern const mg_method mg_method_della_linear;
+extern const mg_method mg_method_sce;
+extern const mg_method mg_method_model_stock;
+extern const mg_method mg_method_nearswap;
+extern const mg_method mg_method_arcee_fusion;
+extern const mg_method mg_method_ram;
+extern const mg_method mg_method_ramplus_tl;
 extern const mg_method mg_method_passthrough;
 
 MG_END_C

@@ -1,0 +1,138 @@
+/* merge/method_arcee_fusion.c - takes those changes of the other model that matter
+ * (merging.md 4.10).
+ *
+ * An element's importance is the size of its change times the divergence between the softmaxes of
+ * its rows.  Elements above the median plus 1.5 times the interquartile range are taken. Importance
+ * is always computed in float32; the quartiles of a large tensor come from a sample, drawn from the
+ * merge's stream as the reference draws it. */
+#include "merge/method_internal.h"
+#include "merge/method_tools_internal.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+#define SAMPLE_SIZE 1000000
+#define SOFTMAX_FLOOR 1e-8f
+
+typedef struct task {
+    const mg_job *job;
+    float *base; /* becomes the result */
+    const float *other;
+    float *importance;
+    int64_t length; /* of a row */
+    float threshold;
+} task;
+
+typedef struct row_softmax {
+    float max;
+    float sum;
+} row_softmax;
+
+static row_softmax softmax_of(const float *x, int64_t length)
+{
+    row_softmax s = { -INFINITY, 0.0f };
+    double sum = 0.0;
+    for (int64_t i = 0; i < length; i++) {
+        s.max = x[i] > s.max ? x[i] : s.max;
+    }
+    for (int64_t i = 0; i < length; i++) {
+        sum += (double)expf(x[i] - s.max);
+    }
+    s.sum = (float)sum;
+    return s;
+}
+
+static void importance_range(void *context, int64_t first, int64_t count)
+{
+    const task *s = (const task *)context;
+    for (int64_t r = first; r < first + count; r++) {
+        const float *base = s->base + r * s->length;
+        const float *other = s->other + r * s->length;
+        row_softmax of_base = softmax_of(base, s->length);
+        row_softmax of_other = softmax_of(other, s->length);
+        double divergence = 0.0;
+        for (int64_t i = 0; i < s->length; i++) {
+            float p = expf(other[i] - of_other.max) / of_other.sum + SOFTMAX_FLOOR;
+            float q = expf(base[i] - of_base.max) / of_base.sum + SOFTMAX_FLOOR;
+            divergence += (double)(p * logf(p / q));
+        }
+        for (int64_t i = 0; i < s->length; i++) {
+            s->importance[r * s->length + i] = fabsf(other[i] - base[i]) * (float)divergence;
+        }
+    }
+}
+
+static void fuse_range(void *context, int64_t first, int64_t count)
+{
+    const task *s = (const task *)context;
+    for (int64_t e = first; e < first + count; e++) {
+        if (s->importance[e] >= s->threshold) {
+            float change = mg_work(s->job, s->other[e] - s->base[e]);
+            s->base[e] = mg_work(s->job, s->base[e] + change);
+        }
+    }
+}
+
+static int compare(const void *a, const void *b)
+{
+    float x = *(const float *)a;
+    float y = *(const float *)b;
+    return x < y ? -1 : x > y ? 1 : 0;
+}
+
+static mg_status find_threshold(mg_job *job, task *s, mg_error *err)
+{
+    float *sample;
+    int64_t count = MG_MIN(job->count, SAMPLE_SIZE);
+    MG_TRY(mg_tools_floats(job, 3, count, &sample, err));
+    if (job->count <= SAMPLE_SIZE) {
+        memcpy(sample, s->importance, (size_t)count * sizeof(float));
+    } else {
+        for (int64_t i = 0; i < count; i++) {
+            uint64_t word = mg_mt19937_word(job->mt);
+            if (job->count > UINT32_MAX) {
+                word = word << 32 | mg_mt19937_word(job->mt);
+            }
+            sample[i] = s->importance[word % (uint64_t)job->count];
+        }
+    }
+    qsort(sample, (size_t)count, sizeof(float), compare);
+    float last = (float)(count - 1);
+    float first_quartile = sample[(int64_t)(0.25f * last)];
+    float median = sample[(int64_t)(0.5f * last)];
+    float third_quartile = sample[(int64_t)(0.75f * last)];
+    s->threshold = median + 1.5f * (third_quartile - first_quartile);
+    return MG_OK;
+}
+
+static mg_status merge(mg_job *job, mg_error *err)
+{
+    MG_TRY(mg_tools_check(job, err));
+    const int64_t inputs[2] = { job->base, 1 - job->base };
+    float *values, *importance;
+    if (job->count == 0) {
+        return MG_OK;
+    }
+    MG_TRY(mg_tools_load(job, 0, inputs, 2, false, &values, err));
+    MG_TRY(mg_tools_floats(job, 1, job->count, &importance, err));
+    int rank = job->shape.rank;
+    task s = {
+        job, values, values + job->count, importance, rank > 0 ? job->shape.dims[rank - 1] : 1, 0.0f
+    };
+    mg_tools_run(job, job->count / s.length, 16, importance_range, &s);
+    MG_TRY(find_threshold(job, &s, err));
+    mg_tools_run(job, job->count, MG_MIX_BLOCK, fuse_range, &s);
+    mg_tools_store(job, values);
+    return MG_OK;
+}
+
+const mg_method mg_method_arcee_fusion = {
+    .name = "arcee_fusion",
+    .title = "Arcee Fusion",
+    .link = "https://arcee.ai",
+    .base = MG_BASE_REQUIRED,
+    .inputs_min = 2,
+    .inputs_max = 2,
+    .singleton = MG_SINGLETON_COPY,
+    .merge = merge,
+};

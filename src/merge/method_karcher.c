@@ -1,0 +1,199 @@
+/* merge/method_karcher.c - the point on the unit sphere with the least squared distance to all
+ * models (merging.md 4.5; arXiv 2603.04972), found by steps along the mean tangent. */
+#include "merge/method_internal.h"
+#include "merge/method_tools_internal.h"
+
+#include <math.h>
+
+enum { PARAM_MAX_ITER, PARAM_TOL };
+
+static const mg_method_param params[] = {
+    { "max_iter", MG_PARAM_INT, MG_PARAM_SHARED, false, 10.0 },
+    { "tol", MG_PARAM_FLOAT, MG_PARAM_SHARED, false, 1e-5 },
+};
+
+/* Scalars of the reference that are Python numbers stay double; alphas multiply as float32. */
+typedef struct task {
+    const mg_job *job;
+    float *units; /* those of models whose norm counts, behind each other */
+    int64_t count;
+    float *mean;
+    float *tangent;
+    float alpha;
+    float factor[MG_MIX_INPUTS_MAX]; /* theta / sin theta, 0 = skipped */
+    float dots[MG_MIX_INPUTS_MAX];
+    float divisor;
+    float cosine, sine;
+    float *target; /* of divide_range */
+} task;
+
+static void divide_range(void *context, int64_t first, int64_t count)
+{
+    const task *s = (const task *)context;
+    for (int64_t e = first; e < first + count; e++) {
+        s->target[e] = mg_work(s->job, s->target[e] / s->divisor);
+    }
+}
+
+static void divide(const mg_job *job, task *s, float *target, float divisor)
+{
+    s->target = target;
+    s->divisor = divisor;
+    mg_tools_run(job, job->count, MG_MIX_BLOCK, divide_range, s);
+}
+
+static void mean_range(void *context, int64_t first, int64_t count)
+{
+    const task *s = (const task *)context;
+    for (int64_t e = first; e < first + count; e++) {
+        float sum = 0.0f;
+        for (int64_t k = 0; k < s->count; k++) {
+            sum =
+                mg_work(s->job, sum + mg_work(s->job, s->alpha * s->units[k * s->job->count + e]));
+        }
+        s->mean[e] = sum;
+    }
+}
+
+static void tangent_range(void *context, int64_t first, int64_t count)
+{
+    const task *s = (const task *)context;
+    const mg_job *job = s->job;
+    for (int64_t e = first; e < first + count; e++) {
+        float sum = 0.0f;
+        for (int64_t k = 0; k < s->count; k++) {
+            if (s->factor[k] == 0.0f) {
+                continue;
+            }
+            float along = mg_work(job, s->dots[k] * s->mean[e]);
+            float across = mg_work(job, s->units[k * job->count + e] - along);
+            sum = mg_work(job, sum + mg_work(job, s->factor[k] * across));
+        }
+        s->tangent[e] = sum;
+    }
+}
+
+static void step_range(void *context, int64_t first, int64_t count)
+{
+    const task *s = (const task *)context;
+    const mg_job *job = s->job;
+    for (int64_t e = first; e < first + count; e++) {
+        float along = mg_work(job, s->cosine * s->mean[e]);
+        float direction = mg_work(job, s->tangent[e] / s->divisor);
+        s->mean[e] = mg_work(job, along + mg_work(job, s->sine * direction));
+    }
+}
+
+static void scale_range(void *context, int64_t first, int64_t count)
+{
+    const task *s = (const task *)context;
+    for (int64_t e = first; e < first + count; e++) {
+        s->mean[e] = mg_work(s->job, s->divisor * s->mean[e]);
+    }
+}
+
+/* One step; *done_out tells that the mean does not move any more. */
+static mg_status improve(mg_job *job, task *s, double tol, bool *done_out, mg_error *err)
+{
+    for (int64_t k = 0; k < s->count; k++) {
+        float dot;
+        MG_TRY(mg_tools_dot(job, s->mean, s->units + k * job->count, job->count, &dot, err));
+        dot = mg_work(job, dot);
+        s->dots[k] = dot > 1.0f ? 1.0f : dot < -1.0f ? -1.0f : dot;
+        float theta = mg_work(job, acosf(s->dots[k]));
+        float ratio = mg_work(job, theta / mg_work(job, sinf(theta)));
+        s->factor[k] = (double)theta < tol ? 0.0f : mg_work(job, s->alpha * ratio);
+    }
+    mg_tools_run(job, job->count, MG_MIX_BLOCK, tangent_range, s);
+    float norm;
+    MG_TRY(mg_tools_norm(job, s->tangent, job->count, &norm, err));
+    *done_out = (double)norm < tol;
+    if (*done_out) {
+        return MG_OK;
+    }
+    s->cosine = cosf(norm);
+    s->sine = sinf(norm);
+    s->divisor = norm;
+    mg_tools_run(job, job->count, MG_MIX_BLOCK, step_range, s);
+    MG_TRY(mg_tools_norm(job, s->mean, job->count, &norm, err));
+    if ((double)norm > tol) {
+        divide(job, s, s->mean, norm);
+    }
+    return MG_OK;
+}
+
+/* Loads all models, and turns those whose norm counts into unit vectors. */
+static mg_status load_units(mg_job *job, task *s, double tol, float *scale_out, mg_error *err)
+{
+    int64_t all[MG_MIX_INPUTS_MAX];
+    for (int64_t i = 0; i < job->input_count; i++) {
+        all[i] = i;
+    }
+    MG_TRY(mg_tools_load(job, 0, all, job->input_count, false, &s->units, err));
+    *scale_out = 0.0f;
+    float alpha = (float)(1.0 / (double)job->input_count);
+    for (int64_t i = 0; i < job->input_count; i++) {
+        float *unit = s->units + i * job->count;
+        float norm;
+        MG_TRY(mg_tools_norm(job, unit, job->count, &norm, err));
+        *scale_out += alpha * norm;
+        if (!((double)norm > tol)) {
+            continue;
+        }
+        divide(job, s, unit, norm);
+        float *place = s->units + s->count * job->count;
+        if (place != unit) {
+            memcpy(place, unit, (size_t)job->count * sizeof(float));
+        }
+        s->count++;
+    }
+    return MG_OK;
+}
+
+static mg_status merge(mg_job *job, mg_error *err)
+{
+    MG_TRY(mg_tools_check(job, err));
+    if (job->input_count == 1) {
+        return mg_job_copy(job, 0, err);
+    }
+    const double tol = job->params[PARAM_TOL];
+    task s;
+    memset(&s, 0, sizeof(s));
+    s.job = job;
+    float scale, norm;
+    MG_TRY(load_units(job, &s, tol, &scale, err));
+    MG_TRY(mg_tools_floats(job, 1, job->count, &s.mean, err));
+    MG_TRY(mg_tools_floats(job, 2, job->count, &s.tangent, err));
+    if (s.count == 0) {
+        memset(s.mean, 0, (size_t)job->count * sizeof(float));
+        mg_tools_store(job, s.mean);
+        return MG_OK;
+    }
+    s.alpha = (float)(1.0 / (double)s.count);
+    mg_tools_run(job, job->count, MG_MIX_BLOCK, mean_range, &s);
+    MG_TRY(mg_tools_norm(job, s.mean, job->count, &norm, err));
+    if ((double)norm < tol) {
+        memcpy(s.mean, s.units, (size_t)job->count * sizeof(float));
+    } else {
+        divide(job, &s, s.mean, norm);
+    }
+    bool done = false;
+    for (int64_t i = 0; i < (int64_t)job->params[PARAM_MAX_ITER] && !done; i++) {
+        MG_TRY(improve(job, &s, tol, &done, err));
+    }
+    s.divisor = scale;
+    mg_tools_run(job, job->count, MG_MIX_BLOCK, scale_range, &s);
+    mg_tools_store(job, s.mean);
+    return MG_OK;
+}
+
+const mg_method mg_method_karcher = {
+    .name = "karcher",
+    .title = "Karcher Mean",
+    .link = "https://arxiv.org/abs/2603.04972",
+    .base = MG_BASE_IGNORED,
+    .inputs_min = 1,
+    .params = params,
+    .param_count = MG_ARRAY_COUNT(params),
+    .merge = merge,
+};

@@ -1,0 +1,172 @@
+/* merge/method_model_stock.c - between the base and the average of the others, as far as the angles
+ * between their differences say (merging.md 4.8; arXiv 2403.19522). */
+#include "merge/method_internal.h"
+#include "merge/method_tools_internal.h"
+
+#include <math.h>
+
+enum { PARAM_FILTER_WISE };
+
+/* Products of norms, and denominators, below this count as this, and as singular. */
+#define MODEL_STOCK_MIN 1e-6f
+
+static const mg_method_param params[] = {
+    { "filter_wise", MG_PARAM_BOOL, MG_PARAM_SHARED, false, 0.0 },
+};
+
+typedef struct task {
+    const mg_job *job;
+    const float *deltas; /* by model */
+    float *base;         /* becomes the result */
+    const float *others; /* by model */
+    int64_t count;       /* models */
+    int64_t length;      /* of a row */
+    float t;             /* of the whole tensor */
+} task;
+
+/* The share of the average, from the mean cosine between pairs. */
+static float share_of(const mg_job *job, const float *cosines, int64_t pairs, int64_t count)
+{
+    float sum = 0.0f;
+    for (int64_t i = 0; i < pairs; i++) {
+        sum += cosines[i];
+    }
+    float cosine = mg_work(job, sum / (float)pairs);
+    float n = (float)count;
+    float denominator = mg_work(job, 1.0f + mg_work(job, (n - 1.0f) * cosine));
+    if (fabsf(denominator) < MODEL_STOCK_MIN) {
+        return 0.0f;
+    }
+    return mg_work(job, mg_work(job, n * cosine) / denominator);
+}
+
+static float cosine_of(const mg_job *job, float dot, float norm_a, float norm_b)
+{
+    float least = mg_work(job, MODEL_STOCK_MIN);
+    float product = mg_work(job, norm_a * norm_b);
+    float cosine = mg_work(job, dot / (product < least ? least : product));
+    return cosine > 1.0f ? 1.0f : cosine < -1.0f ? -1.0f : cosine;
+}
+
+static void blend(const task *s, int64_t e, float t, float rest)
+{
+    const mg_job *job = s->job;
+    float sum = 0.0f;
+    for (int64_t k = 0; k < s->count; k++) {
+        sum = mg_work(job, sum + s->others[k * job->count + e]);
+    }
+    float average = mg_work(job, sum / (float)s->count);
+    s->base[e] = mg_work(job, mg_work(job, t * average) + mg_work(job, rest * s->base[e]));
+}
+
+static void whole_range(void *context, int64_t first, int64_t count)
+{
+    const task *s = (const task *)context;
+    const float rest = mg_work(s->job, 1.0f - s->t);
+    for (int64_t e = first; e < first + count; e++) {
+        blend(s, e, s->t, rest);
+    }
+}
+
+static float row_norm(const task *s, int64_t model, int64_t first)
+{
+    const float *x = s->deltas + model * s->job->count + first;
+    double sum = 0.0;
+    for (int64_t i = 0; i < s->length; i++) {
+        sum += (double)x[i] * (double)x[i];
+    }
+    return mg_work(s->job, (float)sqrt(sum));
+}
+
+static float row_dot(const task *s, int64_t a, int64_t b, int64_t first)
+{
+    const float *x = s->deltas + a * s->job->count + first;
+    const float *y = s->deltas + b * s->job->count + first;
+    double sum = 0.0;
+    for (int64_t i = 0; i < s->length; i++) {
+        sum += (double)mg_work(s->job, x[i] * y[i]);
+    }
+    return mg_work(s->job, (float)sum);
+}
+
+static void row_range(void *context, int64_t first, int64_t count)
+{
+    const task *s = (const task *)context;
+    float norms[MG_MIX_INPUTS_MAX];
+    float cosines[MG_MIX_INPUTS_MAX * MG_MIX_INPUTS_MAX / 2];
+    for (int64_t r = first; r < first + count; r++) {
+        int64_t pairs = 0;
+        for (int64_t a = 0; a < s->count; a++) {
+            norms[a] = row_norm(s, a, r * s->length);
+        }
+        for (int64_t a = 0; a < s->count; a++) {
+            for (int64_t b = a + 1; b < s->count; b++) {
+                float dot = row_dot(s, a, b, r * s->length);
+                cosines[pairs++] = cosine_of(s->job, dot, norms[a], norms[b]);
+            }
+        }
+        float t = share_of(s->job, cosines, pairs, s->count);
+        float rest = mg_work(s->job, 1.0f - t);
+        for (int64_t i = 0; i < s->length; i++) {
+            blend(s, r * s->length + i, t, rest);
+        }
+    }
+}
+
+static mg_status whole_share(mg_job *job, task *s, mg_error *err)
+{
+    float norms[MG_MIX_INPUTS_MAX];
+    float cosines[MG_MIX_INPUTS_MAX * MG_MIX_INPUTS_MAX / 2];
+    int64_t pairs = 0;
+    for (int64_t a = 0; a < s->count; a++) {
+        MG_TRY(mg_tools_norm(job, s->deltas + a * job->count, job->count, &norms[a], err));
+        norms[a] = mg_work(job, norms[a]);
+    }
+    for (int64_t a = 0; a < s->count; a++) {
+        for (int64_t b = a + 1; b < s->count; b++) {
+            float dot;
+            MG_TRY(mg_tools_dot(job, s->deltas + a * job->count, s->deltas + b * job->count,
+                                job->count, &dot, err));
+            cosines[pairs++] = cosine_of(job, mg_work(job, dot), norms[a], norms[b]);
+        }
+    }
+    s->t = share_of(job, cosines, pairs, s->count);
+    return MG_OK;
+}
+
+static mg_status merge(mg_job *job, mg_error *err)
+{
+    MG_TRY(mg_tools_check(job, err));
+    int64_t others[MG_MIX_INPUTS_MAX];
+    task s;
+    memset(&s, 0, sizeof(s));
+    s.job = job;
+    s.count = mg_tools_others(job, others);
+    float *deltas, *values;
+    MG_TRY(mg_tools_load(job, 0, others, s.count, true, &deltas, err));
+    MG_TRY(mg_tools_load(job, 1, others, s.count, false, &values, err));
+    MG_TRY(mg_tools_load(job, 2, &job->base, 1, false, &s.base, err));
+    s.deltas = deltas;
+    s.others = values;
+    s.length = job->shape.rank >= 2 ? job->shape.dims[job->shape.rank - 1] : job->count;
+    if (job->params[PARAM_FILTER_WISE] != 0.0 && s.length > 0) {
+        mg_tools_run(job, job->count / s.length, 16, row_range, &s);
+    } else {
+        MG_TRY(whole_share(job, &s, err));
+        mg_tools_run(job, job->count, MG_MIX_BLOCK, whole_range, &s);
+    }
+    mg_tools_store(job, s.base);
+    return MG_OK;
+}
+
+const mg_method mg_method_model_stock = {
+    .name = "model_stock",
+    .title = "Model Stock",
+    .link = "https://arxiv.org/abs/2403.19522",
+    .base = MG_BASE_REQUIRED,
+    .inputs_min = 3,
+    .singleton = MG_SINGLETON_BASE,
+    .params = params,
+    .param_count = MG_ARRAY_COUNT(params),
+    .merge = merge,
+};

@@ -1,0 +1,199 @@
+/* merge/method_multislerp.c - interpolation of several models on a sphere (merging.md 4.4).
+ *
+ * Directions are projected to the tangent space at their weighted mean, averaged there, and
+ * projected back; the length is the weighted mean of lengths.  With a base the differences to it
+ * are meant. */
+#include "merge/method_internal.h"
+#include "merge/method_tools_internal.h"
+
+#include <math.h>
+
+enum { PARAM_WEIGHT, PARAM_NORMALIZE, PARAM_EPS };
+
+static const mg_method_param params[] = {
+    { "weight", MG_PARAM_FLOAT, MG_PARAM_NON_BASE, true, 0.0 },
+    { "normalize_weights", MG_PARAM_BOOL, MG_PARAM_SHARED, false, 1.0 },
+    { "eps", MG_PARAM_FLOAT, MG_PARAM_SHARED, false, 1e-8 },
+};
+
+typedef struct task {
+    const mg_job *job;
+    const float *x; /* by model */
+    int64_t count;  /* models */
+    float weights[MG_MIX_INPUTS_MAX];
+    float lengths[MG_MIX_INPUTS_MAX]; /* norm + eps */
+    float dots[MG_MIX_INPUTS_MAX];
+    float *mean;
+    float *tangent;
+    const float *base; /* NULL = none */
+    float mean_norm;
+    float cosine, ratio, length;
+    int64_t model; /* of a dot product */
+} task;
+
+static float unit(const task *s, int64_t k, int64_t e)
+{
+    return mg_work(s->job, s->x[k * s->job->count + e] / s->lengths[k]);
+}
+
+static void mean_range(void *context, int64_t first, int64_t count)
+{
+    const task *s = (const task *)context;
+    for (int64_t e = first; e < first + count; e++) {
+        float sum = 0.0f;
+        for (int64_t k = 0; k < s->count; k++) {
+            sum += mg_work(s->job, unit(s, k, e) * s->weights[k]);
+        }
+        s->mean[e] = mg_work(s->job, sum);
+    }
+}
+
+static void normalize_range(void *context, int64_t first, int64_t count)
+{
+    const task *s = (const task *)context;
+    for (int64_t e = first; e < first + count; e++) {
+        s->mean[e] = mg_work(s->job, s->mean[e] / s->mean_norm);
+    }
+}
+
+static double dot_partial(const void *context, int64_t first, int64_t count)
+{
+    const task *s = (const task *)context;
+    double sum = 0.0;
+    for (int64_t e = first; e < first + count; e++) {
+        sum += (double)mg_work(s->job, unit(s, s->model, e) * s->mean[e]);
+    }
+    return sum;
+}
+
+static void tangent_range(void *context, int64_t first, int64_t count)
+{
+    const task *s = (const task *)context;
+    const mg_job *job = s->job;
+    for (int64_t e = first; e < first + count; e++) {
+        float sum = 0.0f;
+        for (int64_t k = 0; k < s->count; k++) {
+            float along = mg_work(job, s->dots[k] * s->mean[e]);
+            float across = mg_work(job, unit(s, k, e) - along);
+            sum += mg_work(job, across * s->weights[k]);
+        }
+        s->tangent[e] = mg_work(job, sum);
+    }
+}
+
+static void result_range(void *context, int64_t first, int64_t count)
+{
+    const task *s = (const task *)context;
+    const mg_job *job = s->job;
+    for (int64_t e = first; e < first + count; e++) {
+        float along = mg_work(job, s->mean[e] * s->cosine);
+        float across = mg_work(job, s->tangent[e] * s->ratio);
+        float r = mg_work(job, mg_work(job, along + across) * s->length);
+        s->mean[e] = s->base != NULL ? mg_work(job, r + s->base[e]) : r;
+    }
+}
+
+/* Two models whose weighted directions cancel out are averaged plainly. */
+static void plain_range(void *context, int64_t first, int64_t count)
+{
+    const task *s = (const task *)context;
+    const mg_job *job = s->job;
+    for (int64_t e = first; e < first + count; e++) {
+        float a = mg_work(job, s->x[e] * s->weights[0]);
+        float b = mg_work(job, s->x[job->count + e] * s->weights[1]);
+        float r = mg_work(job, a + b);
+        s->mean[e] = s->base != NULL ? mg_work(job, r + s->base[e]) : r;
+    }
+}
+
+static void set_weights(mg_job *job, const int64_t *others, task *s)
+{
+    const bool half = job->work != MG_F32;
+    for (int64_t k = 0; k < s->count; k++) {
+        s->weights[k] = mg_work(job, (float)job->inputs[others[k]].params[PARAM_WEIGHT]);
+    }
+    if (job->params[PARAM_NORMALIZE] != 0.0) {
+        float sum = mg_work(job, mg_mix_torch_sum(s->weights, s->count, half));
+        for (int64_t k = 0; k < s->count; k++) {
+            s->weights[k] = mg_work(job, s->weights[k] / sum);
+        }
+    }
+}
+
+static mg_status interpolate(mg_job *job, task *s, float eps, const float *norms, mg_error *err)
+{
+    float weighted[MG_MIX_INPUTS_MAX];
+    float norm;
+    s->mean_norm = s->mean_norm > 0.0f ? s->mean_norm : 1.0f;
+    mg_tools_run(job, job->count, MG_MIX_BLOCK, normalize_range, s);
+    for (s->model = 0; s->model < s->count; s->model++) {
+        double dot;
+        MG_TRY(mg_tools_sum(job, job->count, dot_partial, s, &dot, err));
+        s->dots[s->model] = mg_work(job, (float)dot);
+        weighted[s->model] = mg_work(job, norms[s->model] * s->weights[s->model]);
+    }
+    mg_tools_run(job, job->count, MG_MIX_BLOCK, tangent_range, s);
+    MG_TRY(mg_tools_norm(job, s->tangent, job->count, &norm, err));
+    norm = mg_work(job, mg_work(job, norm) + eps);
+    s->cosine = mg_work(job, cosf(norm));
+    s->ratio = mg_work(job, mg_work(job, sinf(norm)) / norm);
+    s->length = mg_work(job, mg_mix_torch_sum(weighted, s->count, job->work != MG_F32));
+    mg_tools_run(job, job->count, MG_MIX_BLOCK, result_range, s);
+    return MG_OK;
+}
+
+static mg_status merge(mg_job *job, mg_error *err)
+{
+    MG_TRY(mg_tools_check(job, err));
+    int64_t others[MG_MIX_INPUTS_MAX];
+    task s;
+    memset(&s, 0, sizeof(s));
+    s.job = job;
+    s.count = mg_tools_others(job, others);
+    if (s.count == 1) {
+        return mg_job_copy(job, others[0], err);
+    }
+    const float eps = (float)job->params[PARAM_EPS];
+    float norms[MG_MIX_INPUTS_MAX];
+    float *x, *base;
+    MG_TRY(mg_tools_load(job, 0, others, s.count, job->base >= 0, &x, err));
+    s.x = x;
+    if (job->base >= 0) {
+        MG_TRY(mg_tools_load(job, 1, &job->base, 1, false, &base, err));
+        s.base = base;
+    }
+    MG_TRY(mg_tools_floats(job, 2, job->count, &s.mean, err));
+    MG_TRY(mg_tools_floats(job, 3, job->count, &s.tangent, err));
+    set_weights(job, others, &s);
+    for (int64_t k = 0; k < s.count; k++) {
+        MG_TRY(mg_tools_norm(job, x + k * job->count, job->count, &norms[k], err));
+        norms[k] = mg_work(job, norms[k]);
+        s.lengths[k] = mg_work(job, norms[k] + eps);
+    }
+    mg_tools_run(job, job->count, MG_MIX_BLOCK, mean_range, &s);
+    MG_TRY(mg_tools_norm(job, s.mean, job->count, &s.mean_norm, err));
+    s.mean_norm = mg_work(job, s.mean_norm);
+    if (s.mean_norm < eps && s.count != 2) {
+        return mg_fail(err, MG_ERR_NUMERIC,
+                       "the weighted directions of the models cancel out: change the weights");
+    }
+    if (s.mean_norm < eps) {
+        mg_tools_run(job, job->count, MG_MIX_BLOCK, plain_range, &s);
+    } else {
+        MG_TRY(interpolate(job, &s, eps, norms, err));
+    }
+    mg_tools_store(job, s.mean);
+    return MG_OK;
+}
+
+const mg_method mg_method_multislerp = {
+    .name = "multislerp",
+    .title = "Multi-SLERP",
+    .link = "https://goddard.blog/posts/multislerp-wow-what-a-cool-idea",
+    .base = MG_BASE_OPTIONAL,
+    .inputs_min = 1,
+    .non_base_min = 1,
+    .params = params,
+    .param_count = MG_ARRAY_COUNT(params),
+    .merge = merge,
+};

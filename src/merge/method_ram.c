@@ -1,0 +1,152 @@
+/* merge/method_ram.c - reinforced agent merging, and its tensor-local plus form (merging.md 4.12;
+ * arXiv 2601.13572).
+ *
+ * Differences above epsilon are active.  Where one model is active its difference counts in full,
+ * where several are, their mean.  The plus form raises the former by how much a model shares. */
+#include "merge/method_internal.h"
+#include "merge/method_tools_internal.h"
+
+#include <math.h>
+
+enum { PARAM_EPSILON, PARAM_R, PARAM_ALPHA };
+
+static const mg_method_param params_ram[] = {
+    { "epsilon", MG_PARAM_FLOAT, MG_PARAM_SHARED, false, 1e-5 },
+};
+static const mg_method_param params_plus[] = {
+    { "epsilon", MG_PARAM_FLOAT, MG_PARAM_SHARED, false, 1e-5 },
+    { "r", MG_PARAM_FLOAT, MG_PARAM_SHARED, false, 0.1 },
+    { "alpha", MG_PARAM_FLOAT, MG_PARAM_SHARED, false, 0.2 },
+};
+
+typedef struct task {
+    const mg_job *job;
+    const float *deltas;
+    int64_t model_count;
+    float *base; /* becomes the result */
+    float epsilon;
+    float raise[MG_MIX_INPUTS_MAX]; /* of the plus form */
+    bool plus;
+    int64_t model; /* of counts */
+    bool shared;
+} task;
+
+static int active_count(const task *s, int64_t element)
+{
+    int count = 0;
+    for (int64_t k = 0; k < s->model_count; k++) {
+        count += fabsf(s->deltas[k * s->job->count + element]) > s->epsilon;
+    }
+    return count;
+}
+
+/* Elements where the model is active together with others, or alone. */
+static double count_active(const void *context, int64_t first, int64_t count)
+{
+    const task *s = (const task *)context;
+    int64_t found = 0;
+    for (int64_t e = first; e < first + count; e++) {
+        if (fabsf(s->deltas[s->model * s->job->count + e]) > s->epsilon) {
+            int active = active_count(s, e);
+            found += s->shared ? active > 1 : active == 1;
+        }
+    }
+    return (double)found;
+}
+
+static void merge_range(void *context, int64_t first, int64_t count)
+{
+    const task *s = (const task *)context;
+    const mg_job *job = s->job;
+    for (int64_t e = first; e < first + count; e++) {
+        int active = active_count(s, e);
+        float sum = 0.0f;
+        for (int64_t k = 0; k < s->model_count; k++) {
+            float delta = s->deltas[k * job->count + e];
+            if (!(fabsf(delta) > s->epsilon)) {
+                continue;
+            }
+            float alone = active == 1 ? delta : 0.0f;
+            float together = active > 1 ? mg_work(job, delta / (float)active) : 0.0f;
+            sum += s->plus ? alone * s->raise[k] + together : mg_work(job, alone + together);
+        }
+        s->base[e] = mg_work(job, s->base[e] + (s->plus ? sum : mg_work(job, sum)));
+    }
+}
+
+static mg_status set_raises(mg_job *job, task *s, mg_error *err)
+{
+    const float epsilon = (float)job->params[PARAM_EPSILON];
+    const float alpha = (float)job->params[PARAM_ALPHA];
+    for (s->model = 0; s->model < s->model_count; s->model++) {
+        double shared, unique;
+        s->shared = true;
+        MG_TRY(mg_tools_sum(job, job->count, count_active, s, &shared, err));
+        s->shared = false;
+        MG_TRY(mg_tools_sum(job, job->count, count_active, s, &unique, err));
+        float divisor = (float)unique < epsilon ? epsilon : (float)unique;
+        float share = (float)shared / divisor;
+        share = share < 0.0f ? 0.0f : share > alpha ? alpha : share;
+        s->raise[s->model] = 1.0f + (float)job->params[PARAM_R] * share;
+    }
+    return MG_OK;
+}
+
+static mg_status merge_ram(mg_job *job, bool plus, mg_error *err)
+{
+    MG_TRY(mg_tools_check(job, err));
+    int64_t others[MG_MIX_INPUTS_MAX];
+    int64_t count = mg_tools_others(job, others);
+    if (count == 0) {
+        return mg_job_copy(job, job->base, err);
+    }
+    float *deltas, *base;
+    MG_TRY(mg_tools_load(job, 0, others, count, true, &deltas, err));
+    MG_TRY(mg_tools_load(job, 1, &job->base, 1, false, &base, err));
+    task s;
+    memset(&s, 0, sizeof(s));
+    s.job = job;
+    s.deltas = deltas;
+    s.model_count = count;
+    s.base = base;
+    s.epsilon = mg_work(job, (float)job->params[PARAM_EPSILON]);
+    s.plus = plus;
+    if (plus) {
+        MG_TRY(set_raises(job, &s, err));
+    }
+    mg_tools_run(job, job->count, MG_MIX_BLOCK, merge_range, &s);
+    mg_tools_store(job, base);
+    return MG_OK;
+}
+
+static mg_status merge_plain(mg_job *job, mg_error *err)
+{
+    return merge_ram(job, false, err);
+}
+
+static mg_status merge_plus(mg_job *job, mg_error *err)
+{
+    return merge_ram(job, true, err);
+}
+
+const mg_method mg_method_ram = {
+    .name = "ram",
+    .title = "Reinforced Agent Merging",
+    .link = "https://arxiv.org/abs/2601.13572",
+    .base = MG_BASE_REQUIRED,
+    .inputs_min = 1,
+    .params = params_ram,
+    .param_count = MG_ARRAY_COUNT(params_ram),
+    .merge = merge_plain,
+};
+
+const mg_method mg_method_ramplus_tl = {
+    .name = "ramplus_tl",
+    .title = "Reinforced Agent Merging Plus (Tensor-Local)",
+    .link = "https://arxiv.org/abs/2601.13572",
+    .base = MG_BASE_REQUIRED,
+    .inputs_min = 1,
+    .params = params_plus,
+    .param_count = MG_ARRAY_COUNT(params_plus),
+    .merge = merge_plus,
+};

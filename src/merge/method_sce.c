@@ -1,0 +1,187 @@
+/* merge/method_sce.c - select, calculate, erase (merging.md 4.7; arXiv 2408.07990).
+ *
+ * Elements in which the models differ most are selected; each model is weighted by the size of its
+ * differences; elements against the majority's sign are erased. */
+#include "merge/method_internal.h"
+#include "merge/method_tools_internal.h"
+
+#include <math.h>
+
+enum { PARAM_SELECT_TOPK, PARAM_INT8_MASK };
+
+#define WEIGHT_SUM_MIN 1e-6
+
+static const mg_method_param params[] = {
+    { "select_topk", MG_PARAM_FLOAT, MG_PARAM_SHARED, false, 1.0 },
+    { "int8_mask", MG_PARAM_BOOL, MG_PARAM_SHARED, false, 0.0 },
+};
+
+typedef struct task {
+    const mg_job *job;
+    float *deltas; /* by model */
+    int64_t count; /* models */
+    float *variance;
+    float *base; /* becomes the result */
+    float weights[MG_MIX_INPUTS_MAX];
+    const uint64_t *selected; /* NULL = all */
+    int64_t model;
+} task;
+
+static void variance_range(void *context, int64_t first, int64_t count)
+{
+    const task *s = (const task *)context;
+    for (int64_t e = first; e < first + count; e++) {
+        double mean = 0.0;
+        double squares = 0.0;
+        for (int64_t k = 0; k < s->count; k++) {
+            mean += (double)s->deltas[k * s->job->count + e];
+        }
+        mean /= (double)s->count;
+        for (int64_t k = 0; k < s->count; k++) {
+            double d = (double)s->deltas[k * s->job->count + e] - mean;
+            squares += d * d;
+        }
+        s->variance[e] = mg_work(s->job, (float)(squares / (double)s->count));
+    }
+}
+
+static double count_nonzero(const void *context, int64_t first, int64_t count)
+{
+    const task *s = (const task *)context;
+    int64_t found = 0;
+    for (int64_t e = first; e < first + count; e++) {
+        found += s->variance[e] != 0.0f;
+    }
+    return (double)found;
+}
+
+static void drop_range(void *context, int64_t first, int64_t count)
+{
+    const task *s = (const task *)context;
+    for (int64_t e = first; e < first + count; e++) {
+        if ((s->selected[e / 64] >> (e % 64) & 1) == 0) {
+            for (int64_t k = 0; k < s->count; k++) {
+                s->deltas[k * s->job->count + e] *= 0.0f;
+            }
+        }
+    }
+}
+
+static double mean_square(const void *context, int64_t first, int64_t count)
+{
+    const task *s = (const task *)context;
+    const float *x = s->deltas + s->model * s->job->count;
+    double sum = 0.0;
+    for (int64_t e = first; e < first + count; e++) {
+        sum += (double)mg_work(s->job, x[e] * x[e]);
+    }
+    return sum;
+}
+
+static void merge_range(void *context, int64_t first, int64_t count)
+{
+    const task *s = (const task *)context;
+    const mg_job *job = s->job;
+    const float floor_weight = mg_work(job, (float)WEIGHT_SUM_MIN);
+    for (int64_t e = first; e < first + count; e++) {
+        float votes = 0.0f;
+        float sum = 0.0f;
+        float weight = 0.0f;
+        for (int64_t k = 0; k < s->count; k++) {
+            votes += s->deltas[k * job->count + e];
+        }
+        bool positive = mg_work(job, votes) >= 0.0f;
+        for (int64_t k = 0; k < s->count; k++) {
+            float delta = s->deltas[k * job->count + e];
+            float kept = (positive ? delta > 0.0f : delta < 0.0f) ? s->weights[k] : 0.0f;
+            sum += mg_work(job, delta * kept);
+            weight += kept;
+        }
+        weight = mg_work(job, weight);
+        weight = weight < floor_weight ? floor_weight : weight;
+        s->base[e] = mg_work(job, s->base[e] + mg_work(job, mg_work(job, sum) / weight));
+    }
+}
+
+/* Keeps the elements of largest variance; false when none is left. */
+static mg_status select_elements(mg_job *job, task *s, bool *any_out, mg_error *err)
+{
+    const double share = job->params[PARAM_SELECT_TOPK];
+    *any_out = false;
+    if (share <= 0.0) {
+        return MG_OK;
+    }
+    float *zeros;
+    void *bits;
+    double nonzero;
+    MG_TRY(mg_tools_floats(job, 2, job->count, &s->variance, err));
+    MG_TRY(mg_tools_floats(job, 3, job->count, &zeros, err));
+    MG_TRY(mg_job_scratch(job, 4, (size_t)((job->count + 63) / 64) * sizeof(uint64_t), &bits, err));
+    memset(zeros, 0, (size_t)job->count * sizeof(float));
+    mg_tools_run(job, job->count, MG_MIX_BLOCK, variance_range, s);
+    MG_TRY(mg_tools_sum(job, job->count, count_nonzero, s, &nonzero, err));
+    int64_t kept = (int64_t)((float)nonzero * (float)share);
+    if (kept == 0) {
+        return MG_OK;
+    }
+    mg_rank_args rank = { { zeros, MG_F32 }, { s->variance, MG_F32 }, MG_F32, true, 0, kept,
+                          job->count,        (uint64_t *)bits };
+    MG_TRY(job->device->mix->rank(job->stream, &rank, err));
+    s->selected = (const uint64_t *)bits;
+    mg_tools_run(job, job->count, MG_MIX_BLOCK, drop_range, s);
+    *any_out = true;
+    return MG_OK;
+}
+
+static mg_status set_weights(mg_job *job, task *s, mg_error *err)
+{
+    const bool half = job->work != MG_F32;
+    for (s->model = 0; s->model < s->count; s->model++) {
+        double sum;
+        MG_TRY(mg_tools_sum(job, job->count, mean_square, s, &sum, err));
+        s->weights[s->model] = mg_work(job, (float)(sum / (double)job->count));
+    }
+    float total = mg_work(job, mg_mix_torch_sum(s->weights, s->count, half));
+    for (int64_t k = 0; k < s->count; k++) {
+        bool vanishes = fabs((double)total) < WEIGHT_SUM_MIN;
+        s->weights[k] = mg_work(job, vanishes ? 1.0f / (float)s->count : s->weights[k] / total);
+    }
+    return MG_OK;
+}
+
+static mg_status merge(mg_job *job, mg_error *err)
+{
+    MG_TRY(mg_tools_check(job, err));
+    int64_t others[MG_MIX_INPUTS_MAX];
+    task s;
+    memset(&s, 0, sizeof(s));
+    s.job = job;
+    s.count = mg_tools_others(job, others);
+    if (s.count == 0) {
+        return mg_job_copy(job, job->base, err);
+    }
+    bool any = true;
+    MG_TRY(mg_tools_load(job, 0, others, s.count, true, &s.deltas, err));
+    MG_TRY(mg_tools_load(job, 1, &job->base, 1, false, &s.base, err));
+    if (job->params[PARAM_SELECT_TOPK] < 1.0) {
+        MG_TRY(select_elements(job, &s, &any, err));
+    }
+    if (!any) {
+        return mg_job_copy(job, job->base, err);
+    }
+    MG_TRY(set_weights(job, &s, err));
+    mg_tools_run(job, job->count, MG_MIX_BLOCK, merge_range, &s);
+    mg_tools_store(job, s.base);
+    return MG_OK;
+}
+
+const mg_method mg_method_sce = {
+    .name = "sce",
+    .title = "SCE",
+    .link = "https://arxiv.org/abs/2408.07990",
+    .base = MG_BASE_REQUIRED,
+    .inputs_min = 1,
+    .params = params,
+    .param_count = MG_ARRAY_COUNT(params),
+    .merge = merge,
+};

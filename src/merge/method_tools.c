@@ -1,0 +1,210 @@
+/* merge/method_tools.c - loops, sums and conversions over whole tensors in float32. */
+#include "merge/method_tools_internal.h"
+
+#include <math.h>
+
+#define TOOLS_BLOCK MG_MIX_BLOCK
+#define TOOLS_SUM_SLOT 7 /* scratch of mg_tools_sum */
+
+mg_status mg_tools_check(const mg_job *job, mg_error *err)
+{
+    if (job->work == MG_F64) {
+        return mg_fail(err, MG_ERR_UNSUPPORTED,
+                       "this method does not compute in float64: set dtype to float32");
+    }
+    if (job->input_count > MG_MIX_INPUTS_MAX) {
+        return mg_fail(err, MG_ERR_LIMIT, "at most %d models can be merged", MG_MIX_INPUTS_MAX);
+    }
+    return MG_OK;
+}
+
+typedef struct run_task {
+    int64_t count;
+    int64_t grain;
+    mg_tools_range *range;
+    void *context;
+} run_task;
+
+static void run_block(void *context, int64_t block, int worker)
+{
+    const run_task *task = (const run_task *)context;
+    int64_t first = block * task->grain;
+    (void)worker;
+    task->range(task->context, first, MG_MIN(task->grain, task->count - first));
+}
+
+void mg_tools_run(const mg_job *job, int64_t count, int64_t grain, mg_tools_range *range,
+                  void *context)
+{
+    run_task task = { count, grain, range, context };
+    int64_t blocks = (count + grain - 1) / grain;
+    mg_pool_run(blocks > 1 ? job->pool : NULL, blocks, run_block, &task);
+}
+
+typedef struct sum_task {
+    int64_t count;
+    mg_tools_partial *partial;
+    const void *context;
+    double *sums;
+} sum_task;
+
+static void sum_block(void *context, int64_t block, int worker)
+{
+    const sum_task *task = (const sum_task *)context;
+    int64_t first = block * TOOLS_BLOCK;
+    (void)worker;
+    task->sums[block] =
+        task->partial(task->context, first, MG_MIN(TOOLS_BLOCK, task->count - first));
+}
+
+mg_status mg_tools_sum(mg_job *job, int64_t count, mg_tools_partial *partial, const void *context,
+                       double *sum_out, mg_error *err)
+{
+    int64_t blocks = (count + TOOLS_BLOCK - 1) / TOOLS_BLOCK;
+    void *sums;
+    MG_TRY(mg_job_scratch(job, TOOLS_SUM_SLOT, (size_t)(blocks + 1) * sizeof(double), &sums, err));
+    sum_task task = { count, partial, context, (double *)sums };
+    mg_pool_run(blocks > 1 ? job->pool : NULL, blocks, sum_block, &task);
+    *sum_out = 0.0;
+    for (int64_t i = 0; i < blocks; i++) {
+        *sum_out += task.sums[i];
+    }
+    return MG_OK;
+}
+
+typedef struct load_task {
+    const mg_job *job;
+    const int64_t *inputs;
+    int64_t input_count;
+    bool delta;
+    float *values;
+} load_task;
+
+static void load_input(const mg_job *job, int64_t input, int64_t first, int64_t count, float *out)
+{
+    const mg_mix_input *x = &job->inputs[input].x;
+    const char *from =
+        (const char *)x->data + (size_t)first * (size_t)(mg_dtype_bits(x->dtype) / 8);
+    mg_dtype_convert(out, MG_F32, from, x->dtype, count);
+    for (int64_t i = 0; i < count && job->work != x->dtype; i++) {
+        out[i] = mg_work(job, out[i]);
+    }
+}
+
+static void load_range(void *context, int64_t first, int64_t count)
+{
+    const load_task *task = (const load_task *)context;
+    const mg_job *job = task->job;
+    float base[1024];
+    for (int64_t k = 0; k < task->input_count; k++) {
+        float *out = task->values + k * job->count;
+        for (int64_t at = first; at < first + count; at += MG_ARRAY_COUNT(base)) {
+            int64_t n = MG_MIN(MG_ARRAY_COUNT(base), first + count - at);
+            load_input(job, task->inputs[k], at, n, out + at);
+            if (!task->delta) {
+                continue;
+            }
+            load_input(job, job->base, at, n, base);
+            for (int64_t i = 0; i < n; i++) {
+                out[at + i] = mg_work(job, out[at + i] - base[i]);
+            }
+        }
+    }
+}
+
+mg_status mg_tools_floats(mg_job *job, int slot, int64_t count, float **values_out, mg_error *err)
+{
+    void *block;
+    size_t bytes;
+    if (!mg_size_mul((size_t)count, sizeof(float), &bytes)) {
+        return mg_fail(err, MG_ERR_MEMORY, "a tensor of %lld elements is too large",
+                       (long long)count);
+    }
+    MG_TRY(mg_job_scratch(job, slot, bytes, &block, err));
+    *values_out = (float *)block;
+    return MG_OK;
+}
+
+mg_status mg_tools_load(mg_job *job, int slot, const int64_t *inputs, int64_t count, bool delta,
+                        float **values_out, mg_error *err)
+{
+    MG_TRY(mg_tools_floats(job, slot, job->count * count, values_out, err));
+    load_task task = { job, inputs, count, delta, *values_out };
+    mg_tools_run(job, job->count, TOOLS_BLOCK, load_range, &task);
+    return MG_OK;
+}
+
+typedef struct store_task {
+    const mg_job *job;
+    const float *values;
+} store_task;
+
+static void store_range(void *context, int64_t first, int64_t count)
+{
+    const store_task *task = (const store_task *)context;
+    const mg_job *job = task->job;
+    char *to = (char *)job->out + (size_t)first * (size_t)(mg_dtype_bits(job->out_dtype) / 8);
+    mg_dtype_convert(to, job->out_dtype, task->values + first, MG_F32, count);
+}
+
+void mg_tools_store(const mg_job *job, const float *values)
+{
+    store_task task = { job, values };
+    mg_tools_run(job, job->count, TOOLS_BLOCK, store_range, &task);
+}
+
+typedef struct pair {
+    const mg_job *job;
+    const float *x;
+    const float *y;
+} pair;
+
+static double squares(const void *context, int64_t first, int64_t count)
+{
+    const pair *p = (const pair *)context;
+    double sum = 0.0;
+    for (int64_t i = first; i < first + count; i++) {
+        sum += (double)p->x[i] * (double)p->x[i];
+    }
+    return sum;
+}
+
+mg_status mg_tools_norm(mg_job *job, const float *x, int64_t count, float *norm_out, mg_error *err)
+{
+    pair p = { job, x, x };
+    double sum;
+    MG_TRY(mg_tools_sum(job, count, squares, &p, &sum, err));
+    *norm_out = (float)sqrt(sum);
+    return MG_OK;
+}
+
+static double products(const void *context, int64_t first, int64_t count)
+{
+    const pair *p = (const pair *)context;
+    double sum = 0.0;
+    for (int64_t i = first; i < first + count; i++) {
+        sum += (double)mg_work(p->job, p->x[i] * p->y[i]);
+    }
+    return sum;
+}
+
+mg_status mg_tools_dot(mg_job *job, const float *x, const float *y, int64_t count, float *dot_out,
+                       mg_error *err)
+{
+    pair p = { job, x, y };
+    double sum;
+    MG_TRY(mg_tools_sum(job, count, products, &p, &sum, err));
+    *dot_out = (float)sum;
+    return MG_OK;
+}
+
+int64_t mg_tools_others(const mg_job *job, int64_t others[MG_MIX_INPUTS_MAX])
+{
+    int64_t count = 0;
+    for (int64_t i = 0; i < job->input_count; i++) {
+        if (i != job->base) {
+            others[count++] = i;
+        }
+    }
+    return count;
+}

@@ -1,0 +1,55 @@
+/* merge/method_tools_internal.h - whole tensors as float32 arrays, for methods that need several
+ * passes.
+ *
+ * Values are held in float32 and rounded to the job's work type where the reference rounds.  Loops
+ * run in blocks over the job's pool; sums add their blocks in order, so that the number of threads
+ * cannot be seen. */
+#pragma once
+
+#include "merge/method.h"
+
+MG_BEGIN_C
+
+/* Fails for float64, which these methods do not compute in. */
+MG_MUST_CHECK mg_status mg_tools_check(const mg_job *job, mg_error *err);
+
+/* x rounded to the work type. */
+static inline float mg_work(const mg_job *job, float x)
+{
+    switch (job->work) {
+    case MG_BF16:
+        return mg_bf16_to_f32(mg_bf16_from_f32(x));
+    case MG_F16:
+        return mg_f16_to_f32(mg_f16_from_f32(x));
+    default:
+        return x;
+    }
+}
+
+/* Work on elements (or rows) first .. first+count-1. */
+typedef void mg_tools_range(void *context, int64_t first, int64_t count);
+void mg_tools_run(const mg_job *job, int64_t count, int64_t grain, mg_tools_range *range,
+                  void *context);
+/* The sum of what range returns for blocks of elements 0 .. count-1, added in order. */
+typedef double mg_tools_partial(const void *context, int64_t first, int64_t count);
+MG_MUST_CHECK mg_status mg_tools_sum(mg_job *job, int64_t count, mg_tools_partial *partial,
+                                     const void *context, double *sum_out, mg_error *err);
+
+/* The inputs given, as arrays of job->count work values behind each other in scratch slot; minus
+ * the base, rounded, when delta. */
+MG_MUST_CHECK mg_status mg_tools_load(mg_job *job, int slot, const int64_t *inputs, int64_t count,
+                                      bool delta, float **values_out, mg_error *err);
+/* room for count floats in scratch slot. */
+MG_MUST_CHECK mg_status mg_tools_floats(mg_job *job, int slot, int64_t count, float **values_out,
+                                        mg_error *err);
+/* Stores work values as the result. */
+void mg_tools_store(const mg_job *job, const float *values);
+/* Norm of, and dot product between, arrays; products and results rounded to work when rounded. */
+MG_MUST_CHECK mg_status mg_tools_norm(mg_job *job, const float *x, int64_t count, float *norm_out,
+                                      mg_error *err);
+MG_MUST_CHECK mg_status mg_tools_dot(mg_job *job, const float *x, const float *y, int64_t count,
+                                     float *dot_out, mg_error *err);
+/* Indexes of the inputs without the base; the count is returned. */
+int64_t mg_tools_others(const mg_job *job, int64_t others[MG_MIX_INPUTS_MAX]);
+
+MG_END_C
