@@ -120,7 +120,7 @@ static void run_merge(void *context)
             sources[k].mask = MG_MASK_COUNTER;
             sources[k].counter_tensor = (uint32_t)i;
             sources[k].counter_source = (uint32_t)k;
-            sources[k].below = 0x80000000u;
+            sources[k].below = 0x8000u;
             sources[k].rescale = true;
             sources[k].factor = 2.0;
         }
@@ -322,6 +322,144 @@ static void bench_forward(const bench *b, mg_model *model, mg_kv_cache *cache, c
     mg_free(logit_rows);
 }
 
+/* --- Single operations of a decode step: weights of several layers in turn, so that no cache helps
+ */
+
+#define LAYER_SETS 6
+
+typedef struct op_step {
+    const bench *b;
+    int64_t rows;
+    mg_weight weights[4][LAYER_SETS]; /* qkv, out, gate and up, down */
+    mg_kv kv[LAYER_SETS];
+    float *x, *wide, *tables, *norm;
+    int32_t *slots, *positions;
+    mg_kv_run *runs;
+    int which; /* 0 .. 3 a product, then norm, rope, store, attention, gate */
+} op_step;
+
+static void run_op(void *context)
+{
+    op_step *step = context;
+    const bench *b = step->b;
+    const mg_nn_ops *nn = b->device->nn;
+    const int64_t qkv = (HEADS + 2 * KV_HEADS) * HEAD_DIM;
+    mg_error err;
+    for (int l = 0; l < LAYER_SETS; l++) {
+        if (step->which < 4) {
+            mg_weight w = step->weights[step->which][l];
+            bool adds = step->which == 1 || step->which == 3;
+            mg_linear_args args = { step->x,    step->wide, w,        NULL, adds ? step->x : NULL,
+                                    step->rows, w.in_dim,   w.out_dim };
+            if (!adds) {
+                args.out = step->wide;
+                args.x = step->x;
+            }
+            must(nn->linear(b->stream, &args, &err), &err);
+        } else if (step->which == 4) {
+            mg_rmsnorm_args args = { step->wide, step->x, step->norm, step->rows, 1,    HIDDEN,
+                                     HIDDEN,     HIDDEN,  1e-5f,      0.0f,       false };
+            must(nn->rmsnorm(b->stream, &args, &err), &err);
+        } else if (step->which == 5) {
+            mg_rope_args args = { step->wide,       step->tables, step->tables,
+                                  step->positions,  step->rows,   qkv,
+                                  HEADS + KV_HEADS, HEAD_DIM,     HEAD_DIM };
+            must(nn->rope(b->stream, &args, &err), &err);
+        } else if (step->which == 6) {
+            mg_kv_store_args args = { step->kv[l], step->wide,      step->wide, qkv,
+                                      step->slots, step->positions, step->rows };
+            must(nn->kv_store(b->stream, &args, &err), &err);
+        } else if (step->which == 7) {
+            mg_attention_args args = { .out = step->x,
+                                       .q = step->wide,
+                                       .q_stride = qkv,
+                                       .out_stride = HIDDEN,
+                                       .kv = step->kv[l],
+                                       .heads = HEADS,
+                                       .runs = step->runs,
+                                       .run_count = step->rows,
+                                       .rows = step->rows,
+                                       .run_rows_max = 1,
+                                       .scale = 0.088f };
+            must(nn->attention(b->stream, &args, &err), &err);
+        } else {
+            mg_gate_args args = { step->wide, step->wide, step->wide + INNER, step->rows,
+                                  INNER,      2 * INNER,  2 * INNER,          MG_NN_SILU };
+            must(nn->gate(b->stream, &args, &err), &err);
+        }
+    }
+}
+
+/* Microseconds of each operation at a batch of rows sequences with a context of 400. */
+static void bench_operations(const bench *b, int64_t rows)
+{
+    static const char *const names[] = { "qkv",  "out",      "gate and up", "down", "norm",
+                                         "rope", "kv store", "attention",   "gate" };
+    static const int64_t shapes[4][2] = { { (HEADS + 2 * KV_HEADS) * HEAD_DIM, HIDDEN },
+                                          { HIDDEN, HIDDEN },
+                                          { 2 * INNER, HIDDEN },
+                                          { HIDDEN, INNER } };
+    mg_error err;
+    op_step step;
+    memset(&step, 0, sizeof(step));
+    step.b = b;
+    step.rows = rows;
+    for (int m = 0; m < 4; m++) {
+        for (int l = 0; l < LAYER_SETS; l++) {
+            mg_weight w = { NULL, shapes[m][0], shapes[m][1], MG_BF16 };
+            size_t bytes = (size_t)(w.out_dim * w.in_dim) * 2;
+            w.data = device_block(b, bytes);
+            must(b->device->upload(b->stream, w.data, b->noise, MG_MIN(bytes, NOISE_BYTES), &err),
+                 &err);
+            step.weights[m][l] = w;
+        }
+    }
+    for (int l = 0; l < LAYER_SETS; l++) {
+        mg_kv kv = { NULL, SLOTS, POSITIONS, KV_HEADS, HEAD_DIM, MG_BF16 };
+        size_t bytes = 0;
+        must(b->device->nn->kv_bytes(&kv, &bytes, &err), &err);
+        kv.data = device_block(b, bytes);
+        step.kv[l] = kv;
+    }
+    int32_t ints[SLOTS * 6];
+    for (int32_t i = 0; i < SLOTS; i++) {
+        mg_kv_run run = { i, 400, 1, i };
+        ints[i] = i;
+        ints[SLOTS + i] = 400;
+        memcpy(ints + 2 * SLOTS + 4 * i, &run, sizeof(run));
+    }
+    int32_t *device_ints = device_block(b, sizeof(ints));
+    must(b->device->upload(b->stream, device_ints, ints, sizeof(ints), &err), &err);
+    step.slots = device_ints;
+    step.positions = device_ints + SLOTS;
+    step.runs = (mg_kv_run *)(void *)(device_ints + 2 * SLOTS);
+    step.x = device_block(b, (size_t)SLOTS * HIDDEN * 4);
+    step.wide = device_block(b, (size_t)SLOTS * 2 * INNER * 4);
+    step.tables = device_block(b, (size_t)POSITIONS * HEAD_DIM * 4);
+    step.norm = device_block(b, HIDDEN * 4);
+    for (step.which = 0; step.which < 9; step.which++) {
+        double ms = median_ms(b, 21, run_op, &step);
+        double bytes = step.which < 4 ? (double)(shapes[step.which][0] * shapes[step.which][1] * 2)
+                       : step.which == 7 ? (double)rows * 401 * KV_HEADS * HEAD_DIM * 4
+                                         : 0.0;
+        char what[64];
+        (void)snprintf(what, sizeof(what), "batch %d: %s", (int)rows, names[step.which]);
+        report(what, ms / LAYER_SETS, bytes / b->copy_bytes * 1e3);
+    }
+    for (int m = 0; m < 4; m++) {
+        for (int l = 0; l < LAYER_SETS; l++) {
+            b->device->free(b->device, step.weights[m][l].data);
+        }
+    }
+    for (int l = 0; l < LAYER_SETS; l++) {
+        b->device->free(b->device, step.kv[l].data);
+    }
+    void *blocks[] = { device_ints, step.x, step.wide, step.tables, step.norm };
+    for (int64_t i = 0; i < MG_ARRAY_COUNT(blocks); i++) {
+        b->device->free(b->device, blocks[i]);
+    }
+}
+
 int main(int argc, char **argv)
 {
     mg_error err;
@@ -342,6 +480,8 @@ int main(int argc, char **argv)
            b.copy_bytes / 1e12, b.matrix_flops / 1e12, (int)b.layers);
     printf("what,ms,limit_ms,ratio\n");
     bench_merge(&b);
+    bench_operations(&b, 8);
+    bench_operations(&b, 250);
     mg_model *model = make_model(&b);
     fill_model(&b, model);
     mg_kv_cache *cache = NULL;

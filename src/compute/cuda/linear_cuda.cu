@@ -3,7 +3,9 @@
  * A packed weight is the row-major matrix itself, (out_dim, in_dim).  To cuBLASLt, which counts by
  * columns, out^T (out_dim, rows) = W (out_dim, in_dim) * x^T (in_dim, rows): W is its first operand,
  * transposed.  bfloat16 weights multiply bfloat16 copies of the rows, accumulated in float32.
- * Algorithms are asked for once for each shape and kept.
+ * Descriptors and algorithms are kept for each shape.  For a class of shapes (rows rounded up) the
+ * likeliest algorithms are timed once, on a result of their own: at few rows the first suggestion
+ * reads weights noticeably slower than the best one.
  *
  * The library's header is not needed: the few types and values of its stable interface stand here. */
 #include <dlfcn.h>
@@ -13,7 +15,10 @@
 #include "compute/cuda/cuda_internal.h"
 
 #define MG_BLAS_WORKSPACE_BYTES ((size_t)32 << 20)
-#define MG_BLAS_SHAPES 1024 /* a power of two: shapes whose algorithm is remembered */
+#define MG_BLAS_SHAPES 1024 /* shapes that are remembered */
+#define MG_BLAS_CLASSES 256 /* classes of shapes whose best algorithm is remembered */
+#define MG_BLAS_CANDIDATES 8 /* algorithms timed for a class */
+#define MG_BLAS_ROUNDS 3
 
 /* cublasLt.h: opaque handles, enumeration values, and the two structs passed by value or array. */
 typedef struct blas_handle blas_handle;
@@ -63,18 +68,37 @@ typedef struct blas_functions {
                   cudaStream_t);
 } blas_functions;
 
-typedef struct blas_shape {
+/* Descriptors of one product; zeroed is empty. */
+typedef struct product {
+    blas_desc *desc;
+    blas_layout *weight, *x, *out;
+} product;
+
+/* What tells one product from another. */
+typedef struct shape_key {
     int64_t rows, out_dim, in_dim, x_stride, out_stride;
     int64_t form; /* dtype, bias, residual and alignments in one number; 0 = empty */
+} shape_key;
+
+typedef struct blas_shape {
+    shape_key key;
+    product descriptors;
     blas_algo algo;
 } blas_shape;
+
+typedef struct tuned_class {
+    shape_key key; /* rows rounded up */
+    blas_algo algo;
+} tuned_class;
 
 struct mg_blas {
     void *library;
     blas_functions f;
     blas_handle *handle;
     blas_preference *preference;
+    cudaEvent_t begin, end;
     blas_shape shapes[MG_BLAS_SHAPES];
+    tuned_class classes[MG_BLAS_CLASSES];
 };
 
 static mg_status load_functions(struct mg_blas *blas, mg_error *err)
@@ -130,6 +154,8 @@ mg_status mg_blas_create(struct mg_blas **blas_out, mg_error *err)
     struct mg_blas *blas = mg_new(struct mg_blas);
     MG_TRY_OR_DONE(load_functions(blas, err));
     MG_TRY_OR_DONE(blas_status(blas->f.create(&blas->handle), "cublasLtCreate", err));
+    MG_TRY_OR_DONE(mg_cuda_status(cudaEventCreate(&blas->begin), "event", err));
+    MG_TRY_OR_DONE(mg_cuda_status(cudaEventCreate(&blas->end), "event", err));
     MG_TRY_OR_DONE(blas_status(blas->f.preference_create(&blas->preference),
                                "cublasLtMatmulPreferenceCreate", err));
     MG_TRY_OR_DONE(blas_status(blas->f.preference_set(blas->preference, BLAS_PREFERENCE_WORKSPACE,
@@ -143,29 +169,6 @@ done:
     return status;
 }
 
-void mg_blas_destroy(struct mg_blas *blas)
-{
-    if (blas == NULL) {
-        return;
-    }
-    if (blas->preference != NULL) {
-        (void)blas->f.preference_destroy(blas->preference);
-    }
-    if (blas->handle != NULL) {
-        (void)blas->f.destroy(blas->handle);
-    }
-    if (blas->library != NULL) {
-        (void)dlclose(blas->library);
-    }
-    mg_free(blas);
-}
-
-/* Descriptors of one product; zeroed is empty. */
-typedef struct product {
-    blas_desc *desc;
-    blas_layout *weight, *x, *out;
-} product;
-
 static void product_release(const struct mg_blas *blas, product *p)
 {
     if (p->desc != NULL) {
@@ -177,6 +180,33 @@ static void product_release(const struct mg_blas *blas, product *p)
             (void)blas->f.layout_destroy(layouts[i]);
         }
     }
+    memset(p, 0, sizeof(*p));
+}
+
+void mg_blas_destroy(struct mg_blas *blas)
+{
+    if (blas == NULL) {
+        return;
+    }
+    for (int i = 0; i < MG_BLAS_SHAPES; i++) {
+        product_release(blas, &blas->shapes[i].descriptors);
+    }
+    if (blas->begin != NULL) {
+        (void)cudaEventDestroy(blas->begin);
+    }
+    if (blas->end != NULL) {
+        (void)cudaEventDestroy(blas->end);
+    }
+    if (blas->preference != NULL) {
+        (void)blas->f.preference_destroy(blas->preference);
+    }
+    if (blas->handle != NULL) {
+        (void)blas->f.destroy(blas->handle);
+    }
+    if (blas->library != NULL) {
+        (void)dlclose(blas->library);
+    }
+    mg_free(blas);
 }
 
 static mg_status product_init(const struct mg_blas *blas, const mg_linear_args *args,
@@ -210,7 +240,7 @@ static mg_status product_init(const struct mg_blas *blas, const mg_linear_args *
     return blas_status(code, "describing a product", err);
 }
 
-static uint64_t shape_hash(const blas_shape *key)
+static uint64_t key_hash(const shape_key *key)
 {
     uint64_t h = 0x9E3779B97F4A7C15ull;
     const int64_t parts[] = { key->rows,     key->out_dim,    key->in_dim,
@@ -222,7 +252,7 @@ static uint64_t shape_hash(const blas_shape *key)
     return h;
 }
 
-static bool same_shape(const blas_shape *a, const blas_shape *b)
+static bool same_key(const shape_key *a, const shape_key *b)
 {
     return a->form == b->form && a->rows == b->rows && a->out_dim == b->out_dim &&
            a->in_dim == b->in_dim && a->x_stride == b->x_stride && a->out_stride == b->out_stride;
@@ -235,43 +265,133 @@ static uint32_t alignment_of(const void *p)
     return low == 0 || low > 256 ? 256 : (uint32_t)low;
 }
 
-/* The remembered algorithm for the shape, asked for when it is new.  operands: weight, x, residual
- * and out, whose alignment decides too. */
-static mg_status find_algo(struct mg_blas *blas, const mg_linear_args *args, const product *p,
-                           int64_t x_stride, const void *const operands[4], blas_algo *algo_out,
-                           mg_error *err)
+/* Rows rounded up: shapes of one class take the same algorithm. */
+static int64_t rows_class(int64_t rows)
 {
-    blas_shape key;
-    memset(&key, 0, sizeof(key));
-    key.rows = args->rows;
-    key.out_dim = args->weight.out_dim;
-    key.in_dim = args->weight.in_dim;
-    key.x_stride = x_stride;
-    key.out_stride = args->out_stride;
+    int64_t step = rows <= 256 ? 32 : rows <= 4096 ? 512 : 4096;
+    return rows <= 16 ? 16 : (rows + step - 1) / step * step;
+}
+
+/* One product as cuBLASLt takes it. */
+typedef struct call {
+    const product *descriptors;
+    const void *weight, *x;
+    const float *residual;
+    float *out;
+    float beta;
+    void *workspace;
+} call;
+
+static int run_call(const mg_stream *stream, const call *c, const blas_algo *algo)
+{
+    const struct mg_blas *blas = stream->blas;
+    const product *p = c->descriptors;
+    float one = 1;
+    return blas->f.matmul(blas->handle, p->desc, &one, c->weight, p->weight, c->x, p->x, &c->beta,
+                          c->residual, p->out, c->out, p->out, algo, c->workspace,
+                          MG_BLAS_WORKSPACE_BYTES, stream->handle);
+}
+
+static mg_status suggest(struct mg_blas *blas, const call *c, int wanted, blas_heuristic *results,
+                         int *found_out, mg_error *err)
+{
+    const product *p = c->descriptors;
+    const void *operands[4] = { c->weight, c->x, c->residual, c->out };
+    int code = 0;
+    *found_out = 0;
+    for (int i = 0; i < 4 && code == 0; i++) {
+        uint32_t alignment = alignment_of(operands[i]);
+        code = blas->f.preference_set(blas->preference, BLAS_PREFERENCE_ALIGN_A + i, &alignment,
+                                      sizeof(alignment));
+    }
+    if (code == 0) {
+        code = blas->f.heuristic(blas->handle, p->desc, p->weight, p->x, p->out, p->out,
+                                 blas->preference, wanted, results, found_out);
+    }
+    return blas_status(code != 0 || *found_out > 0 ? code : -1, "choosing an algorithm", err);
+}
+
+/* Milliseconds of the best of a few runs; a failing algorithm takes for ever. */
+static float time_algo(const mg_stream *stream, const call *c, const blas_algo *algo)
+{
+    const struct mg_blas *blas = stream->blas;
+    float best = 1e30f;
+    for (int i = 0; i < MG_BLAS_ROUNDS; i++) {
+        float ms = 1e30f;
+        (void)cudaEventRecord(blas->begin, stream->handle);
+        int code = run_call(stream, c, algo);
+        (void)cudaEventRecord(blas->end, stream->handle);
+        if (code != 0 || cudaEventSynchronize(blas->end) != cudaSuccess ||
+            cudaEventElapsedTime(&ms, blas->begin, blas->end) != cudaSuccess) {
+            (void)cudaGetLastError();
+            return 1e30f;
+        }
+        best = MG_MIN(best, ms);
+    }
+    return best;
+}
+
+/* Times the likeliest algorithms for the call, into a result of their own. */
+static mg_status tune(mg_stream *stream, const mg_linear_args *args, const call *c,
+                      blas_algo *algo_out, mg_error *err)
+{
+    blas_heuristic results[MG_BLAS_CANDIDATES];
+    int found = 0;
+    void *scratch = NULL;
+    MG_TRY(suggest(stream->blas, c, MG_BLAS_CANDIDATES, results, &found, err));
+    *algo_out = results[0].algo;
+    size_t bytes = (size_t)(args->rows * args->out_stride) * sizeof(float);
+    if (found == 1 || cudaMalloc(&scratch, bytes) != cudaSuccess) {
+        (void)cudaGetLastError(); /* no room to try: the first suggestion it is */
+        return MG_OK;
+    }
+    call trial = *c;
+    trial.residual = (const float *)scratch;
+    trial.out = (float *)scratch;
+    float best = 1e30f;
+    (void)cudaMemsetAsync(scratch, 0, bytes, stream->handle);
+    for (int i = 0; i < found; i++) {
+        float ms = time_algo(stream, &trial, &results[i].algo);
+        if (ms < best) {
+            best = ms;
+            *algo_out = results[i].algo;
+        }
+    }
+    (void)cudaFree(scratch);
+    return MG_OK;
+}
+
+/* The remembered shape of the call, described and given an algorithm when it is new. */
+static mg_status find_shape(mg_stream *stream, const mg_linear_args *args, int64_t x_stride,
+                            call *c, blas_shape **shape_out, mg_error *err)
+{
+    struct mg_blas *blas = stream->blas;
+    const void *operands[4] = { c->weight, c->x, c->residual, c->out };
+    shape_key key = { args->rows, args->weight.out_dim, args->weight.in_dim,
+                      x_stride,   args->out_stride,     0 };
     key.form = 1 + (args->weight.dtype == MG_BF16 ? 2 : 0) + (args->bias != NULL ? 4 : 0) +
                (args->residual != NULL ? 8 : 0);
     for (int i = 0; i < 4; i++) {
         key.form = key.form * 512 + alignment_of(operands[i]);
     }
-    blas_shape *slot = &blas->shapes[shape_hash(&key) % MG_BLAS_SHAPES];
-    if (!same_shape(slot, &key)) {
-        blas_heuristic result;
-        int found = 0;
-        int code = 0;
-        for (int i = 0; i < 4 && code == 0; i++) {
-            uint32_t alignment = alignment_of(operands[i]);
-            code = blas->f.preference_set(blas->preference, BLAS_PREFERENCE_ALIGN_A + i, &alignment,
-                                          sizeof(alignment));
-        }
-        if (code == 0) {
-            code = blas->f.heuristic(blas->handle, p->desc, p->weight, p->x, p->out, p->out,
-                                     blas->preference, 1, &result, &found);
-        }
-        MG_TRY(blas_status(code != 0 || found > 0 ? code : -1, "choosing an algorithm", err));
-        key.algo = result.algo;
-        *slot = key;
+    blas_shape *shape = &blas->shapes[key_hash(&key) % MG_BLAS_SHAPES];
+    *shape_out = shape;
+    c->descriptors = &shape->descriptors;
+    if (same_key(&shape->key, &key)) {
+        return MG_OK;
     }
-    *algo_out = slot->algo;
+    product_release(blas, &shape->descriptors);
+    memset(shape, 0, sizeof(*shape));
+    MG_TRY(product_init(blas, args, x_stride, &shape->descriptors, err));
+    shape_key rounded = key;
+    rounded.rows = rows_class(key.rows);
+    tuned_class *known = &blas->classes[key_hash(&rounded) % MG_BLAS_CLASSES];
+    if (!same_key(&known->key, &rounded)) {
+        MG_TRY(tune(stream, args, c, &known->algo, err));
+        known->key = rounded;
+    }
+    shape->algo = known->algo;
+    shape->key = key;
     return MG_OK;
 }
 
@@ -345,40 +465,37 @@ mg_status mg_cuda_linear(mg_stream *stream, const mg_linear_args *args, mg_error
         empty_product_kernel<<<(unsigned)((count + 255) / 256), 256, 0, stream->handle>>>(*args);
         return mg_cuda_launched("linear", err);
     }
-    struct mg_blas *blas = stream->blas;
-    mg_status status = MG_OK;
-    product p = { NULL, NULL, NULL, NULL };
-    const void *operands[4];
-    blas_algo algo;
-    const void *x = args->x;
     int64_t x_stride = args->x_stride;
-    void *workspace = NULL;
-    float one = 1;
-    float beta = args->residual != NULL ? 1 : 0;
-    const float *residual = args->residual != NULL ? args->residual : args->out;
+    call c = { NULL, args->weight.data, args->x, args->residual, args->out, 0, NULL };
+    blas_shape *shape = NULL;
     if (args->weight.dtype == MG_BF16) {
         void *copy = NULL;
         MG_TRY(convert_rows(stream, args, &copy, &x_stride, err));
-        x = copy;
+        c.x = copy;
     }
-    MG_TRY_OR_DONE(mg_cuda_workspace_get(stream, MG_CUDA_WS_BLAS, MG_BLAS_WORKSPACE_BYTES,
-                                         &workspace, err));
-    MG_TRY_OR_DONE(product_init(blas, args, x_stride, &p, err));
-    operands[0] = args->weight.data;
-    operands[1] = x;
-    operands[2] = residual;
-    operands[3] = args->out;
-    MG_TRY_OR_DONE(find_algo(blas, args, &p, x_stride, operands, &algo, err));
-    MG_TRY_OR_DONE(blas_status(
-        blas->f.matmul(blas->handle, p.desc, &one, args->weight.data, p.weight, x, p.x, &beta,
-                       residual, p.out, args->out, p.out, &algo, workspace,
-                       MG_BLAS_WORKSPACE_BYTES, stream->handle),
-        "cublasLtMatmul", err));
-
-done:
     mg_cuda_twin_drop(stream);
-    product_release(blas, &p);
-    return status;
+    c.beta = args->residual != NULL ? 1 : 0;
+    c.residual = args->residual != NULL ? args->residual : args->out;
+    MG_TRY(mg_cuda_workspace_get(stream, MG_CUDA_WS_BLAS, MG_BLAS_WORKSPACE_BYTES, &c.workspace,
+                                 err));
+    MG_TRY(find_shape(stream, args, x_stride, &c, &shape, err));
+    int code = 0;
+    if (args->bias != NULL) {
+        code = stream->blas->f.desc_set(shape->descriptors.desc, BLAS_DESC_BIAS, &args->bias,
+                                        sizeof(args->bias));
+    }
+    if (code == 0) {
+        code = run_call(stream, &c, &shape->algo);
+    }
+    if (code != 0) {
+        /* The class's algorithm does not fit this very shape: ask for one that does. */
+        blas_heuristic result;
+        int found = 0;
+        MG_TRY(suggest(stream->blas, &c, 1, &result, &found, err));
+        shape->algo = result.algo;
+        code = run_call(stream, &c, &shape->algo);
+    }
+    return blas_status(code, "cublasLtMatmul", err);
 }
 
 /* One element of a source in any float type. */

@@ -12,7 +12,7 @@
 #include "compute/cuda/cuda_internal.h"
 
 #define THREADS 256
-#define GROUP 8 /* elements of one thread: 16 bytes of a 16-bit type */
+#define GROUP 16 /* elements of one thread in the fast kernel: two pieces of 16 bytes */
 
 static unsigned blocks_of(int64_t count)
 {
@@ -27,7 +27,6 @@ static mg_status check_types(mg_dtype work, mg_dtype out, mg_error *err)
     return MG_OK;
 }
 
-/* Blocks of at most the y and z dimensions' size, one thread for each element of a range. */
 static mg_status launched(const char *what, mg_error *err)
 {
     return mg_cuda_launched(what, err);
@@ -215,11 +214,11 @@ __device__ static bool keeps(const task_source *source, mg_philox_key key, int64
         return (source->bits[e / 64] >> (e % 64) & 1) != 0;
     }
     if (source->mask == MG_MASK_COUNTER) {
-        uint64_t block = (uint64_t)e / 4;
+        uint64_t block = (uint64_t)e / 64 * 8 + (uint64_t)e % 32 / 4;
         uint32_t words[4];
         philox(key, (uint32_t)block, (uint32_t)(block >> 32), source->counter_tensor,
                source->counter_source, words);
-        return words[e % 4] < source->below;
+        return (words[e % 64 / 32 * 2 + e % 4 / 2] >> (e % 2 * 16) & 0xFFFF) < source->below;
     }
     return true;
 }
@@ -289,9 +288,10 @@ typedef struct few_sources {
     task_source at[4];
 } few_sources;
 
-__device__ static inline void load_group(float x[GROUP], const void *data, int64_t group)
+/* 8 elements, from a piece of 16 bytes. */
+__device__ static inline void load_piece(float x[8], const void *data, int64_t piece)
 {
-    uint4 raw = __ldcs((const uint4 *)data + group);
+    uint4 raw = __ldcs((const uint4 *)data + piece);
     const unsigned words[4] = { raw.x, raw.y, raw.z, raw.w };
 #pragma unroll
     for (int i = 0; i < 4; i++) {
@@ -300,84 +300,154 @@ __device__ static inline void load_group(float x[GROUP], const void *data, int64
     }
 }
 
-/* The search's case: up to four bfloat16 sources in float32 steps with counter masks (or none), 8
- * aligned elements for each thread.  Sums start from +0, as everywhere. */
-template <int SOURCES, bool CONSENSUS>
-__global__ __launch_bounds__(THREADS) static void task_fast_kernel(task_params p, few_sources sources)
+/* The sign of s as a mask: the consensus is positive where it is 0. */
+__device__ static inline unsigned sign_mask(float s)
 {
-    int64_t group = (int64_t)blockIdx.x * THREADS + threadIdx.x;
-    if (group >= p.count / GROUP) {
+    return __float_as_uint(s) & 0x80000000u;
+}
+
+/* y where its sign is the consensus' sign, else 0: flipped, cut at 0, flipped back. */
+__device__ static inline float agreeing(float y, unsigned sign)
+{
+    return fmaxf(__uint_as_float(__float_as_uint(y) ^ sign), 0.0f);
+}
+
+/* What the consensus leaves of SOURCES values; NaN stays NaN.  The divisor counts the weights. */
+template <int SOURCES, bool NORMALIZE>
+__device__ static inline float consensus_of(const float y[SOURCES], const few_sources *sources,
+                                            float *divisor)
+{
+    float s = y[0];
+#pragma unroll
+    for (int i = 1; i < SOURCES; i++) {
+        s = __fadd_rn(s, y[i]);
+    }
+    unsigned sign = sign_mask(s);
+    float kept = agreeing(y[0], sign);
+#pragma unroll
+    for (int i = 1; i < SOURCES; i++) {
+        kept = __fadd_rn(kept, agreeing(y[i], sign));
+    }
+    if (NORMALIZE) {
+        float weight = 0;
+#pragma unroll
+        for (int i = 0; i < SOURCES; i++) {
+            float keep = agreeing(y[i], sign) > 0 ? 1 : 0;
+            weight = __fadd_rn(weight, __fmul_rn(sources->at[i].weight, keep));
+        }
+        *divisor = weight == 0 ? 1 : weight;
+    }
+    kept = __uint_as_float(__float_as_uint(kept) ^ sign);
+    return s == s ? kept : s;
+}
+
+/* The factor of the element whose half word decides. */
+__device__ static inline float factor_of(const task_source *source, uint32_t half)
+{
+    return half < source->below ? source->factor : 0;
+}
+
+/* y = x - base, masked and weighted, for a thread's GROUP elements in place.  Two counter blocks
+ * decide all 16: words 0 and 1 the first piece's fours, words 2 and 3 the second piece's. */
+__device__ static inline void weigh(float x[GROUP], const float base[GROUP],
+                                    const task_source *source, mg_philox_key key, uint64_t block)
+{
+    if (source->mask != MG_MASK_COUNTER) {
+#pragma unroll
+        for (int k = 0; k < GROUP; k++) {
+            x[k] = __fmul_rn(__fsub_rn(x[k], base[k]), source->weight);
+        }
         return;
     }
-    float base[GROUP];
-    float y[SOURCES][GROUP];
-    load_group(base, p.base.data, group);
 #pragma unroll
-    for (int i = 0; i < SOURCES; i++) {
-        load_group(y[i], sources.at[i].x.data, group);
-    }
+    for (int half = 0; half < 2; half++) {
+        uint32_t words[4];
+        philox(key, (uint32_t)(block + half), (uint32_t)((block + half) >> 32),
+               source->counter_tensor, source->counter_source, words);
 #pragma unroll
-    for (int i = 0; i < SOURCES; i++) {
-        const task_source *source = &sources.at[i];
-        if (source->mask == MG_MASK_COUNTER) {
-            uint32_t words[GROUP];
-            uint64_t block = (uint64_t)group * 2;
-            philox(p.key, (uint32_t)block, (uint32_t)(block >> 32), source->counter_tensor,
-                   source->counter_source, words);
-            philox(p.key, (uint32_t)block + 1, (uint32_t)(block >> 32), source->counter_tensor,
-                   source->counter_source, words + 4);
-#pragma unroll
-            for (int k = 0; k < GROUP; k++) {
-                float factor = words[k] < source->below ? source->factor : 0;
-                y[i][k] = __fmul_rn(__fmul_rn(__fsub_rn(y[i][k], base[k]), factor), source->weight);
-            }
-        } else {
-#pragma unroll
-            for (int k = 0; k < GROUP; k++) {
-                y[i][k] = __fmul_rn(__fsub_rn(y[i][k], base[k]), source->weight);
-            }
+        for (int k = 0; k < 8; k++) {
+            int at = k / 4 * 8 + half * 4 + k % 4;
+            uint32_t word = words[k / 4 * 2 + k % 4 / 2];
+            float factor = factor_of(source, k % 2 == 0 ? word & 0xFFFF : word >> 16);
+            x[at] = __fmul_rn(__fmul_rn(__fsub_rn(x[at], base[at]), factor), source->weight);
         }
     }
-    unsigned result[GROUP];
+}
+
+/* The search's case: up to four bfloat16 sources in float32 steps with counter masks (or none).
+ * A thread takes elements 8j .. 8j+7 and 32+8j .. 32+8j+7 of a stretch of 64, for which two counter
+ * blocks suffice.  A sum's first term needs no addition to 0; only the sign of a zero could differ,
+ * and the last addition of +0 sets that right. */
+template <int SOURCES, bool CONSENSUS, bool NORMALIZE>
+__global__ __launch_bounds__(THREADS) static void task_fast_kernel(task_params p, few_sources sources)
+{
+    int64_t thread = (int64_t)blockIdx.x * THREADS + threadIdx.x;
+    if (thread >= p.count / GROUP) {
+        return;
+    }
+    int64_t piece = thread / 4 * 8 + thread % 4; /* and piece + 4 */
+    float base[GROUP];
+    float x[SOURCES][GROUP];
+    load_piece(base, p.base.data, piece);
+    load_piece(base + 8, p.base.data, piece + 4);
+#pragma unroll
+    for (int i = 0; i < SOURCES; i++) {
+        load_piece(x[i], sources.at[i].x.data, piece);
+        load_piece(x[i] + 8, sources.at[i].x.data, piece + 4);
+    }
+#pragma unroll
+    for (int i = 0; i < SOURCES; i++) {
+        weigh(x[i], base, &sources.at[i], p.key, (uint64_t)thread * 2);
+    }
 #pragma unroll
     for (int k = 0; k < GROUP; k++) {
-        float s = 0;
+        float y[SOURCES];
         float divisor = p.divisor;
 #pragma unroll
         for (int i = 0; i < SOURCES; i++) {
-            s = __fadd_rn(s, y[i][k]);
+            y[i] = x[i][k];
         }
+        float s = y[0];
         if (CONSENSUS) {
-            bool positive = s >= 0;
-            float weight = 0;
-            s = 0;
+            s = consensus_of<SOURCES, NORMALIZE>(y, &sources, &divisor);
+        } else {
 #pragma unroll
-            for (int i = 0; i < SOURCES; i++) {
-                float keep = (positive ? y[i][k] > 0 : y[i][k] < 0) ? 1 : 0;
-                s = __fadd_rn(s, __fmul_rn(y[i][k], keep));
-                weight = __fadd_rn(weight, __fmul_rn(sources.at[i].weight, keep));
+            for (int i = 1; i < SOURCES; i++) {
+                s = __fadd_rn(s, y[i]);
             }
-            divisor = weight == 0 ? 1 : weight;
         }
-        __nv_bfloat16 r = __float2bfloat16_rn(finish_element(&p, base[k], s, divisor));
-        result[k] = __bfloat16_as_ushort(r);
+        s = __fadd_rn(s, 0.0f); /* -0 becomes +0 */
+        if (NORMALIZE) {
+            s = __fdiv_rn(s, divisor);
+        }
+        if (p.scaled) {
+            s = __fmul_rn(s, p.lambda);
+        }
+        base[k] = __fadd_rn(base[k], s);
     }
-    uint4 out;
-    out.x = result[0] | result[1] << 16;
-    out.y = result[2] | result[3] << 16;
-    out.z = result[4] | result[5] << 16;
-    out.w = result[6] | result[7] << 16;
-    __stcs((uint4 *)p.out + group, out);
+    unsigned result[GROUP / 2];
+#pragma unroll
+    for (int k = 0; k < GROUP / 2; k++) {
+        __nv_bfloat162 pair = __floats2bfloat162_rn(base[2 * k], base[2 * k + 1]);
+        result[k] = *(unsigned *)&pair;
+    }
+    __stcs((uint4 *)p.out + piece, make_uint4(result[0], result[1], result[2], result[3]));
+    __stcs((uint4 *)p.out + piece + 4, make_uint4(result[4], result[5], result[6], result[7]));
 }
 
 template <int SOURCES>
 static void launch_fast(const mg_stream *stream, const task_params *p, const few_sources *sources)
 {
     unsigned blocks = blocks_of(p->count / GROUP);
-    if (p->consensus) {
-        task_fast_kernel<SOURCES, true><<<blocks, THREADS, 0, stream->handle>>>(*p, *sources);
+    cudaStream_t handle = stream->handle;
+    if (p->consensus && p->normalize) {
+        task_fast_kernel<SOURCES, true, true><<<blocks, THREADS, 0, handle>>>(*p, *sources);
+    } else if (p->consensus) {
+        task_fast_kernel<SOURCES, true, false><<<blocks, THREADS, 0, handle>>>(*p, *sources);
+    } else if (p->normalize) {
+        task_fast_kernel<SOURCES, false, true><<<blocks, THREADS, 0, handle>>>(*p, *sources);
     } else {
-        task_fast_kernel<SOURCES, false><<<blocks, THREADS, 0, stream->handle>>>(*p, *sources);
+        task_fast_kernel<SOURCES, false, false><<<blocks, THREADS, 0, handle>>>(*p, *sources);
     }
 }
 
@@ -390,7 +460,7 @@ static bool fits_fast(const mg_task_args *args)
 {
     bool fits = args->wide && args->work == MG_BF16 && args->out_dtype == MG_BF16 &&
                 args->source_count <= 4 && args->base.dtype == MG_BF16 &&
-                aligned(args->base.data) && aligned(args->out) && args->count >= GROUP;
+                aligned(args->base.data) && aligned(args->out) && args->count % 64 == 0;
     for (int64_t i = 0; fits && i < args->source_count; i++) {
         const mg_mix_source *source = &args->sources[i];
         fits = source->x.dtype == MG_BF16 && aligned(source->x.data) &&
@@ -399,8 +469,7 @@ static bool fits_fast(const mg_task_args *args)
     return fits;
 }
 
-/* The same task over elements first .. first+count-1 with bits and counters that count from 0: only
- * whole tensors and tails behind a multiple of GROUP come here. */
+/* Any types, masks and number of sources. */
 static mg_status launch_general(mg_stream *stream, const task_params *p,
                                 const task_sources *sources, mg_error *err)
 {
@@ -447,7 +516,7 @@ static mg_status task_cuda(mg_stream *stream, const mg_task_args *args, mg_error
         to->below = from->below;
         to->mask = from->mask;
     }
-    if (!fits_fast(args) || args->count % GROUP != 0) {
+    if (!fits_fast(args)) {
         return launch_general(stream, &p, &sources, err);
     }
     few_sources few;
@@ -815,4 +884,4 @@ static mg_status finite_cuda(mg_stream *stream, const mg_finite_args *args, mg_e
 
 const mg_mix_ops mg_mix_ops_cuda = { average_cuda,   blend_cuda, scale_cuda, task_cuda,
                                      delta_sum_cuda, rank_cuda,  dot_cuda,   bernoulli_cuda,
-                                     finite_cuda };
+                                     finite_cuda,    NULL /* angle: from dot */ };
