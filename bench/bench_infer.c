@@ -1,6 +1,6 @@
 /* bench/bench_infer.c - tokens per second of the engine, next to what the machine allows.
  *
- * usage: bench_infer [THREADS] [avx2|avx512] [mini|llama]
+ * usage: bench_infer [THREADS] [avx2|avx512] [mini|llama] [BATCH]
  * Prints CSV.  Two shapes with made-up weights: `mini`, a candidate of the bundled world (126
  * questions of 60 tokens, answers of 40), and `llama`, 245 M parameters (prefill of 4 x 256 tokens,
  * decoding of 1 and of 16 texts).  The limit of a phase is the larger of two times: its
@@ -94,8 +94,9 @@ static void probe_read(void *context, int64_t index, int worker)
 typedef struct bench {
     mg_pool *pool;
     const mg_device *device;
-    double flops; /* per second */
-    double read;  /* bytes per second */
+    double flops;      /* per second */
+    double read;       /* bytes per second */
+    int64_t batch_max; /* 0 = all texts of a load together */
 } bench;
 
 static void fail_on(mg_status status, const mg_error *err)
@@ -253,7 +254,7 @@ static void run_load(const bench *b, const load *l, const mg_model_config *c, mg
 {
     mg_error err;
     mg_engine *engine = NULL;
-    mg_engine_options options = { l->texts, 0, 0 };
+    mg_engine_options options = { b->batch_max > 0 ? b->batch_max : l->texts, 0, 0 };
     mg_generate_request *requests = mg_new_array(mg_generate_request, l->texts);
     int32_t *ids = mg_new_array(int32_t, l->texts * l->prompt);
     uint32_t x = 1;
@@ -327,7 +328,7 @@ int main(int argc, char **argv)
     static const load llama_loads[] = { { "llama", "prefill", 4, 256, 1, 3 },
                                         { "llama", "batch1", 1, 16, 33, 3 },
                                         { "llama", "batch16", 16, 16, 33, 3 } };
-    bench b = { NULL, NULL, 0.0, 0.0 };
+    bench b = { NULL, NULL, 0.0, 0.0, argc > 4 ? atoi(argv[4]) : 0 };
     mg_isa isa = argc > 2 && strcmp(argv[2], "avx2") == 0 ? MG_ISA_AVX2 : mg_isa_best();
     const char *only = argc > 3 ? argv[3] : "";
     b.pool = mg_pool_create(argc > 1 ? atoi(argv[1]) : 0);

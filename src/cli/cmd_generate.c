@@ -375,7 +375,7 @@ const mg_command mg_command_generate = {
     "\"messages\", \"max_new_tokens\", \"until\"} and prints {\"id\", \"ids\", \"text\", "
     "\"finish\"} in the "
     "order in which answers are complete.",
-    "merganser generate examples/mini/models/mini-ja --prompt '問題:3+4は?\n答え:'",
+    "merganser generate examples/mini/models/mini-ja --prompt $'問題:3+4は?\\n答え:'",
     options,
     MG_ARRAY_COUNT(options),
     run_generate,

@@ -8,6 +8,8 @@ const mg_command *const mg_commands[] = {
     &mg_command_eval,
     &mg_command_evolve,
     &mg_command_show,
+    &mg_command_generate,
+    &mg_command_score,
     &mg_command_tokenize,
     &mg_command_render,
     &mg_command_inspect,
