@@ -93,7 +93,7 @@ const mg_layout_row mg_layout_rows[] = {
       .pre = "model.embed_tokens!E",
       .layer_prefix = "model.layers.N.",
       .layer = "input_layernorm, mlp.{down_proj, gate_proj, up_proj}, "
-               "self_attn.{q_norm, q_proj, k_norm, k_proj, v_proj, o_proj}",
+               "self_attn.{q_norm?, q_proj, k_norm?, k_proj, v_proj, o_proj}",
       .post = "model.norm, lm_head!E?" },
     { .architectures = "Cohere2ForCausalLM",
       .model_type = "cohere2",

@@ -93,6 +93,7 @@ static bool deviates(const char *architecture)
     /* layout_table.c says why. */
     static const char *const names[] = {
         "BertModel",
+        "CohereForCausalLM",
         "GPTNeoXForCausalLM",
         "LlamaForCausalLM",
         "Phi3ForCausalLM",
