@@ -296,8 +296,7 @@ static bool eval_slice(mg_tctx *ctx, const mg_tnode *node, mg_tval *out)
         return true;
     }
     if (object.kind != MG_T_LIST || object.as.list->style > MG_T_STYLE_RANGE) {
-        *out = mg_tval_undefined(ctx, owner_name(ctx, &object), mg_str_of("slice"));
-        return true;
+        return mg_tfail(ctx, node, "'%s' object cannot be sliced", mg_ttype_name(&object));
     }
     const mg_tlist *list = object.as.list;
     int64_t count = slice_indices(list->count, values, given, &first);

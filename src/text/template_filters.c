@@ -262,8 +262,8 @@ static bool filter_indent(mg_tctx *ctx, const mg_tnode *at, mg_tval value, const
     mg_str end;
     bool first;
     bool blank;
-    if (!mg_tstring(ctx, at, &value, &rest) || !flag(ctx, at, &a[1], &first) ||
-        !flag(ctx, at, &a[2], &blank)) {
+    if (!mg_targ_str(ctx, at, &value, "the text of indent", &rest) ||
+        !flag(ctx, at, &a[1], &first) || !flag(ctx, at, &a[2], &blank)) {
         return false;
     }
     mg_str indent = mg_str_of("    ");

@@ -421,6 +421,9 @@ static bool filter_dictsort(mg_tctx *ctx, const mg_tnode *at, mg_tval value, con
     mg_str by = mg_str_of("key");
     mg_targs none = { 0 };
     mg_tval pairs;
+    if (value.kind == MG_T_UNDEFINED) {
+        return mg_tundefined_fail(ctx, at, &value);
+    }
     if (!flag(ctx, at, &a[0], &case_sensitive) || !flag(ctx, at, &a[2], &reverse) ||
         (a[1].kind != MG_T_ABSENT && !mg_targ_str(ctx, at, &a[1], "by", &by)) ||
         !filter_items(ctx, at, value, &none, &pairs)) {

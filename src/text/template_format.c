@@ -341,7 +341,8 @@ bool mg_tformat_percent(mg_tctx *ctx, const mg_tnode *at, mg_str format, const m
     }
     *out = mg_tval_take(ctx, &buf);
     bool tuple = values->kind == MG_T_LIST && values->as.list->style == MG_T_STYLE_TUPLE;
-    bool box = values->kind == MG_T_MAP || (values->kind == MG_T_LIST && !tuple);
+    bool box = values->kind == MG_T_MAP || values->kind == MG_T_UNDEFINED ||
+               (values->kind == MG_T_LIST && !tuple);
     if (ok && !box && p.used < (tuple ? values->as.list->count : 1)) {
         return mg_tfail(ctx, at, "not all arguments converted during string formatting");
     }

@@ -627,11 +627,14 @@ static mg_status parse_test(mg_tparser *p, mg_tnode *input, mg_tnode **out)
         return mg_tparse_fail(p, p->token, "no test named '%.*s'", MG_STR_ARG(node->name));
     }
     p->token++;
+    if (mg_tparse_is_name(p, "is")) {
+        return mg_tparse_fail(p, p->token, "a test cannot be tested: use parentheses");
+    }
     mg_ttoken_kind kind = p->token->kind;
     bool word = kind == MG_TOKEN_NAME && !mg_tparse_is_name(p, "else") &&
                 !mg_tparse_is_name(p, "or") && !mg_tparse_is_name(p, "and") &&
                 !mg_tparse_is_name(p, "if") && !mg_tparse_is_name(p, "in") &&
-                !mg_tparse_is_name(p, "is") && !mg_tparse_is_name(p, "not");
+                !mg_tparse_is_name(p, "not");
     if (mg_tparse_is_op(p, '(')) {
         MG_TRY(mg_tparse_arguments(p, &node->arguments));
     } else if (word || kind == MG_TOKEN_STRING || kind == MG_TOKEN_INT || kind == MG_TOKEN_FLOAT ||

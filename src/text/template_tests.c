@@ -72,7 +72,8 @@ static bool is_mapping(const mg_tval *value)
 
 static bool is_sequence(const mg_tval *value)
 {
-    return value->kind == MG_T_STRING || value->kind == MG_T_MAP || value->kind == MG_T_UNDEFINED ||
+    return value->kind == MG_T_STRING || value->kind == MG_T_MAP ||
+           (value->kind == MG_T_UNDEFINED && !value->as.undefined->strict) ||
            (value->kind == MG_T_LIST && value->as.list->style <= MG_T_STYLE_RANGE);
 }
 
@@ -463,10 +464,7 @@ static bool global_strftime_now(mg_tctx *ctx, const mg_tnode *at, const mg_targs
      * 'x'. */
     mg_str marked = mg_arena_printf(ctx->arena, "%.*sx", MG_STR_ARG(format));
     if (gmtime_r(&now, &parts) != NULL) {
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wformat-nonliteral"
         size = strftime(text, sizeof(text), marked.data, &parts);
-#pragma GCC diagnostic pop
     }
     if (size == 0) {
         return mg_tfail(ctx, at, "strftime_now: the format gives too long a text");

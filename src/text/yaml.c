@@ -74,7 +74,7 @@ static mg_status next_event(reader *r, yaml_event_t *event_out)
 static void push(reader *r, const mg_entry *entry)
 {
     if (r->stack_count == r->stack_cap) {
-        r->stack_cap = r->stack_cap == 0 ? 64 : r->stack_cap * 2;
+        r->stack_cap *= 2;
         r->stack = (mg_entry *)mg_memory_resize(r->stack, r->stack_cap, sizeof(mg_entry));
     }
     r->stack[r->stack_count++] = *entry;
@@ -434,6 +434,8 @@ mg_status mg_yaml_parse_all(mg_str text, const char *name, mg_arena *arena, mg_v
     if (!yaml_parser_initialize(&r.parser)) {
         return mg_fail(err, MG_ERR_MEMORY, "%s: out of memory", name);
     }
+    r.stack_cap = 64;
+    r.stack = mg_new_array(mg_entry, r.stack_cap);
     yaml_parser_set_encoding(&r.parser, YAML_UTF8_ENCODING);
     yaml_parser_set_input_string(&r.parser, (const unsigned char *)(text.size > 0 ? text.data : ""),
                                  text.size);
