@@ -1,6 +1,7 @@
 /* base/arena.h - memory for things that die together: a parsed document, a plan, a batch.
  *
- * Allocation moves a pointer; the release frees all at once.  Thread-safety: one thread at a time. */
+ * Allocation moves a pointer; the release frees all at once.  Thread-safety: one thread at a time.
+ */
 #pragma once
 
 #include "base/compiler.h"
@@ -21,8 +22,7 @@ void mg_arena_release(mg_arena *arena); /* NULL or zeroed is fine */
 
 /* count zeroed elements, aligned for any type; never NULL. */
 #define mg_arena_new(arena, type) ((type *)mg_arena_alloc((arena), 1, sizeof(type)))
-#define mg_arena_array(arena, type, count)                                                         \
-    ((type *)mg_arena_alloc((arena), (count), sizeof(type)))
+#define mg_arena_array(arena, type, count) ((type *)mg_arena_alloc((arena), (count), sizeof(type)))
 void *mg_arena_alloc(mg_arena *arena, int64_t count, size_t element_bytes);
 
 /* Copies with a NUL behind, so that .data is also a C string. */

@@ -17,7 +17,8 @@
 /* The caller must look at the result: used on every function that returns mg_status. */
 #define MG_MUST_CHECK __attribute__((warn_unused_result))
 
-/* A printf-like function: argument format_index is the format, first_index the first value (1-based). */
+/* A printf-like function: argument format_index is the format, first_index the first value
+ * (1-based). */
 #define MG_PRINTF(format_index, first_index)                                                       \
     __attribute__((format(printf, format_index, first_index)))
 

@@ -1,8 +1,8 @@
 /* base/error.h - status codes, error messages and the assertion of contracts.
  *
- * The outside world (files, options, network, drivers) is answered with an mg_status and one line in
- * an mg_error that the caller owns.  A broken contract inside the program is answered with MG_ASSERT.
- * Thread-safety: an mg_error belongs to one thread at a time. */
+ * The outside world (files, options, network, drivers) is answered with an mg_status and one line
+ * in an mg_error that the caller owns.  A broken contract inside the program is answered with
+ * MG_ASSERT. Thread-safety: an mg_error belongs to one thread at a time. */
 #pragma once
 
 #include <stdarg.h>

@@ -1,6 +1,8 @@
-/* base/fs.h - files and folders: bounded reads, mappings, and outputs that appear whole or not at all.
+/* base/fs.h - files and folders: bounded reads, mappings, and outputs that appear whole or not at
+ * all.
  *
- * Paths are UTF-8 C strings.  Thread-safety: functions are independent; objects belong to one thread. */
+ * Paths are UTF-8 C strings.  Thread-safety: functions are independent; objects belong to one
+ * thread. */
 #pragma once
 
 #include <stdbool.h>
@@ -13,8 +15,8 @@
 
 MG_BEGIN_C
 
-/* Reads a regular file of at most bytes_max bytes whole.  *bytes_out belongs to the caller, who ends
- * it with mg_bytes_release.  MG_ERR_NOT_FOUND, MG_ERR_IO, MG_ERR_LIMIT, MG_ERR_MEMORY. */
+/* Reads a regular file of at most bytes_max bytes whole.  *bytes_out belongs to the caller, who
+ * ends it with mg_bytes_release.  MG_ERR_NOT_FOUND, MG_ERR_IO, MG_ERR_LIMIT, MG_ERR_MEMORY. */
 MG_MUST_CHECK mg_status mg_file_read(const char *path, size_t bytes_max, mg_bytes *bytes_out,
                                      mg_error *err);
 
@@ -52,8 +54,8 @@ typedef struct mg_mapping {
 MG_MUST_CHECK mg_status mg_mapping_open(const char *path, mg_mapping *mapping_out, mg_error *err);
 void mg_mapping_close(mg_mapping *mapping); /* NULL or zeroed is fine */
 
-/* An output folder in the making.  It is filled under a temporary name beside its target and becomes
- * the target by one rename in mg_staging_finish; closing without finish removes it. */
+/* An output folder in the making.  It is filled under a temporary name beside its target and
+ * becomes the target by one rename in mg_staging_finish; closing without finish removes it. */
 typedef struct mg_staging mg_staging;
 /* MG_ERR_EXISTS when target is a non-empty folder (or a file) and overwrite is false. */
 MG_MUST_CHECK mg_status mg_staging_open(const char *target, bool overwrite,

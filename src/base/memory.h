@@ -1,8 +1,9 @@
 /* base/memory.h - allocation, byte blocks and checked size arithmetic.
  *
- * Small host allocations (mg_new and friends) never return NULL: they end the program in order, with
- * one message.  Anything sized by data goes through the _try functions, whose failure is an error of
- * that one candidate or file.  Thread-safety: as malloc; the test hooks are for one thread. */
+ * Small host allocations (mg_new and friends) never return NULL: they end the program in order,
+ * with one message.  Anything sized by data goes through the _try functions, whose failure is an
+ * error of that one candidate or file.  Thread-safety: as malloc; the test hooks are for one
+ * thread. */
 #pragma once
 
 #include <stdbool.h>

@@ -11,7 +11,8 @@ MG_BEGIN_C
 
 typedef struct mg_pool mg_pool;
 
-/* task is called with index 0 .. count-1; worker is 0 .. mg_pool_threads()-1, for scratch memory. */
+/* task is called with index 0 .. count-1; worker is 0 .. mg_pool_threads()-1, for scratch memory.
+ */
 typedef void mg_pool_task(void *context, int64_t index, int worker);
 
 /* threads <= 0: one per CPU this process may use (affinity and cgroup quota respected). */

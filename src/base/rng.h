@@ -1,7 +1,7 @@
 /* base/rng.h - the two random generators of merganser.
  *
- * Philox 4x32-10 (Salmon et al., SC 2011) is counter-based: a draw is a pure function of a key and a
- * counter, so that no result depends on the order in which threads work (evolution.md 2).  MT19937
+ * Philox 4x32-10 (Salmon et al., SC 2011) is counter-based: a draw is a pure function of a key and
+ * a counter, so that no result depends on the order in which threads work (evolution.md 2). MT19937
  * (Matsumoto and Nishimura 1998) reproduces the CPU stream of PyTorch, which mergekit's masks use
  * (merging.md 3.5).  Thread-safety: Philox is pure; an mg_mt19937 belongs to one thread. */
 #pragma once
@@ -32,7 +32,8 @@ enum {
     MG_STREAM_POLISH = 7
 };
 
-/* A sequential generator over Philox for code that wants "the next number": seed and stream name it. */
+/* A sequential generator over Philox for code that wants "the next number": seed and stream name
+ * it. */
 typedef struct mg_rng {
     mg_philox_key key;
     uint64_t counter; /* next block */

@@ -18,7 +18,8 @@ typedef struct mg_str {
 } mg_str;
 
 /* For printf: "%.*s", MG_STR_ARG(text). */
-#define MG_STR_ARG(s) (int)((s).size > 0x7fffffff ? 0x7fffffff : (s).size), ((s).data ? (s).data : "")
+#define MG_STR_ARG(s)                                                                              \
+    (int)((s).size > 0x7fffffff ? 0x7fffffff : (s).size), ((s).data ? (s).data : "")
 
 static inline mg_str mg_str_make(const char *data, size_t size)
 {
@@ -67,7 +68,8 @@ void mg_buf_add(mg_buf *buf, mg_str text);
 void mg_buf_add_text(mg_buf *buf, const char *text);
 void mg_buf_add_char(mg_buf *buf, char c);
 void mg_buf_printf(mg_buf *buf, const char *format, ...) MG_PRINTF(2, 3);
-/* The shortest decimal that reads back as value, as Python's repr prints it ("0.1", "1e-05", "inf"). */
+/* The shortest decimal that reads back as value, as Python's repr prints it ("0.1", "1e-05",
+ * "inf"). */
 void mg_buf_add_double(mg_buf *buf, double value);
 static inline mg_str mg_buf_view(const mg_buf *buf)
 {

@@ -10,7 +10,8 @@
 
 MG_BEGIN_C
 
-/* Working cards, 0 without driver or build; *why_out (borrowed, may be NULL) says why there is none. */
+/* Working cards, 0 without driver or build; *why_out (borrowed, may be NULL) says why there is
+ * none. */
 int mg_cuda_count(const char **why_out);
 
 /* Card number index as a device, opened once and kept until the program ends.  Numbers: weights and

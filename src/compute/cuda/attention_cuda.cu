@@ -1,15 +1,16 @@
 /* compute/cuda/attention_cuda.cu - causal attention over the cache on tensor cores.
  *
- * Tiled with running maximum and sum (FlashAttention-2: Dao, arXiv 2307.08691).  The query heads that
- * share a key/value head are packed into the rows of one tile: row r of a run is query r / group, head
- * r % group, so that a decode step with grouped heads still fills its tile as far as it can.
+ * Tiled with running maximum and sum (FlashAttention-2: Dao, arXiv 2307.08691).  The query heads
+ * that share a key/value head are packed into the rows of one tile: row r of a run is query r /
+ * group, head r % group, so that a decode step with grouped heads still fills its tile as far as it
+ * can.
  *
  *   prefill  a block takes 64 rows; its 4 warps take 16 rows each and walk over all keys
- *   decode   a block takes up to 16 rows (a run of few queries); its warps take 16 of each 64 keys and
- *            join their results at the end; with few blocks the keys are split over blocks as well
+ *   decode   a block takes up to 16 rows (a run of few queries); its warps take 16 of each 64 keys
+ * and join their results at the end; with few blocks the keys are split over blocks as well
  *
- * Both kernels are launched over all runs, and each leaves the other's runs alone.  Caches in float32
- * and head sizes that are no multiple of 8 go through a plain kernel. */
+ * Both kernels are launched over all runs, and each leaves the other's runs alone.  Caches in
+ * float32 and head sizes that are no multiple of 8 go through a plain kernel. */
 #include <math.h>
 
 #include "compute/cuda/cuda_internal.h"
@@ -39,8 +40,7 @@ __device__ static inline void copy_commit(void)
     asm volatile("cp.async.commit_group;");
 }
 
-template <int PENDING>
-__device__ static inline void copy_wait(void)
+template <int PENDING> __device__ static inline void copy_wait(void)
 {
     asm volatile("cp.async.wait_group %0;" ::"n"(PENDING));
 }
@@ -124,8 +124,7 @@ __device__ static void load_tile(bf16 *keys, bf16 *values, const mg_kv *kv, cons
 }
 
 /* The running state of a warp: 16 rows of output with their maxima and sums. */
-template <int D>
-struct warp_state {
+template <int D> struct warp_state {
     float out[D / 8][4];
     float top[2];
     float sum[2];
@@ -201,8 +200,8 @@ __device__ static void take_keys(warp_state<D> *state, const unsigned q[D / 16][
 #pragma unroll
         for (int d = 0; d < D; d += 16) {
             unsigned b[4];
-            load_matrices_transposed(b, values + (k * 16 + lane % 16) * (D + 8) + d +
-                                            lane / 16 * 8);
+            load_matrices_transposed(b,
+                                     values + (k * 16 + lane % 16) * (D + 8) + d + lane / 16 * 8);
             multiply(state->out[d / 8], p, b[0], b[1]);
             multiply(state->out[d / 8 + 1], p, b[2], b[3]);
         }
@@ -234,8 +233,7 @@ __device__ static void load_queries(unsigned q[D / 16][4], const fragment_row ro
     }
 }
 
-template <int D>
-__device__ static void state_init(warp_state<D> *state)
+template <int D> __device__ static void state_init(warp_state<D> *state)
 {
 #pragma unroll
     for (int d = 0; d < D / 8; d++) {
@@ -245,8 +243,7 @@ __device__ static void state_init(warp_state<D> *state)
     state->sum[0] = state->sum[1] = 0;
 }
 
-template <int D>
-__device__ static void state_close(warp_state<D> *state)
+template <int D> __device__ static void state_close(warp_state<D> *state)
 {
     for (int i = 0; i < 2; i++) {
         state->sum[i] += __shfl_xor_sync(0xFFFFFFFFu, state->sum[i], 1);
@@ -346,8 +343,7 @@ __device__ static inline void put_result(const mg_attention_args *args, const fr
 #define PART_FLOATS(d) (16 * ((d) + 2))
 
 /* Joins the warps' states through shared memory: the first 16 * (D + 2) floats hold the result. */
-template <int D>
-__device__ static void join_warps(const warp_state<D> *state, float *shared)
+template <int D> __device__ static void join_warps(const warp_state<D> *state, float *shared)
 {
     const int warp = (int)threadIdx.x / 32;
     const int lane = (int)threadIdx.x % 32;
@@ -431,8 +427,8 @@ __global__ __launch_bounds__(THREADS) static void decode_kernel(mg_attention_arg
     join_warps<D>(&state, joined);
     joined += WARPS * PART_FLOATS(D);
     if (splits > 1) {
-        float *part = parts + (((int64_t)run * gridDim.y + kv_head) * splits + split) *
-                                  PART_FLOATS(D);
+        float *part =
+            parts + (((int64_t)run * gridDim.y + kv_head) * splits + split) * PART_FLOATS(D);
         for (int i = (int)threadIdx.x; i < 16 * (D + 2); i += THREADS) {
             part[i] = joined[i];
         }
@@ -482,8 +478,7 @@ __global__ __launch_bounds__(THREADS) static void join_kernel(mg_attention_args 
 }
 
 /* One warp for each row and head, any type and size: lanes stride over the head's components. */
-template <typename T>
-__global__ static void plain_kernel(mg_attention_args args)
+template <typename T> __global__ static void plain_kernel(mg_attention_args args)
 {
     mg_kv kv = args.kv;
     const int lane = (int)threadIdx.x % 32;
@@ -577,12 +572,12 @@ static mg_status launch_tiled(mg_stream *stream, const mg_attention_args *args, 
                                                    cudaFuncAttributeMaxDynamicSharedMemorySize,
                                                    (int)decode_bytes),
                               "attention", err));
-        decode_kernel<D><<<dim3((unsigned)splits, kv_heads, runs), THREADS, decode_bytes,
-                           stream->handle>>>(part, splits, (float *)parts, twin);
+        decode_kernel<D>
+            <<<dim3((unsigned)splits, kv_heads, runs), THREADS, decode_bytes, stream->handle>>>(
+                part, splits, (float *)parts, twin);
         if (splits > 1) {
-            join_kernel<D>
-                <<<dim3(kv_heads, runs), THREADS, 0, stream->handle>>>(part, splits,
-                                                                       (float *)parts, twin);
+            join_kernel<D><<<dim3(kv_heads, runs), THREADS, 0, stream->handle>>>(
+                part, splits, (float *)parts, twin);
         }
         MG_TRY(mg_cuda_launched("attention", err));
     }

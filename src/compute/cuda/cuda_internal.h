@@ -33,8 +33,8 @@ typedef struct mg_cuda_block {
 struct mg_blas; /* linear_cuda.cu */
 
 /* A norm, an activation or an attention is nearly always followed by a product of its result, which
- * wants bfloat16 rows: those operations write them beside their float32 result, and the product that
- * comes next takes them.  Any other operation in between drops the twin. */
+ * wants bfloat16 rows: those operations write them beside their float32 result, and the product
+ * that comes next takes them.  Any other operation in between drops the twin. */
 typedef struct mg_cuda_twin {
     const float *of; /* the float32 result, NULL = none */
     int64_t rows;
@@ -59,8 +59,8 @@ struct mg_stream {
 MG_MUST_CHECK mg_status mg_cuda_workspace_get(mg_stream *stream, mg_cuda_workspace which,
                                               size_t bytes, void **block_out, mg_error *err);
 
-/* Room for the twin of a result that is being written, in *block_out; NULL where a product could not
- * use it (an odd dim). */
+/* Room for the twin of a result that is being written, in *block_out; NULL where a product could
+ * not use it (an odd dim). */
 MG_MUST_CHECK mg_status mg_cuda_twin_begin(mg_stream *stream, const float *of, int64_t rows,
                                            int64_t dim, int64_t stride, __nv_bfloat16 **block_out,
                                            mg_error *err);

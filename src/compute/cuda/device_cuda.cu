@@ -45,9 +45,7 @@ int mg_cuda_count(const char **why_out)
         count = 0;
     }
     if (why_out != NULL) {
-        *why_out = error != cudaSuccess ? cudaGetErrorString(error)
-                   : count == 0         ? "no card"
-                                        : "";
+        *why_out = error != cudaSuccess ? cudaGetErrorString(error) : count == 0 ? "no card" : "";
     }
     return MG_MIN(count, MG_CUDA_CARDS_MAX);
 }
@@ -91,8 +89,8 @@ static mg_status cuda_upload(mg_stream *stream, void *to, const void *from, size
     if (bytes == 0) {
         return MG_OK;
     }
-    return mg_cuda_status(
-        cudaMemcpyAsync(to, from, bytes, cudaMemcpyHostToDevice, stream->handle), "upload", err);
+    return mg_cuda_status(cudaMemcpyAsync(to, from, bytes, cudaMemcpyHostToDevice, stream->handle),
+                          "upload", err);
 }
 
 static mg_status cuda_download(mg_stream *stream, void *to, const void *from, size_t bytes,
@@ -101,8 +99,8 @@ static mg_status cuda_download(mg_stream *stream, void *to, const void *from, si
     if (bytes == 0) {
         return MG_OK;
     }
-    MG_TRY(mg_cuda_status(
-        cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToHost, stream->handle), "download", err));
+    MG_TRY(mg_cuda_status(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToHost, stream->handle),
+                          "download", err));
     return mg_cuda_status(cudaStreamSynchronize(stream->handle), "download", err);
 }
 

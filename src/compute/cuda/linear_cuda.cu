@@ -1,13 +1,14 @@
 /* compute/cuda/linear_cuda.cu - matrix products through cuBLASLt, found by dlopen.
  *
  * A packed weight is the row-major matrix itself, (out_dim, in_dim).  To cuBLASLt, which counts by
- * columns, out^T (out_dim, rows) = W (out_dim, in_dim) * x^T (in_dim, rows): W is its first operand,
- * transposed.  bfloat16 weights multiply bfloat16 copies of the rows, accumulated in float32.
- * Descriptors and algorithms are kept for each shape.  For a class of shapes (rows rounded up) the
- * likeliest algorithms are timed once, on a result of their own: at few rows the first suggestion
- * reads weights noticeably slower than the best one.
+ * columns, out^T (out_dim, rows) = W (out_dim, in_dim) * x^T (in_dim, rows): W is its first
+ * operand, transposed.  bfloat16 weights multiply bfloat16 copies of the rows, accumulated in
+ * float32. Descriptors and algorithms are kept for each shape.  For a class of shapes (rows rounded
+ * up) the likeliest algorithms are timed once, on a result of their own: at few rows the first
+ * suggestion reads weights noticeably slower than the best one.
  *
- * The library's header is not needed: the few types and values of its stable interface stand here. */
+ * The library's header is not needed: the few types and values of its stable interface stand here.
+ */
 #include <dlfcn.h>
 #include <string.h>
 
@@ -15,8 +16,8 @@
 #include "compute/cuda/cuda_internal.h"
 
 #define MG_BLAS_WORKSPACE_BYTES ((size_t)32 << 20)
-#define MG_BLAS_SHAPES 1024 /* shapes that are remembered */
-#define MG_BLAS_CLASSES 256 /* classes of shapes whose best algorithm is remembered */
+#define MG_BLAS_SHAPES 1024  /* shapes that are remembered */
+#define MG_BLAS_CLASSES 256  /* classes of shapes whose best algorithm is remembered */
 #define MG_BLAS_CANDIDATES 8 /* algorithms timed for a class */
 #define MG_BLAS_ROUNDS 3
 
@@ -158,9 +159,9 @@ mg_status mg_blas_create(struct mg_blas **blas_out, mg_error *err)
     MG_TRY_OR_DONE(mg_cuda_status(cudaEventCreate(&blas->end), "event", err));
     MG_TRY_OR_DONE(blas_status(blas->f.preference_create(&blas->preference),
                                "cublasLtMatmulPreferenceCreate", err));
-    MG_TRY_OR_DONE(blas_status(blas->f.preference_set(blas->preference, BLAS_PREFERENCE_WORKSPACE,
-                                                      &bytes, sizeof(bytes)),
-                               "cublasLtMatmulPreferenceSetAttribute", err));
+    MG_TRY_OR_DONE(blas_status(
+        blas->f.preference_set(blas->preference, BLAS_PREFERENCE_WORKSPACE, &bytes, sizeof(bytes)),
+        "cublasLtMatmulPreferenceSetAttribute", err));
     *blas_out = blas;
     blas = NULL; /* handed over */
 
@@ -476,8 +477,8 @@ mg_status mg_cuda_linear(mg_stream *stream, const mg_linear_args *args, mg_error
     mg_cuda_twin_drop(stream);
     c.beta = args->residual != NULL ? 1 : 0;
     c.residual = args->residual != NULL ? args->residual : args->out;
-    MG_TRY(mg_cuda_workspace_get(stream, MG_CUDA_WS_BLAS, MG_BLAS_WORKSPACE_BYTES, &c.workspace,
-                                 err));
+    MG_TRY(
+        mg_cuda_workspace_get(stream, MG_CUDA_WS_BLAS, MG_BLAS_WORKSPACE_BYTES, &c.workspace, err));
     MG_TRY(find_shape(stream, args, x_stride, &c, &shape, err));
     int code = 0;
     if (args->bias != NULL) {
@@ -512,14 +513,15 @@ __device__ static float load_source(const void *source, mg_dtype dtype, int64_t 
         /* float16 by its bits, without another header */
         unsigned bits = ((const unsigned short *)source)[i];
         float value;
-        asm("{ .reg .b16 h; mov.b16 h, %1; cvt.f32.f16 %0, h; }" : "=f"(value) : "h"((unsigned short)bits));
+        asm("{ .reg .b16 h; mov.b16 h, %1; cvt.f32.f16 %0, h; }"
+            : "=f"(value)
+            : "h"((unsigned short)bits));
         return value;
     }
     }
 }
 
-template <typename T>
-__global__ static void pack_kernel(T *out, mg_pack_args args, int64_t count)
+template <typename T> __global__ static void pack_kernel(T *out, mg_pack_args args, int64_t count)
 {
     int64_t i = (int64_t)blockIdx.x * blockDim.x + threadIdx.x;
     if (i < count) {
@@ -537,8 +539,8 @@ mg_status mg_cuda_pack(mg_stream *stream, const mg_pack_args *args, mg_error *er
         return MG_OK;
     }
     if (args->weight.dtype == args->source_dtype) {
-        char *to = (char *)args->weight.data + (size_t)(args->row_first * args->weight.in_dim) *
-                                                   (source_bytes / (size_t)count);
+        char *to = (char *)args->weight.data +
+                   (size_t)(args->row_first * args->weight.in_dim) * (source_bytes / (size_t)count);
         return mg_cuda_status(cudaMemcpyAsync(to, args->source, source_bytes,
                                               cudaMemcpyDeviceToDevice, stream->handle),
                               "pack", err);
@@ -553,8 +555,8 @@ mg_status mg_cuda_pack(mg_stream *stream, const mg_pack_args *args, mg_error *er
     }
     unsigned blocks = (unsigned)((count + 255) / 256);
     if (args->weight.dtype == MG_BF16) {
-        pack_kernel<__nv_bfloat16><<<blocks, 256, 0, stream->handle>>>(
-            (__nv_bfloat16 *)args->weight.data, pack, count);
+        pack_kernel<__nv_bfloat16>
+            <<<blocks, 256, 0, stream->handle>>>((__nv_bfloat16 *)args->weight.data, pack, count);
     } else {
         pack_kernel<float>
             <<<blocks, 256, 0, stream->handle>>>((float *)args->weight.data, pack, count);

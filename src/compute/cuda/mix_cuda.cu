@@ -2,8 +2,9 @@
  *
  * Element-wise results have the bits of the CPU: every step is one correctly rounded float32
  * operation, contraction is spelled out where it is meant, and masks come from the same counters.
- * Sums over a whole tensor are taken in float64 in a fixed order of blocks, so that they do not change
- * from run to run; they may differ from the CPU's in the last place.  float64 merges run on the CPU. */
+ * Sums over a whole tensor are taken in float64 in a fixed order of blocks, so that they do not
+ * change from run to run; they may differ from the CPU's in the last place.  float64 merges run on
+ * the CPU. */
 #include <cuda_fp16.h>
 #include <math.h>
 #include <string.h>
@@ -379,7 +380,8 @@ __device__ static inline void weigh(float x[GROUP], const float base[GROUP],
  * blocks suffice.  A sum's first term needs no addition to 0; only the sign of a zero could differ,
  * and the last addition of +0 sets that right. */
 template <int SOURCES, bool CONSENSUS, bool NORMALIZE>
-__global__ __launch_bounds__(THREADS) static void task_fast_kernel(task_params p, few_sources sources)
+__global__ __launch_bounds__(THREADS) static void task_fast_kernel(task_params p,
+                                                                   few_sources sources)
 {
     int64_t thread = (int64_t)blockIdx.x * THREADS + threadIdx.x;
     if (thread >= p.count / GROUP) {
@@ -463,8 +465,8 @@ static bool fits_fast(const mg_task_args *args)
                 aligned(args->base.data) && aligned(args->out) && args->count % 64 == 0;
     for (int64_t i = 0; fits && i < args->source_count; i++) {
         const mg_mix_source *source = &args->sources[i];
-        fits = source->x.dtype == MG_BF16 && aligned(source->x.data) &&
-               source->mask != MG_MASK_BITS;
+        fits =
+            source->x.dtype == MG_BF16 && aligned(source->x.data) && source->mask != MG_MASK_BITS;
     }
     return fits;
 }
@@ -474,8 +476,8 @@ static mg_status launch_general(mg_stream *stream, const task_params *p,
                                 const task_sources *sources, mg_error *err)
 {
     void *device_sources = NULL;
-    MG_TRY(mg_cuda_workspace_get(stream, MG_CUDA_WS_REDUCE, sizeof(*sources), &device_sources,
-                                 err));
+    MG_TRY(
+        mg_cuda_workspace_get(stream, MG_CUDA_WS_REDUCE, sizeof(*sources), &device_sources, err));
     MG_TRY(mg_cuda_status(cudaMemcpyAsync(device_sources, sources, sizeof(*sources),
                                           cudaMemcpyHostToDevice, stream->handle),
                           "task", err));
@@ -596,10 +598,10 @@ static mg_status add_blocks(mg_stream *stream, const void *device_sums, int64_t 
     for (int64_t first = 0; first < blocks; first += at_once) {
         int64_t count = MG_MIN(blocks - first, at_once);
         const double *from = (const double *)device_sums + first * 3;
-        MG_TRY(mg_cuda_status(cudaMemcpyAsync(stream->pinned, from,
-                                              (size_t)count * 3 * sizeof(double),
-                                              cudaMemcpyDeviceToHost, stream->handle),
-                              "sums", err));
+        MG_TRY(
+            mg_cuda_status(cudaMemcpyAsync(stream->pinned, from, (size_t)count * 3 * sizeof(double),
+                                           cudaMemcpyDeviceToHost, stream->handle),
+                           "sums", err));
         MG_TRY(mg_cuda_status(cudaStreamSynchronize(stream->handle), "sums", err));
         const double *sums = (const double *)stream->pinned;
         for (int64_t i = 0; i < count * 3; i++) {
@@ -665,8 +667,8 @@ __device__ static inline uint32_t key_of(const rank_keys *keys, int64_t e)
 #define RADIX (1 << RADIX_BITS)
 
 /* Counts the digits at shift of keys whose higher bits equal prefix. */
-__global__ static void histogram_kernel(rank_keys keys, uint32_t prefix, int shift, int prefix_shift,
-                                        unsigned long long *histogram)
+__global__ static void histogram_kernel(rank_keys keys, uint32_t prefix, int shift,
+                                        int prefix_shift, unsigned long long *histogram)
 {
     __shared__ unsigned local[RADIX];
     for (int i = (int)threadIdx.x; i < RADIX; i += THREADS) {
@@ -703,15 +705,14 @@ static mg_status find_bound(mg_stream *stream, const rank_keys *keys, int64_t ra
     int64_t before = 0;
     for (int pass = 0; pass < 3; pass++) {
         int digits = pass == 2 ? 10 : RADIX_BITS;
-        MG_TRY(mg_cuda_status(cudaMemsetAsync(histogram, 0, RADIX * sizeof(*histogram),
-                                              stream->handle),
-                              "rank", err));
+        MG_TRY(mg_cuda_status(
+            cudaMemsetAsync(histogram, 0, RADIX * sizeof(*histogram), stream->handle), "rank",
+            err));
         histogram_kernel<<<loop_blocks(stream, keys->count), THREADS, 0, stream->handle>>>(
             *keys, prefix, shifts[pass], prefix_shifts[pass], histogram);
         MG_TRY(launched("rank", err));
-        MG_TRY(mg_cuda_status(cudaMemcpyAsync(stream->pinned, histogram,
-                                              RADIX * sizeof(*histogram), cudaMemcpyDeviceToHost,
-                                              stream->handle),
+        MG_TRY(mg_cuda_status(cudaMemcpyAsync(stream->pinned, histogram, RADIX * sizeof(*histogram),
+                                              cudaMemcpyDeviceToHost, stream->handle),
                               "rank", err));
         MG_TRY(mg_cuda_status(cudaStreamSynchronize(stream->handle), "rank", err));
         const unsigned long long *counts = (const unsigned long long *)stream->pinned;
@@ -781,8 +782,8 @@ __device__ static int flags_before(bool flag, int *total_out)
     return before;
 }
 
-/* first_ties: how many elements of the lower bound's key to leave out; last_ties: how many of the upper
- * bound's key to take.  starts holds each block's ties before it. */
+/* first_ties: how many elements of the lower bound's key to leave out; last_ties: how many of the
+ * upper bound's key to take.  starts holds each block's ties before it. */
 __global__ static void rank_bits_kernel(rank_keys keys, rank_bound low, rank_bound high,
                                         int64_t first, int64_t last, const int64_t *starts,
                                         uint32_t *bits)
@@ -838,8 +839,8 @@ static mg_status rank_cuda(mg_stream *stream, const mg_rank_args *args, mg_error
     mg_status status = MG_OK;
     unsigned *counts = mg_new_array(unsigned, blocks * 2);
     int64_t *starts = mg_new_array(int64_t, blocks * 2);
-    MG_TRY_OR_DONE(stream->device->download(stream, counts, ties,
-                                            (size_t)blocks * 2 * sizeof(unsigned), err));
+    MG_TRY_OR_DONE(
+        stream->device->download(stream, counts, ties, (size_t)blocks * 2 * sizeof(unsigned), err));
     for (int64_t i = 2; i < blocks * 2; i++) {
         starts[i] = starts[i - 2] + (int64_t)counts[i - 2];
     }

@@ -1,5 +1,5 @@
-/* compute/cuda/nn_cuda.cu - the operations of inference that move bytes: embedding, norms, rotation,
- * cache, activations, and what is read off the logits.
+/* compute/cuda/nn_cuda.cu - the operations of inference that move bytes: embedding, norms,
+ * rotation, cache, activations, and what is read off the logits.
  *
  * Activations are float32 rows; caches and weights are bfloat16 or float32, row-major.  A key/value
  * cache is two planes, keys then values, each (slots, kv_heads, positions, head_dim). */
@@ -79,8 +79,7 @@ __device__ static float block_max(float x, float *shared)
     return warp_max(x);
 }
 
-template <typename T>
-__global__ static void embed_kernel(mg_embed_args args)
+template <typename T> __global__ static void embed_kernel(mg_embed_args args)
 {
     int64_t dim = args.weight.in_dim;
     int64_t row = blockIdx.x;
@@ -258,8 +257,7 @@ static mg_status cuda_rope(mg_stream *stream, const mg_rope_args *args, mg_error
     return mg_cuda_launched("rope", err);
 }
 
-template <typename T>
-__global__ static void kv_store_kernel(mg_kv_store_args args)
+template <typename T> __global__ static void kv_store_kernel(mg_kv_store_args args)
 {
     mg_kv kv = args.kv;
     int64_t row = blockIdx.x;
@@ -284,8 +282,7 @@ static mg_status cuda_kv_store(mg_stream *stream, const mg_kv_store_args *args, 
         kv_store_kernel<__nv_bfloat16>
             <<<(unsigned)args->rows, MG_CUDA_THREADS, 0, stream->handle>>>(*args);
     } else {
-        kv_store_kernel<float>
-            <<<(unsigned)args->rows, MG_CUDA_THREADS, 0, stream->handle>>>(*args);
+        kv_store_kernel<float><<<(unsigned)args->rows, MG_CUDA_THREADS, 0, stream->handle>>>(*args);
     }
     return mg_cuda_launched("kv_store", err);
 }
@@ -300,9 +297,8 @@ static mg_status cuda_kv_copy(mg_stream *stream, const mg_kv_copy_args *args, mg
         char *base = (char *)kv.data + (size_t)(plane * kv.slots * kv.kv_heads) * pitch;
         char *to = base + (size_t)(args->to * kv.kv_heads) * pitch;
         const char *from = base + (size_t)(args->from * kv.kv_heads) * pitch;
-        MG_TRY(mg_cuda_status(cudaMemcpy2DAsync(to, pitch, from, pitch, width,
-                                                (size_t)kv.kv_heads, cudaMemcpyDeviceToDevice,
-                                                stream->handle),
+        MG_TRY(mg_cuda_status(cudaMemcpy2DAsync(to, pitch, from, pitch, width, (size_t)kv.kv_heads,
+                                                cudaMemcpyDeviceToDevice, stream->handle),
                               "kv_copy", err));
     }
     return MG_OK;
@@ -323,8 +319,7 @@ __device__ static inline float activate(float x, mg_nn_activation activation)
 }
 
 /* Four components for each thread where the shape allows it (VECTOR), else one. */
-template <bool VECTOR>
-__global__ static void gate_kernel(mg_gate_args args, __nv_bfloat16 *twin)
+template <bool VECTOR> __global__ static void gate_kernel(mg_gate_args args, __nv_bfloat16 *twin)
 {
     const int width = VECTOR ? 4 : 1;
     int64_t row = blockIdx.y;
@@ -372,8 +367,8 @@ static bool divides_by_16_bytes(const void *p)
 static mg_status cuda_gate(mg_stream *stream, const mg_gate_args *args, mg_error *err)
 {
     __nv_bfloat16 *twin = NULL;
-    MG_TRY(mg_cuda_twin_begin(stream, args->out, args->rows, args->dim, args->out_stride, &twin,
-                              err));
+    MG_TRY(
+        mg_cuda_twin_begin(stream, args->out, args->rows, args->dim, args->out_stride, &twin, err));
     bool vector = args->dim % 4 == 0 && args->x_stride % 4 == 0 && args->out_stride % 4 == 0 &&
                   divides_by_16_bytes(args->out) && divides_by_16_bytes(args->gate) &&
                   divides_by_16_bytes(args->up);
@@ -427,8 +422,8 @@ static mg_status cuda_softcap(mg_stream *stream, const mg_softcap_args *args, mg
     if (args->count == 0) {
         return MG_OK;
     }
-    softcap_kernel<<<blocks_of(args->count, MG_CUDA_THREADS), MG_CUDA_THREADS, 0,
-                     stream->handle>>>(*args);
+    softcap_kernel<<<blocks_of(args->count, MG_CUDA_THREADS), MG_CUDA_THREADS, 0, stream->handle>>>(
+        *args);
     return mg_cuda_launched("softcap", err);
 }
 
@@ -550,8 +545,8 @@ static mg_status cuda_nonfinite(mg_stream *stream, const mg_nonfinite_args *args
             "nonfinite", err));
         x = aligned;
     }
-    unsigned blocks = MG_MIN(blocks_of(args->count, MG_CUDA_THREADS),
-                             (unsigned)stream->multiprocessors * 8);
+    unsigned blocks =
+        MG_MIN(blocks_of(args->count, MG_CUDA_THREADS), (unsigned)stream->multiprocessors * 8);
     switch (args->dtype) {
     case MG_F64:
         nonfinite_kernel<unsigned long long><<<blocks, MG_CUDA_THREADS, 0, stream->handle>>>(
@@ -604,8 +599,8 @@ static mg_status cuda_kv_bytes(const mg_kv *kv, size_t *bytes_out, mg_error *err
 }
 
 const mg_nn_ops mg_nn_ops_cuda = {
-    cuda_packed_bytes, cuda_kv_bytes, mg_cuda_pack,      mg_cuda_linear, cuda_embed,
-    cuda_gather,       cuda_rmsnorm,  cuda_layernorm,    cuda_rope,      cuda_kv_store,
-    cuda_kv_copy,      mg_cuda_attention, cuda_gate,     cuda_add,       cuda_softcap,
-    cuda_argmax,       cuda_logprob,  cuda_nonfinite,
+    cuda_packed_bytes, cuda_kv_bytes,     mg_cuda_pack,   mg_cuda_linear, cuda_embed,
+    cuda_gather,       cuda_rmsnorm,      cuda_layernorm, cuda_rope,      cuda_kv_store,
+    cuda_kv_copy,      mg_cuda_attention, cuda_gate,      cuda_add,       cuda_softcap,
+    cuda_argmax,       cuda_logprob,      cuda_nonfinite,
 };
