@@ -150,8 +150,10 @@ float mg_mix_angle_norm(const float *norms, int64_t count)
 {
     float lanes[8] = { 0.0f };
     int64_t whole = count / 8 * 8;
-    for (int64_t i = 0; i < whole; i++) {
-        lanes[i % 8] += norms[i] * norms[i];
+    for (int64_t i = 0; i < whole; i += 8) {
+        for (int lane = 0; lane < 8; lane++) {
+            lanes[lane] += norms[i + lane] * norms[i + lane];
+        }
     }
     for (int lane = 1; lane < 8; lane++) {
         lanes[0] += lanes[lane];

@@ -194,7 +194,8 @@ float mg_mix_torch_sum(const float *values, int64_t count, bool half);
 /* Whether element is kept under a counter mask: the definition, for those who have no vectors. */
 bool mg_mix_counter_keeps(mg_philox_key key, uint32_t tensor, uint32_t source, uint32_t below,
                           int64_t element);
-/* The norm of the norms of chunks, and the cosine from the sums of chunks, for mg_angle_args. */
+/* The norm of a vector (and of the norms of chunks), and the cosine from the sums of chunks, for
+ * mg_angle_args. */
 float mg_mix_angle_norm(const float *norms, int64_t count);
 double mg_mix_angle_cosine(const float *sums, int64_t count);
 /* The threshold of a density for MG_MASK_COUNTER: keep iff (half + 0.5) * 2^-16 < density; false

@@ -18,7 +18,26 @@ typedef struct executor {
     mg_scratch *gathered; /* by input: tensors that lie in parts on disk */
     int64_t input_cap;
     mg_mt19937 mt;
+    mg_resident *resident; /* sources on a device without host memory, else NULL */
+    mg_scratch out;        /* there: room for a tensor whose sink wants host memory */
+    void *host_out;        /* that sink's room, NULL = job.out is the sink's own */
 } executor;
+
+/* What a device without host memory merges: methods made of its operations alone. */
+static const char *const device_methods[] = {
+    "linear",      "slerp",     "passthrough", "task_arithmetic", "ties",
+    "dare_linear", "dare_ties", "breadcrumbs", "breadcrumbs_ties"
+};
+
+/* On a device without host memory, to becomes the device's copy of the tensor. */
+static mg_status make_resident(executor *ex, const void *host, size_t bytes, mg_job_input *to,
+                               mg_error *err)
+{
+    if (ex->resident == NULL || bytes == 0) {
+        return MG_OK;
+    }
+    return mg_resident_get(ex->resident, ex->job.stream, host, bytes, &to->x.data, err);
+}
 
 static mg_status gather(executor *ex, const mg_plan_input *input, int64_t index, mg_error *err)
 {
@@ -30,7 +49,7 @@ static mg_status gather(executor *ex, const mg_plan_input *input, int64_t index,
     to->source_index = input->source_index;
     memcpy(to->params, input->params, sizeof(to->params));
     if (source->part_count == 1) {
-        return MG_OK;
+        return make_resident(ex, source->parts[0]->data, source->bytes, to, err);
     }
     mg_scratch *scratch = &ex->gathered[index];
     if (scratch->bytes < source->bytes) {
@@ -46,20 +65,24 @@ static mg_status gather(executor *ex, const mg_plan_input *input, int64_t index,
         at += source->parts[i]->bytes;
     }
     to->x.data = scratch->data;
+    if (ex->resident != NULL) {
+        return mg_fail(err, MG_ERR_UNSUPPORTED,
+                       "joining experts runs on the CPU: use --device cpu");
+    }
     return MG_OK;
 }
 
 static mg_status copy_equal(const executor *ex, const mg_plan_job *job, mg_error *err)
 {
+    const void *first = job->inputs[0].source.parts[0]->data;
     for (int64_t i = 1; i < job->input_count; i++) {
-        if (memcmp(ex->inputs[0].x.data, ex->inputs[i].x.data, job->out_bytes) != 0) {
+        if (memcmp(first, job->inputs[i].source.parts[0]->data, job->out_bytes) != 0) {
             return mg_fail(err, MG_ERR_FORMAT,
                            "is not of floating-point numbers and differs between %.*s and %.*s",
                            MG_STR_ARG(ex->inputs[0].model), MG_STR_ARG(ex->inputs[i].model));
         }
     }
-    memcpy(ex->job.out, ex->inputs[0].x.data, job->out_bytes);
-    return MG_OK;
+    return ex->job.device->upload(ex->job.stream, ex->job.out, first, job->out_bytes, err);
 }
 
 static mg_status check_finite(executor *ex, const mg_plan_job *job, mg_error *err)
@@ -74,6 +97,30 @@ static mg_status check_finite(executor *ex, const mg_plan_job *job, mg_error *er
         return mg_fail(err, MG_ERR_NUMERIC, "the result holds NaN or infinity");
     }
     return MG_OK;
+}
+
+/* Room for the result: the sink's own, or on a device without host memory the device's, to be
+ * copied into the sink's afterwards when the sink knows nothing of devices. */
+static mg_status reserve(executor *ex, const mg_view *spec, mg_error *err)
+{
+    const mg_device *device = ex->job.device;
+    const mg_sink_ops *ops = ex->sink->ops;
+    ex->host_out = NULL;
+    if (device->host_memory) {
+        return ops->reserve(ex->sink, spec, &ex->job.out, err);
+    }
+    if (ops->reserve_on_device != NULL) {
+        return ops->reserve_on_device(ex->sink, spec, &ex->job.out, err);
+    }
+    if (ex->out.bytes < spec->bytes) {
+        device->free(device, ex->out.data);
+        ex->out.data = NULL;
+        ex->out.bytes = 0;
+        MG_TRY(device->alloc(device, spec->bytes, "a merged tensor", &ex->out.data, err));
+        ex->out.bytes = spec->bytes;
+    }
+    ex->job.out = ex->out.data;
+    return ops->reserve(ex->sink, spec, &ex->host_out, err);
 }
 
 static mg_status run_job(executor *ex, const mg_plan_job *planned, mg_error *err)
@@ -92,7 +139,7 @@ static mg_status run_job(executor *ex, const mg_plan_job *planned, mg_error *err
         MG_TRY(gather(ex, &planned->inputs[i], i, err));
     }
     mg_view spec = { planned->name, NULL, planned->out_bytes, planned->out_dtype, planned->shape };
-    MG_TRY(ex->sink->ops->reserve(ex->sink, &spec, &job->out, err));
+    MG_TRY(reserve(ex, &spec, err));
     switch (planned->action) {
     case MG_PLAN_MERGE:
         MG_TRY(ex->plan->method->merge(job, err));
@@ -106,6 +153,9 @@ static mg_status run_job(executor *ex, const mg_plan_job *planned, mg_error *err
     }
     MG_TRY(job->device->stream_wait(job->stream, err));
     MG_TRY(check_finite(ex, planned, err));
+    if (ex->host_out != NULL) {
+        MG_TRY(job->device->download(job->stream, ex->host_out, job->out, planned->out_bytes, err));
+    }
     return ex->sink->ops->commit(ex->sink, err);
 }
 
@@ -142,8 +192,25 @@ static void tear_down(executor *ex, const mg_device *device)
     for (int64_t i = 0; i < ex->input_cap; i++) {
         mg_free_aligned(ex->gathered[i].data);
     }
+    device->free(device, ex->out.data);
     mg_free(ex->gathered);
     mg_free(ex->inputs);
+}
+
+static mg_status check_device(const mg_plan *plan, const mg_device *device, mg_error *err)
+{
+    if (device->mix == NULL) {
+        return mg_fail(err, MG_ERR_UNSUPPORTED, "device %s cannot merge", device->name);
+    }
+    for (int64_t i = 0; i < MG_ARRAY_COUNT(device_methods) && !device->host_memory; i++) {
+        if (strcmp(plan->method->name, device_methods[i]) == 0) {
+            return MG_OK;
+        }
+    }
+    return device->host_memory
+               ? MG_OK
+               : mg_fail(err, MG_ERR_UNSUPPORTED, "%s merges run on the CPU: use --device cpu",
+                         plan->method->name);
 }
 
 mg_status mg_plan_execute(const mg_plan *plan, const mg_device *device, mg_pool *pool,
@@ -155,8 +222,9 @@ mg_status mg_plan_execute(const mg_plan *plan, const mg_device *device, mg_pool 
     ex.plan = plan;
     ex.options = options;
     ex.sink = sink;
-    if (device->mix == NULL || !device->host_memory) {
-        return mg_fail(err, MG_ERR_UNSUPPORTED, "device %s cannot merge", device->name);
+    MG_TRY(check_device(plan, device, err));
+    if (!device->host_memory) {
+        ex.resident = mg_model_set_resident(plan->set, device);
     }
     set_up(&ex, device, pool);
     MG_TRY_OR_DONE(seed_stream(&ex, err));

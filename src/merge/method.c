@@ -51,10 +51,10 @@ mg_status mg_job_scratch(mg_job *job, int index, size_t bytes, void **block_out,
     MG_ASSERT(index >= 0 && index < MG_JOB_SCRATCH_COUNT);
     mg_scratch *scratch = &job->scratch[index];
     if (scratch->bytes < bytes) {
-        mg_free_aligned(scratch->data);
+        job->device->free(job->device, scratch->data);
         scratch->data = NULL;
         scratch->bytes = 0;
-        MG_TRY(mg_memory_try(bytes, "scratch of a merge", &scratch->data, err));
+        MG_TRY(job->device->alloc(job->device, bytes, "scratch of a merge", &scratch->data, err));
         scratch->bytes = bytes;
     }
     *block_out = scratch->data;
@@ -64,7 +64,7 @@ mg_status mg_job_scratch(mg_job *job, int index, size_t bytes, void **block_out,
 void mg_job_scratch_release(mg_job *job)
 {
     for (int i = 0; i < MG_JOB_SCRATCH_COUNT; i++) {
-        mg_free_aligned(job->scratch[i].data);
+        job->device->free(job->device, job->scratch[i].data);
         job->scratch[i].data = NULL;
         job->scratch[i].bytes = 0;
     }

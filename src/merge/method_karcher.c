@@ -97,7 +97,7 @@ static mg_status improve(mg_job *job, task *s, double tol, bool *done_out, mg_er
 {
     for (int64_t k = 0; k < s->count; k++) {
         float dot;
-        MG_TRY(mg_tools_dot(job, s->mean, s->units + k * job->count, job->count, &dot, err));
+        MG_TRY(mg_tools_dot(job, s->mean, s->units + k * job->count, &dot, err));
         dot = mg_work(job, dot);
         s->dots[k] = dot > 1.0f ? 1.0f : dot < -1.0f ? -1.0f : dot;
         float theta = mg_work(job, acosf(s->dots[k]));
@@ -106,16 +106,17 @@ static mg_status improve(mg_job *job, task *s, double tol, bool *done_out, mg_er
     }
     mg_tools_run(job, job->count, MG_MIX_BLOCK, tangent_range, s);
     float norm;
-    MG_TRY(mg_tools_norm(job, s->tangent, job->count, &norm, err));
+    norm = mg_tools_norm(s->tangent, job->count);
     *done_out = (double)norm < tol;
     if (*done_out) {
         return MG_OK;
     }
-    s->cosine = cosf(norm);
-    s->sine = sinf(norm);
+    /* A number in front of a tensor is rounded to the tensor's type. */
+    s->cosine = mg_work(job, cosf(norm));
+    s->sine = mg_work(job, sinf(norm));
     s->divisor = norm;
     mg_tools_run(job, job->count, MG_MIX_BLOCK, step_range, s);
-    MG_TRY(mg_tools_norm(job, s->mean, job->count, &norm, err));
+    norm = mg_tools_norm(s->mean, job->count);
     if ((double)norm > tol) {
         divide(job, s, s->mean, norm);
     }
@@ -135,7 +136,7 @@ static mg_status load_units(mg_job *job, task *s, double tol, float *scale_out, 
     for (int64_t i = 0; i < job->input_count; i++) {
         float *unit = s->units + i * job->count;
         float norm;
-        MG_TRY(mg_tools_norm(job, unit, job->count, &norm, err));
+        norm = mg_tools_norm(unit, job->count);
         *scale_out += alpha * norm;
         if (!((double)norm > tol)) {
             continue;
@@ -171,7 +172,7 @@ static mg_status merge(mg_job *job, mg_error *err)
     }
     s.alpha = (float)(1.0 / (double)s.count);
     mg_tools_run(job, job->count, MG_MIX_BLOCK, mean_range, &s);
-    MG_TRY(mg_tools_norm(job, s.mean, job->count, &norm, err));
+    norm = mg_tools_norm(s.mean, job->count);
     if ((double)norm < tol) {
         memcpy(s.mean, s.units, (size_t)job->count * sizeof(float));
     } else {
@@ -181,7 +182,7 @@ static mg_status merge(mg_job *job, mg_error *err)
     for (int64_t i = 0; i < (int64_t)job->params[PARAM_MAX_ITER] && !done; i++) {
         MG_TRY(improve(job, &s, tol, &done, err));
     }
-    s.divisor = scale;
+    s.divisor = mg_work(job, scale);
     mg_tools_run(job, job->count, MG_MIX_BLOCK, scale_range, &s);
     mg_tools_store(job, s.mean);
     return MG_OK;

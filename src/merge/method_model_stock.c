@@ -20,6 +20,7 @@ typedef struct task {
     float *base;         /* becomes the result */
     const float *others; /* by model */
     int64_t count;       /* models */
+    float *products;     /* of rows */
     int64_t length;      /* of a row */
     float t;             /* of the whole tensor */
 } task;
@@ -70,23 +71,19 @@ static void whole_range(void *context, int64_t first, int64_t count)
 
 static float row_norm(const task *s, int64_t model, int64_t first)
 {
-    const float *x = s->deltas + model * s->job->count + first;
-    double sum = 0.0;
-    for (int64_t i = 0; i < s->length; i++) {
-        sum += (double)x[i] * (double)x[i];
-    }
-    return mg_work(s->job, (float)sqrt(sum));
+    return mg_work(s->job, mg_tools_norm(s->deltas + model * s->job->count + first, s->length));
 }
 
+/* products has room for the row at the same place. */
 static float row_dot(const task *s, int64_t a, int64_t b, int64_t first)
 {
     const float *x = s->deltas + a * s->job->count + first;
     const float *y = s->deltas + b * s->job->count + first;
-    double sum = 0.0;
+    float *products = s->products + first;
     for (int64_t i = 0; i < s->length; i++) {
-        sum += (double)mg_work(s->job, x[i] * y[i]);
+        products[i] = mg_work(s->job, x[i] * y[i]);
     }
-    return mg_work(s->job, (float)sum);
+    return mg_work(s->job, mg_tools_total(s->job, products, s->length));
 }
 
 static void row_range(void *context, int64_t first, int64_t count)
@@ -119,14 +116,13 @@ static mg_status whole_share(mg_job *job, task *s, mg_error *err)
     float cosines[MG_MIX_INPUTS_MAX * MG_MIX_INPUTS_MAX / 2];
     int64_t pairs = 0;
     for (int64_t a = 0; a < s->count; a++) {
-        MG_TRY(mg_tools_norm(job, s->deltas + a * job->count, job->count, &norms[a], err));
-        norms[a] = mg_work(job, norms[a]);
+        norms[a] = mg_work(job, mg_tools_norm(s->deltas + a * job->count, job->count));
     }
     for (int64_t a = 0; a < s->count; a++) {
         for (int64_t b = a + 1; b < s->count; b++) {
             float dot;
-            MG_TRY(mg_tools_dot(job, s->deltas + a * job->count, s->deltas + b * job->count,
-                                job->count, &dot, err));
+            MG_TRY(mg_tools_product_sum(job, s->deltas + a * job->count, s->deltas + b * job->count,
+                                        &dot, err));
             cosines[pairs++] = cosine_of(job, mg_work(job, dot), norms[a], norms[b]);
         }
     }
@@ -150,6 +146,7 @@ static mg_status merge(mg_job *job, mg_error *err)
     s.others = values;
     s.length = job->shape.rank >= 2 ? job->shape.dims[job->shape.rank - 1] : job->count;
     if (job->params[PARAM_FILTER_WISE] != 0.0 && s.length > 0) {
+        MG_TRY(mg_tools_floats(job, 3, job->count, &s.products, err));
         mg_tools_run(job, job->count / s.length, 16, row_range, &s);
     } else {
         MG_TRY(whole_share(job, &s, err));

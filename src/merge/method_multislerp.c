@@ -56,14 +56,12 @@ static void normalize_range(void *context, int64_t first, int64_t count)
     }
 }
 
-static double dot_partial(const void *context, int64_t first, int64_t count)
+static void unit_range(void *context, int64_t first, int64_t count)
 {
     const task *s = (const task *)context;
-    double sum = 0.0;
     for (int64_t e = first; e < first + count; e++) {
-        sum += (double)mg_work(s->job, unit(s, s->model, e) * s->mean[e]);
+        s->tangent[e] = unit(s, s->model, e);
     }
-    return sum;
 }
 
 static void tangent_range(void *context, int64_t first, int64_t count)
@@ -127,13 +125,14 @@ static mg_status interpolate(mg_job *job, task *s, float eps, const float *norms
     s->mean_norm = s->mean_norm > 0.0f ? s->mean_norm : 1.0f;
     mg_tools_run(job, job->count, MG_MIX_BLOCK, normalize_range, s);
     for (s->model = 0; s->model < s->count; s->model++) {
-        double dot;
-        MG_TRY(mg_tools_sum(job, job->count, dot_partial, s, &dot, err));
-        s->dots[s->model] = mg_work(job, (float)dot);
+        float dot;
+        mg_tools_run(job, job->count, MG_MIX_BLOCK, unit_range, s);
+        MG_TRY(mg_tools_product_sum(job, s->tangent, s->mean, &dot, err));
+        s->dots[s->model] = mg_work(job, dot);
         weighted[s->model] = mg_work(job, norms[s->model] * s->weights[s->model]);
     }
     mg_tools_run(job, job->count, MG_MIX_BLOCK, tangent_range, s);
-    MG_TRY(mg_tools_norm(job, s->tangent, job->count, &norm, err));
+    norm = mg_tools_norm(s->tangent, job->count);
     norm = mg_work(job, mg_work(job, norm) + eps);
     s->cosine = mg_work(job, cosf(norm));
     s->ratio = mg_work(job, mg_work(job, sinf(norm)) / norm);
@@ -166,13 +165,11 @@ static mg_status merge(mg_job *job, mg_error *err)
     MG_TRY(mg_tools_floats(job, 3, job->count, &s.tangent, err));
     set_weights(job, others, &s);
     for (int64_t k = 0; k < s.count; k++) {
-        MG_TRY(mg_tools_norm(job, x + k * job->count, job->count, &norms[k], err));
-        norms[k] = mg_work(job, norms[k]);
+        norms[k] = mg_work(job, mg_tools_norm(x + k * job->count, job->count));
         s.lengths[k] = mg_work(job, norms[k] + eps);
     }
     mg_tools_run(job, job->count, MG_MIX_BLOCK, mean_range, &s);
-    MG_TRY(mg_tools_norm(job, s.mean, job->count, &s.mean_norm, err));
-    s.mean_norm = mg_work(job, s.mean_norm);
+    s.mean_norm = mg_work(job, mg_tools_norm(s.mean, job->count));
     if (s.mean_norm < eps && s.count != 2) {
         return mg_fail(err, MG_ERR_NUMERIC,
                        "the weighted directions of the models cancel out: change the weights");

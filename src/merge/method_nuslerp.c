@@ -23,6 +23,7 @@ typedef struct task {
     const float *x, *y;
     const float *base; /* NULL = none */
     float *out;        /* may be x */
+    float *products;   /* room for a tensor */
     double t;
     int64_t length;
     int64_t stride;
@@ -63,9 +64,9 @@ static void put(const task *s, int64_t e, const coefficients *c)
     s->out[e] = s->base != NULL ? mg_work(s->job, s->base[e] + r) : r;
 }
 
-static float clamp_norm(const mg_job *job, double squares)
+static float clamp_norm(const mg_job *job, float norm)
 {
-    float norm = mg_work(job, (float)sqrt(squares));
+    norm = mg_work(job, norm);
     float least = mg_work(job, NORM_MIN);
     return norm < least ? least : norm;
 }
@@ -75,25 +76,40 @@ static float unit_product(const mg_job *job, float x, float norm_x, float y, flo
     return mg_work(job, mg_work(job, x / norm_x) * mg_work(job, y / norm_y));
 }
 
+/* The norm of a vector that may not be contiguous. */
+static float vector_norm(const task *s, const float *x, int64_t at)
+{
+    if (s->stride == 1) {
+        return clamp_norm(s->job, mg_tools_norm(x + at, s->length));
+    }
+    double sum = 0.0;
+    for (int64_t i = 0; i < s->length; i++) {
+        sum += (double)x[at + i * s->stride] * (double)x[at + i * s->stride];
+    }
+    return clamp_norm(s->job, (float)sqrt(sum));
+}
+
+static float vector_cosine(const task *s, int64_t at, float norm_x, float norm_y)
+{
+    double sum = 0.0;
+    for (int64_t i = 0; i < s->length; i++) {
+        int64_t e = at + i * s->stride;
+        float product = unit_product(s->job, s->x[e], norm_x, s->y[e], norm_y);
+        sum += (double)product;
+        s->products[e] = product;
+    }
+    return s->stride == 1 ? mg_tools_total(s->job, s->products + at, s->length) : (float)sum;
+}
+
 static void vector_range(void *context, int64_t first, int64_t count)
 {
     const task *s = (const task *)context;
-    const mg_job *job = s->job;
     for (int64_t r = first; r < first + count; r++) {
         int64_t at = s->stride == 1 ? r * s->length : r;
-        double xx = 0.0, yy = 0.0, xy = 0.0;
-        for (int64_t i = 0; i < s->length; i++) {
-            int64_t e = at + i * s->stride;
-            xx += (double)s->x[e] * (double)s->x[e];
-            yy += (double)s->y[e] * (double)s->y[e];
-        }
-        float norm_x = clamp_norm(job, xx);
-        float norm_y = clamp_norm(job, yy);
-        for (int64_t i = 0; i < s->length; i++) {
-            int64_t e = at + i * s->stride;
-            xy += (double)unit_product(job, s->x[e], norm_x, s->y[e], norm_y);
-        }
-        coefficients c = coefficients_of(job, s->t, mg_work(job, (float)xy));
+        float norm_x = vector_norm(s, s->x, at);
+        float norm_y = vector_norm(s, s->y, at);
+        float cosine = vector_cosine(s, at, norm_x, norm_y);
+        coefficients c = coefficients_of(s->job, s->t, mg_work(s->job, cosine));
         for (int64_t i = 0; i < s->length; i++) {
             put(s, at + i * s->stride, &c);
         }
@@ -106,14 +122,13 @@ typedef struct whole {
     coefficients c;
 } whole;
 
-static double whole_products(const void *context, int64_t first, int64_t count)
+static void whole_products(void *context, int64_t first, int64_t count)
 {
     const whole *w = (const whole *)context;
-    double sum = 0.0;
+    const task *s = w->s;
     for (int64_t e = first; e < first + count; e++) {
-        sum += (double)unit_product(w->s->job, w->s->x[e], w->norm_x, w->s->y[e], w->norm_y);
+        s->products[e] = unit_product(s->job, s->x[e], w->norm_x, s->y[e], w->norm_y);
     }
-    return sum;
 }
 
 static void whole_range(void *context, int64_t first, int64_t count)
@@ -124,21 +139,17 @@ static void whole_range(void *context, int64_t first, int64_t count)
     }
 }
 
-static mg_status merge_whole(mg_job *job, const task *s, mg_error *err)
+static void merge_whole(mg_job *job, const task *s)
 {
     whole w;
     memset(&w, 0, sizeof(w));
     w.s = s;
-    float norm;
-    double sum;
-    MG_TRY(mg_tools_norm(job, s->x, job->count, &norm, err));
-    w.norm_x = clamp_norm(job, (double)norm * (double)norm);
-    MG_TRY(mg_tools_norm(job, s->y, job->count, &norm, err));
-    w.norm_y = clamp_norm(job, (double)norm * (double)norm);
-    MG_TRY(mg_tools_sum(job, job->count, whole_products, &w, &sum, err));
-    w.c = coefficients_of(job, s->t, mg_work(job, (float)sum));
+    w.norm_x = clamp_norm(job, mg_tools_norm(s->x, job->count));
+    w.norm_y = clamp_norm(job, mg_tools_norm(s->y, job->count));
+    mg_tools_run(job, job->count, MG_MIX_BLOCK, whole_products, &w);
+    float sum = mg_tools_total(job, s->products, job->count);
+    w.c = coefficients_of(job, s->t, mg_work(job, sum));
     mg_tools_run(job, job->count, MG_MIX_BLOCK, whole_range, &w);
-    return MG_OK;
 }
 
 static mg_status merge(mg_job *job, mg_error *err)
@@ -151,16 +162,24 @@ static mg_status merge(mg_job *job, mg_error *err)
     double total = weight_x + weight_y;
     float *values;
     float *base = NULL;
+    float *room;
+    MG_TRY(mg_tools_floats(job, 2, job->count, &room, err));
     MG_TRY(mg_tools_load(job, 0, others, 2, job->base >= 0, &values, err));
     if (job->base >= 0) {
         MG_TRY(mg_tools_load(job, 1, &job->base, 1, false, &base, err));
     }
-    task s = { job,        values, values + job->count,
-               base,       values, fabs(total) < 1e-6 ? 0.5 : weight_y / total,
-               job->count, 1 };
+    task s = { .job = job,
+               .x = values,
+               .y = values + job->count,
+               .base = base,
+               .out = values,
+               .products = room,
+               .t = fabs(total) < 1e-6 ? 0.5 : weight_y / total,
+               .length = job->count,
+               .stride = 1 };
     int rank = job->shape.rank;
     if (job->params[PARAM_FLATTEN] != 0.0 || rank < 2 || job->count == 0) {
-        MG_TRY(merge_whole(job, &s, err));
+        merge_whole(job, &s);
     } else {
         bool columns = job->params[PARAM_ROW_WISE] != 0.0; /* the option's name is the other way */
         s.length = columns ? job->shape.dims[0] : job->shape.dims[rank - 1];

@@ -24,7 +24,6 @@ typedef struct task {
     float *base; /* becomes the result */
     float weights[MG_MIX_INPUTS_MAX];
     const uint64_t *selected; /* NULL = all */
-    int64_t model;
 } task;
 
 static void variance_range(void *context, int64_t first, int64_t count)
@@ -65,17 +64,6 @@ static void drop_range(void *context, int64_t first, int64_t count)
             }
         }
     }
-}
-
-static double mean_square(const void *context, int64_t first, int64_t count)
-{
-    const task *s = (const task *)context;
-    const float *x = s->deltas + s->model * s->job->count;
-    double sum = 0.0;
-    for (int64_t e = first; e < first + count; e++) {
-        sum += (double)mg_work(s->job, x[e] * x[e]);
-    }
-    return sum;
 }
 
 static void merge_range(void *context, int64_t first, int64_t count)
@@ -135,13 +123,13 @@ static mg_status select_elements(mg_job *job, task *s, bool *any_out, mg_error *
 
 static mg_status set_weights(mg_job *job, task *s, mg_error *err)
 {
-    const bool half = job->work != MG_F32;
-    for (s->model = 0; s->model < s->count; s->model++) {
-        double sum;
-        MG_TRY(mg_tools_sum(job, job->count, mean_square, s, &sum, err));
-        s->weights[s->model] = mg_work(job, (float)(sum / (double)job->count));
+    for (int64_t k = 0; k < s->count; k++) {
+        const float *x = s->deltas + k * job->count;
+        float sum;
+        MG_TRY(mg_tools_product_sum(job, x, x, &sum, err));
+        s->weights[k] = mg_work(job, sum / (float)job->count);
     }
-    float total = mg_work(job, mg_mix_torch_sum(s->weights, s->count, half));
+    float total = mg_work(job, mg_tools_total(job, s->weights, s->count));
     for (int64_t k = 0; k < s->count; k++) {
         bool vanishes = fabs((double)total) < WEIGHT_SUM_MIN;
         s->weights[k] = mg_work(job, vanishes ? 1.0f / (float)s->count : s->weights[k] / total);

@@ -1,10 +1,9 @@
 /* merge/method_tools.c - loops, sums and conversions over whole tensors in float32. */
 #include "merge/method_tools_internal.h"
 
-#include <math.h>
-
 #define TOOLS_BLOCK MG_MIX_BLOCK
-#define TOOLS_SUM_SLOT 7 /* scratch of mg_tools_sum */
+#define TOOLS_SUM_SLOT 7     /* scratch of mg_tools_sum */
+#define TOOLS_PRODUCT_SLOT 6 /* scratch of mg_tools_product_sum */
 
 mg_status mg_tools_check(const mg_job *job, mg_error *err)
 {
@@ -153,28 +152,38 @@ void mg_tools_store(const mg_job *job, const float *values)
     mg_tools_run(job, job->count, TOOLS_BLOCK, store_range, &task);
 }
 
+float mg_tools_norm(const float *x, int64_t count)
+{
+    return mg_mix_angle_norm(x, count);
+}
+
+float mg_tools_total(const mg_job *job, const float *values, int64_t count)
+{
+    return mg_mix_torch_sum(values, count, job->work != MG_F32);
+}
+
 typedef struct pair {
     const mg_job *job;
     const float *x;
     const float *y;
+    float *products;
 } pair;
 
-static double squares(const void *context, int64_t first, int64_t count)
+static void product_range(void *context, int64_t first, int64_t count)
 {
     const pair *p = (const pair *)context;
-    double sum = 0.0;
     for (int64_t i = first; i < first + count; i++) {
-        sum += (double)p->x[i] * (double)p->x[i];
+        p->products[i] = mg_work(p->job, p->x[i] * p->y[i]);
     }
-    return sum;
 }
 
-mg_status mg_tools_norm(mg_job *job, const float *x, int64_t count, float *norm_out, mg_error *err)
+mg_status mg_tools_product_sum(mg_job *job, const float *x, const float *y, float *sum_out,
+                               mg_error *err)
 {
-    pair p = { job, x, x };
-    double sum;
-    MG_TRY(mg_tools_sum(job, count, squares, &p, &sum, err));
-    *norm_out = (float)sqrt(sum);
+    pair p = { job, x, y, NULL };
+    MG_TRY(mg_tools_floats(job, TOOLS_PRODUCT_SLOT, job->count, &p.products, err));
+    mg_tools_run(job, job->count, TOOLS_BLOCK, product_range, &p);
+    *sum_out = mg_tools_total(job, p.products, job->count);
     return MG_OK;
 }
 
@@ -183,17 +192,16 @@ static double products(const void *context, int64_t first, int64_t count)
     const pair *p = (const pair *)context;
     double sum = 0.0;
     for (int64_t i = first; i < first + count; i++) {
-        sum += (double)mg_work(p->job, p->x[i] * p->y[i]);
+        sum += (double)p->x[i] * (double)p->y[i];
     }
     return sum;
 }
 
-mg_status mg_tools_dot(mg_job *job, const float *x, const float *y, int64_t count, float *dot_out,
-                       mg_error *err)
+mg_status mg_tools_dot(mg_job *job, const float *x, const float *y, float *dot_out, mg_error *err)
 {
-    pair p = { job, x, y };
+    pair p = { job, x, y, NULL };
     double sum;
-    MG_TRY(mg_tools_sum(job, count, products, &p, &sum, err));
+    MG_TRY(mg_tools_sum(job, job->count, products, &p, &sum, err));
     *dot_out = (float)sum;
     return MG_OK;
 }

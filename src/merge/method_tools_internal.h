@@ -44,11 +44,16 @@ MG_MUST_CHECK mg_status mg_tools_floats(mg_job *job, int slot, int64_t count, fl
                                         mg_error *err);
 /* Stores work values as the result. */
 void mg_tools_store(const mg_job *job, const float *values);
-/* Norm of, and dot product between, arrays; products and results rounded to work when rounded. */
-MG_MUST_CHECK mg_status mg_tools_norm(mg_job *job, const float *x, int64_t count, float *norm_out,
-                                      mg_error *err);
-MG_MUST_CHECK mg_status mg_tools_dot(mg_job *job, const float *x, const float *y, int64_t count,
-                                     float *dot_out, mg_error *err);
+/* Norm of an array, in the order in which torch sums squares. */
+float mg_tools_norm(const float *x, int64_t count);
+/* The sum of x * y, each product rounded to work, in torch's order. */
+MG_MUST_CHECK mg_status mg_tools_product_sum(mg_job *job, const float *x, const float *y,
+                                             float *sum_out, mg_error *err);
+/* The sum of values of the work type, in torch's order. */
+float mg_tools_total(const mg_job *job, const float *values, int64_t count);
+/* The dot product, summed in float64 and rounded once. */
+MG_MUST_CHECK mg_status mg_tools_dot(mg_job *job, const float *x, const float *y, float *dot_out,
+                                     mg_error *err);
 /* Indexes of the inputs without the base; the count is returned. */
 int64_t mg_tools_others(const mg_job *job, int64_t others[MG_MIX_INPUTS_MAX]);
 

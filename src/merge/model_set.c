@@ -12,6 +12,7 @@ struct mg_model_set {
     mg_layouts *layouts;
     set_entry *entries;
     int64_t count;
+    mg_resident *resident; /* copies on the device that merges, NULL = none yet */
 };
 
 mg_model_set *mg_model_set_create(const mg_hub *hub)
@@ -30,10 +31,23 @@ void mg_model_set_destroy(mg_model_set *set)
     for (int64_t i = 0; i < set->count; i++) {
         mg_snapshot_close(set->entries[i].snapshot);
     }
+    mg_resident_destroy(set->resident);
     mg_free(set->entries);
     mg_layouts_destroy(set->layouts);
     mg_arena_release(&set->arena);
     mg_free(set);
+}
+
+mg_resident *mg_model_set_resident(mg_model_set *set, const mg_device *device)
+{
+    if (set->resident != NULL && mg_resident_device(set->resident) != device) {
+        mg_resident_destroy(set->resident);
+        set->resident = NULL;
+    }
+    if (set->resident == NULL) {
+        set->resident = mg_resident_create(device);
+    }
+    return set->resident;
 }
 
 mg_layouts *mg_model_set_layouts(mg_model_set *set)

@@ -659,6 +659,7 @@ mg_status mg_plan_create(const mg_recipe *recipe, mg_model_set *set, bool allow_
     p.plan = plan;
     p.allow_crimes = allow_crimes;
     p.diagnostics.file = recipe->file;
+    plan->set = set;
     plan->dtype = recipe->dtype;
     plan->out_dtype = recipe->out_dtype;
     plan->mask = recipe->mask;

@@ -6,6 +6,7 @@
 #include "hub/layout.h"
 #include "merge/method.h"
 #include "merge/plan.h"
+#include "merge/resident.h"
 
 MG_BEGIN_C
 
@@ -51,7 +52,8 @@ typedef struct mg_plan_layers {
 } mg_plan_layers;
 
 struct mg_plan {
-    mg_arena arena; /* owns what follows */
+    mg_arena arena;    /* owns what follows */
+    mg_model_set *set; /* borrowed */
     const mg_method *method;
     mg_dtype dtype, out_dtype; /* of the recipe */
     mg_mask_kind mask;
@@ -69,5 +71,7 @@ struct mg_plan {
 
 /* The layouts that a model set keeps, for its plans. */
 mg_layouts *mg_model_set_layouts(mg_model_set *set);
+/* The copies of the set's tensors on device, which has no host memory. */
+mg_resident *mg_model_set_resident(mg_model_set *set, const mg_device *device);
 
 MG_END_C
