@@ -1,5 +1,10 @@
 /* text/json.c - a recursive-descent JSON reader and a writer in the form of Python's json.dumps.
  *
+ * Why not jansson, which the tests compare this reader with: it knows neither the place of a value,
+ * nor NaN and Infinity (which Mamba configurations and Python's json.dumps write), nor integers
+ * beyond 64 bits, and copying its tree into ours would double time and memory of a 17 MB
+ * tokenizer.json.
+ *
  * One pass over the text.  The items of open lists and maps wait on a stack shared by all levels
  * and move to the arena when their bracket closes, so nothing is sized in advance.  Line and column
  * are counted forward from the last place asked for, which keeps files of one long line linear.
@@ -29,7 +34,7 @@ typedef struct parser {
     size_t counted;
     int32_t line;
     int32_t column;
-    mg_entry *stack; /* of open lists (key unused) and maps */
+    mg_value *stack; /* items of open lists; keys and values of open maps, in turn */
     int64_t stack_count;
     int64_t stack_cap;
     mg_buf scratch; /* a string with escapes */
@@ -75,13 +80,13 @@ static int peek(const parser *p)
     return p->at < p->text.size ? (unsigned char)p->text.data[p->at] : -1;
 }
 
-static void push(parser *p, const mg_entry *entry)
+static void push(parser *p, const mg_value *value)
 {
     if (p->stack_count == p->stack_cap) {
         p->stack_cap = p->stack_cap == 0 ? 64 : p->stack_cap * 2;
-        p->stack = (mg_entry *)mg_memory_resize(p->stack, p->stack_cap, sizeof(mg_entry));
+        p->stack = (mg_value *)mg_memory_resize(p->stack, p->stack_cap, sizeof(mg_value));
     }
-    p->stack[p->stack_count++] = *entry;
+    p->stack[p->stack_count++] = *value;
 }
 
 static int hex4(const parser *p, size_t at)
@@ -264,9 +269,9 @@ static mg_status parse_list(parser *p, mg_value *value_out)
         return MG_OK;
     }
     for (;;) {
-        mg_entry entry = { 0 };
-        MG_TRY(parse_value(p, &entry.value));
-        push(p, &entry);
+        mg_value item;
+        MG_TRY(parse_value(p, &item));
+        push(p, &item);
         skip_space(p);
         int c = peek(p);
         if (c != ',' && c != ']') {
@@ -279,9 +284,7 @@ static mg_status parse_list(parser *p, mg_value *value_out)
     }
     value_out->count = p->stack_count - base;
     value_out->items = mg_arena_array(p->arena, mg_value, value_out->count);
-    for (int64_t i = 0; i < value_out->count; i++) {
-        value_out->items[i] = p->stack[base + i].value;
-    }
+    memcpy(value_out->items, p->stack + base, (size_t)value_out->count * sizeof(mg_value));
     p->stack_count = base;
     return MG_OK;
 }
@@ -290,8 +293,12 @@ static mg_status parse_list(parser *p, mg_value *value_out)
  */
 static void close_map(parser *p, int64_t base, mg_value *value_out)
 {
-    int64_t count = p->stack_count - base;
-    mg_entry *entries = p->stack + base;
+    int64_t count = (p->stack_count - base) / 2;
+    mg_entry *entries = mg_arena_array(p->arena, mg_entry, count);
+    for (int64_t i = 0; i < count; i++) {
+        entries[i].key = p->stack[base + 2 * i];
+        entries[i].value = p->stack[base + 2 * i + 1];
+    }
     mg_map seen = { 0 };
     int64_t kept = 0;
     for (int64_t i = 0; i < count; i++) {
@@ -315,8 +322,7 @@ static void close_map(parser *p, int64_t base, mg_value *value_out)
     }
     mg_map_release(&seen);
     value_out->count = kept;
-    value_out->entries = mg_arena_array(p->arena, mg_entry, kept);
-    memcpy(value_out->entries, entries, (size_t)kept * sizeof(mg_entry));
+    value_out->entries = entries;
     p->stack_count = base;
 }
 
@@ -331,23 +337,25 @@ static mg_status parse_map(parser *p, mg_value *value_out)
         return MG_OK;
     }
     for (;;) {
-        mg_entry entry = { 0 };
+        mg_value key = mg_value_null;
+        mg_value value;
         skip_space(p);
         if (peek(p) != '"') {
             return fail_at(p, p->at, "expected a key in double quotes");
         }
         count_to(p, p->at);
-        entry.key.kind = MG_STRING;
-        entry.key.line = p->line;
-        entry.key.column = p->column;
-        MG_TRY(parse_string(p, &entry.key.string));
+        key.kind = MG_STRING;
+        key.line = p->line;
+        key.column = p->column;
+        MG_TRY(parse_string(p, &key.string));
         skip_space(p);
         if (peek(p) != ':') {
             return fail_at(p, p->at, "expected ':' behind a key");
         }
         p->at++;
-        MG_TRY(parse_value(p, &entry.value));
-        push(p, &entry);
+        MG_TRY(parse_value(p, &value));
+        push(p, &key);
+        push(p, &value);
         skip_space(p);
         int c = peek(p);
         if (c != ',' && c != '}') {
