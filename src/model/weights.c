@@ -358,7 +358,20 @@ static mg_status grow(const mg_device *device, void **block, size_t *block_bytes
     return MG_OK;
 }
 
-/* Takes one tensor from host memory. */
+/* Room for bytes bytes in the host staging. */
+static mg_status reserve_host(mg_model_filler *filler, size_t bytes, mg_error *err)
+{
+    if (bytes > filler->staging_bytes) {
+        mg_free_aligned(filler->staging);
+        filler->staging = NULL;
+        filler->staging_bytes = 0;
+        MG_TRY(mg_memory_try(bytes, "a tensor on its way into the model", &filler->staging, err));
+        filler->staging_bytes = bytes;
+    }
+    return MG_OK;
+}
+
+/* Takes one tensor from host memory, or from the device staging when it was reserved there. */
 static mg_status fill(mg_model_filler *filler, mg_tensor_slot *slot, const mg_view *view,
                       mg_error *err)
 {
@@ -367,7 +380,9 @@ static mg_status fill(mg_model_filler *filler, mg_tensor_slot *slot, const mg_vi
     if (slot->filled) {
         return mg_fail(err, MG_ERR_FORMAT, "tensor '%.*s' was given twice", MG_STR_ARG(slot->name));
     }
-    if (!model->device->host_memory) {
+    if (filler->on_device) {
+        device_data = filler->device_staging;
+    } else if (!model->device->host_memory) {
         MG_TRY(grow(model->device, &filler->device_staging, &filler->device_staging_bytes,
                     view->bytes, err));
         MG_TRY(model->device->upload(filler->stream, filler->device_staging, view->data,
@@ -379,6 +394,12 @@ static mg_status fill(mg_model_filler *filler, mg_tensor_slot *slot, const mg_vi
     slot->filled = true;
     if (place.matrix != NULL) {
         return fill_matrix(filler, slot, place, device_data, view->dtype, err);
+    }
+    if (filler->on_device) {
+        MG_TRY(reserve_host(filler, view->bytes, err));
+        MG_TRY(model->device->download(filler->stream, filler->staging, device_data, view->bytes,
+                                       err));
+        return fill_vector(filler, slot, place, filler->staging, view->dtype, err);
     }
     return fill_vector(filler, slot, place, view->data, view->dtype, err);
 }
@@ -442,17 +463,28 @@ static mg_status filler_reserve(mg_sink *sink, const mg_view *spec, void **data_
     mg_model_filler *filler = (mg_model_filler *)sink;
     *data_out = NULL;
     MG_TRY(check_tensor(filler, spec, &filler->current, err));
-    if (spec->bytes > filler->staging_bytes) {
-        mg_free_aligned(filler->staging);
-        filler->staging = NULL;
-        filler->staging_bytes = 0;
-        MG_TRY(mg_memory_try(spec->bytes, "a tensor on its way into the model", &filler->staging,
-                             err));
-        filler->staging_bytes = spec->bytes;
-    }
+    MG_TRY(reserve_host(filler, spec->bytes, err));
+    filler->on_device = false;
     filler->spec = *spec;
     filler->spec.data = filler->staging;
     *data_out = filler->staging;
+    return MG_OK;
+}
+
+static mg_status filler_reserve_on_device(mg_sink *sink, const mg_view *spec, void **data_out,
+                                          mg_error *err)
+{
+    mg_model_filler *filler = (mg_model_filler *)sink;
+    const mg_device *device = filler->model->device;
+    if (device->host_memory) {
+        return filler_reserve(sink, spec, data_out, err);
+    }
+    *data_out = NULL;
+    MG_TRY(check_tensor(filler, spec, &filler->current, err));
+    MG_TRY(grow(device, &filler->device_staging, &filler->device_staging_bytes, spec->bytes, err));
+    filler->on_device = true;
+    filler->spec = *spec;
+    *data_out = filler->device_staging;
     return MG_OK;
 }
 
@@ -492,8 +524,8 @@ static void filler_close(mg_sink *sink)
     (void)sink; /* borrowed from the model */
 }
 
-static const mg_sink_ops filler_ops = { filler_reserve, filler_commit, filler_finish,
-                                        filler_close };
+static const mg_sink_ops filler_ops = { filler_reserve, filler_commit, filler_finish, filler_close,
+                                        filler_reserve_on_device };
 
 mg_status mg_filler_init(mg_model *model, mg_error *err)
 {

@@ -23,6 +23,10 @@ typedef struct mg_sink_ops {
     /* All tensors were given; the last fallible step. */
     mg_status (*finish)(mg_sink *sink, mg_error *err);
     void (*close)(mg_sink *sink); /* without finish: discards */
+    /* OPTIONAL: as reserve, but in the memory of the device that the sink fills, for a merge that
+     * runs on that device; NULL means that the sink takes host memory only. */
+    mg_status (*reserve_on_device)(mg_sink *sink, const mg_view *spec, void **data_out,
+                                   mg_error *err);
 } mg_sink_ops;
 
 struct mg_sink {

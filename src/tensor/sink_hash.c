@@ -59,10 +59,7 @@ static void hash_close(mg_sink *base)
 }
 
 static const mg_sink_ops hash_ops = {
-    .reserve = hash_reserve,
-    .commit = hash_commit,
-    .finish = hash_finish,
-    .close = hash_close,
+    .reserve = hash_reserve, .commit = hash_commit, .finish = hash_finish, .close = hash_close, NULL
 };
 
 mg_status mg_sink_hash_open(char *text_out, mg_sink **sink_out, mg_error *err)

@@ -393,12 +393,11 @@ static void shards_close(mg_sink *base)
     mg_free(sink);
 }
 
-static const mg_sink_ops shards_ops = {
-    .reserve = shards_reserve,
-    .commit = shards_commit,
-    .finish = shards_finish,
-    .close = shards_close,
-};
+static const mg_sink_ops shards_ops = { .reserve = shards_reserve,
+                                        .commit = shards_commit,
+                                        .finish = shards_finish,
+                                        .close = shards_close,
+                                        NULL };
 
 static mg_status create_sink(const char *folder, size_t shard_bytes, bool planned,
                              shards_sink **sink_out, mg_error *err)
