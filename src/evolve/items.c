@@ -136,7 +136,9 @@ static int pattern(const double *values, int64_t source_count, int64_t item_coun
 void mg_loop_choose_items(mg_loop *loop, const double *values, int64_t source_count)
 {
     int64_t total = loop->pool.count;
-    int64_t wanted = loop->o->search->items > 0 ? MG_MIN(loop->o->search->items, total) : total;
+    const mg_search_config *search = loop->o->search;
+    bool whole = search->items == 0 || (search->items_from_preset && total < 2 * search->items);
+    int64_t wanted = whole ? total : MG_MIN(search->items, total);
     loop->search.count = 0;
     if (wanted == total) {
         memcpy(loop->search.questions, loop->pool.questions, (size_t)total * sizeof(mg_question));

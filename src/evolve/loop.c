@@ -224,7 +224,9 @@ static void plan_budget(mg_loop *loop)
     int64_t total = search->evaluations > 0 ? search->evaluations
                     : search->questions > 0 ? MG_MAX(search->questions / n, 1)
                                             : INT32_MAX; /* minutes alone */
-    bool timed = search->evaluations == 0 && search->questions == 0;
+    /* With a limit of time the optimiser gets its share of that, and the polish is planned when it
+     * is known how many questions fit (finish). */
+    bool timed = search->minutes > 0.0;
     double share = timed ? 0.0 : search->polish_share;
     int64_t polish = mg_loop_plan_polish(loop, (int64_t)(share * (double)total * (double)n));
     bool counts_all = search->preset->encoding == MG_ENCODING_NATIVE;
@@ -234,7 +236,7 @@ static void plan_budget(mg_loop *loop)
 
 static bool budget_spent(const mg_loop *loop, const progress_state *state, int64_t population)
 {
-    double limit = loop->o->search->minutes * 60.0;
+    double limit = loop->o->search->minutes * 60.0 * (1.0 - loop->o->search->polish_share);
     if (limit > 0.0 && mg_loop_seconds(loop) >= limit) {
         return true;
     }
@@ -425,6 +427,11 @@ static mg_status finish(mg_loop *loop, const progress_state *state, const double
     mg_loop_candidate *polished[2];
     int64_t polished_count = 0;
     int64_t count = 0;
+    const mg_search_config *search = loop->o->search;
+    if (search->minutes > 0.0 && search->polish_share > 0.0) {
+        double rate = search->polish_share / (1.0 - search->polish_share);
+        mg_loop_plan_polish(loop, (int64_t)(rate * (double)(state->asked * loop->search.count)));
+    }
     loop->phase = "mean";
     int64_t mean_id = next_id++;
     mg_loop_candidate *mean_candidate = mg_loop_candidate_make(loop, mean_id, "mean", mg_str_of(""),
@@ -438,7 +445,7 @@ static mg_status finish(mg_loop *loop, const progress_state *state, const double
     for (int64_t i = 0; i < polished_count; i++) {
         add_finalist(finalists, &count, polished[i]);
     }
-    if (loop->o->search->preset->best_ever) {
+    if (search->preset->best_ever) {
         add_best_samples(loop, finalists, &count);
     }
     add_finalist(finalists, &count, mg_loop_candidate_at(loop, sources));

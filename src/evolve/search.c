@@ -21,7 +21,7 @@
 #include "evolve/report.h"
 #include "merge/execute.h"
 #include "merge/plan.h"
-#include "store/event.h"
+#include "tokenizer/tokenizer.h"
 
 /* Everything one search holds. */
 typedef struct search {
@@ -95,6 +95,28 @@ static void open_task(search *s, const mg_task_options *options, const mg_evolve
     }
 }
 
+/* Whether any model has a chat template; without one, prompts are plain for all, said once. */
+static bool chat_is_possible(search *s)
+{
+    const mg_genome_config *config = &s->o->config->genome;
+    bool possible = false;
+    for (int64_t m = 0; m <= config->model_count; m++) {
+        bool base = m == config->model_count;
+        mg_snapshot *snapshot;
+        mg_tokenizer *tokenizer = NULL;
+        if ((base && !config->has_base) ||
+            mg_model_set_get(s->models, base ? &config->base : &config->models[m], &snapshot,
+                             NULL) != MG_OK) {
+            continue;
+        }
+        if (mg_tokenizer_open(snapshot->folder, &tokenizer, NULL) == MG_OK) {
+            possible = possible || mg_tokenizer_has_chat_template(tokenizer);
+        }
+        mg_tokenizer_close(tokenizer);
+    }
+    return possible;
+}
+
 static void open_tasks(search *s, mg_buf *messages)
 {
     const mg_evolve_config *config = s->o->config;
@@ -106,10 +128,13 @@ static void open_tasks(search *s, mg_buf *messages)
         .include_count = s->o->task_path_count,
         .hub = s->o->hub,
         .num_fewshot = config->num_fewshot,
-        .apply_chat_template = config->apply_chat_template,
+        .apply_chat_template = config->apply_chat_template && chat_is_possible(s),
         .fewshot_as_multiturn = config->fewshot_as_multiturn,
         .fewshot_seed = 1234,
     };
+    if (config->apply_chat_template && !options.apply_chat_template) {
+        mg_note("no model has a chat template, so prompts are plain text");
+    }
     int64_t total = 0;
     for (int64_t l = 0; l < MG_ARRAY_COUNT(lists); l++) {
         total += lists[l]->count;
@@ -169,8 +194,8 @@ static void open_models(search *s, mg_buf *messages)
 static mg_status open_inputs(search *s, mg_error *err)
 {
     mg_buf messages = { 0 };
-    open_tasks(s, &messages);
     open_models(s, &messages);
+    open_tasks(s, &messages);
     mg_status status = MG_OK;
     if (messages.size > 0) {
         status = mg_fail(err, MG_ERR_CONFIG, "%s", messages.data);
@@ -231,7 +256,8 @@ static void add_facts(search *s, mg_fingerprint *facts)
     mg_fingerprint_add(facts, "the optimiser", "%d %lld %.17g %d %d", (int)set->optimiser,
                        (long long)set->population, set->sigma, (int)set->preset->bounds,
                        set->preset->adapt_learning_rate);
-    mg_fingerprint_add(facts, "search.items", "%lld", (long long)set->items);
+    mg_fingerprint_add(facts, "search.items", "%lld %d", (long long)set->items,
+                       set->items_from_preset);
     mg_fingerprint_add(facts, "validate.share", "%.17g", config->validate_share);
     mg_fingerprint_add(facts, "num_fewshot, chat template or random_init", "%lld %d %d %d",
                        (long long)config->num_fewshot, config->apply_chat_template,

@@ -449,6 +449,7 @@ static void fill_budget(const raw_search *raw, const mg_evolve_overrides *overri
         search->minutes = overrides->minutes;
     }
     search->items = raw->has_items ? raw->items : preset->items;
+    search->items_from_preset = !raw->has_items;
     if (search->evaluations == 0 && search->minutes == 0.0) {
         search->evaluations = preset->evaluations;
         search->questions = preset->questions;
@@ -457,6 +458,7 @@ static void fill_budget(const raw_search *raw, const mg_evolve_overrides *overri
             search->questions = raw->items;
             search->evaluations = 0;
             search->items = preset->items;
+            search->items_from_preset = true;
         }
     }
 }
@@ -500,6 +502,17 @@ static void fill_search(const mg_value *root, const raw_file *raw,
     }
     read_granularity(mg_value_get(block, "granularity"), &raw->search.granularity, search,
                      diagnostics);
+    bool none_named = raw->search.granularity.count == 0 && config->genome.layer_granularity == 0 &&
+                      !config->genome.smooth;
+    if (none_named && preset->anchors > 0) {
+        search->granularity = MG_GRANULARITY_ANCHORS;
+        search->granularity_count = preset->anchors;
+    }
+    if (search->space != MG_SPACE_PS) {
+        mg_diagnose(diagnostics, mg_value_get(block, "space"),
+                    "'space' is '%s'; this version searches the parameter space, 'ps', alone",
+                    space_names[search->space]);
+    }
     if (preset->encoding == MG_ENCODING_MERGEKIT &&
         (search->granularity != MG_GRANULARITY_FILE || search->by_class)) {
         mg_diagnose(diagnostics, mg_value_get(block, "granularity"),

@@ -64,10 +64,11 @@ typedef enum mg_granularity {
 typedef struct mg_search_config {
     mg_space space;
     const mg_preset *preset;
-    int64_t evaluations; /* 0 = not limited */
-    int64_t questions;   /* 0 = not limited */
-    double minutes;      /* 0 = not limited */
-    int64_t items;       /* questions per candidate; 0 = all */
+    int64_t evaluations;    /* 0 = not limited */
+    int64_t questions;      /* 0 = not limited */
+    double minutes;         /* 0 = not limited */
+    int64_t items;          /* questions per candidate; 0 = all */
+    bool items_from_preset; /* then a pool of less than twice as many is used whole */
     uint64_t seed;
     mg_optimiser_choice optimiser;
     int64_t population; /* 0 = default */
