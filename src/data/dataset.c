@@ -23,6 +23,8 @@ static mg_status read_rows(mg_str bytes, mg_data_format format, const mg_source 
         return mg_text_rows(bytes, source, table, err);
     case MG_DATA_ARROW:
         return mg_arrow_rows(bytes, source, table, err);
+    case MG_DATA_PARQUET:
+        return mg_parquet_rows(bytes, source, table, err);
     default:
         return mg_fail(err, MG_ERR_UNSUPPORTED, "%s: no reader for files of this kind",
                        source->name);

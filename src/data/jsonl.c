@@ -132,7 +132,7 @@ static mg_status add_lines(mg_str text, const mg_source *source, mg_table *table
     return MG_OK;
 }
 
-/* Whether the first line that is not blank is a whole object and another line follows. */
+/* Whether the first line that is not blank is a whole object. */
 static bool looks_like_lines(mg_str text, const mg_source *source)
 {
     if (mg_value_get(source->options, "field") != NULL) {
@@ -145,10 +145,8 @@ static bool looks_like_lines(mg_str text, const mg_source *source)
         if (line.size > 0) {
             mg_arena arena = { 0 };
             mg_value value;
-            bool whole = line.data[0] == '{' &&
+            bool lines = line.data[0] == '{' &&
                          mg_json_parse(line, source->name, &arena, &value, NULL) == MG_OK;
-            bool lines = whole && !is_column_wise(&value);
-            lines = lines || (whole && mg_str_trim(rest).size > 0);
             mg_arena_release(&arena);
             return lines;
         }

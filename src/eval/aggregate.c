@@ -6,20 +6,23 @@
 #include "base/memory.h"
 #include "base/rng.h"
 #include "eval/metric.h"
+#include "eval/text_metric.h"
 
 #include <math.h>
 #include <stdlib.h>
 
 #define CHUNK 1000
 #define LABELS_MAX 256
+#define CORPUS_ITERATIONS_MAX 100
 
 /* The collected values, taken apart once. */
 typedef struct sample {
     mg_aggregation aggregation;
     int64_t count;
-    double *first;  /* the number, or the first of a pair */
-    double *second; /* the second of a pair; of brier_score the row's own score */
-    int64_t labels; /* mcc: distinct labels, first and second are then their indexes */
+    double *first;         /* the number, or the first of a pair */
+    double *second;        /* the second of a pair; of brier_score the row's own score */
+    mg_text_metric *texts; /* bleu, chrf */
+    int64_t labels;        /* mcc: distinct labels, first and second are then their indexes */
 } sample;
 
 static mg_status fail_kind(const mg_metric *metric, const mg_value *value, const char *expected,
@@ -93,6 +96,7 @@ static void release_sample(sample *s)
 {
     mg_free(s->first);
     mg_free(s->second);
+    mg_text_metric_destroy(s->texts);
 }
 
 /* Replaces the labels by their indexes among the distinct ones. */
@@ -117,10 +121,22 @@ static mg_status index_labels(const mg_metric *metric, sample *s, mg_error *err)
     return MG_OK;
 }
 
+static bool is_text_statistic(mg_aggregation aggregation)
+{
+    return aggregation == MG_AGGREGATE_BLEU || aggregation == MG_AGGREGATE_CHRF ||
+           aggregation == MG_AGGREGATE_CHRF_WORDS;
+}
+
 static mg_status take_sample(const mg_metric *metric, const mg_value *const *values, int64_t count,
                              sample *s, mg_error *err)
 {
     *s = (sample){ .aggregation = metric->aggregation, .count = count };
+    if (is_text_statistic(metric->aggregation)) {
+        mg_text_metric_kind kind = metric->aggregation == MG_AGGREGATE_BLEU   ? MG_TEXT_BLEU
+                                   : metric->aggregation == MG_AGGREGATE_CHRF ? MG_TEXT_CHRF
+                                                                              : MG_TEXT_CHRF_WORDS;
+        return mg_text_metric_create(kind, values, count, &s->texts, err);
+    }
     s->first = mg_new_array(double, count + 1);
     s->second = mg_new_array(double, count + 1);
     MG_TRY(take_numbers(metric, values, s, err));
@@ -197,6 +213,10 @@ static double statistic(const sample *s, const int32_t *draw, double *scratch)
         return median_of(s, draw, scratch);
     case MG_AGGREGATE_BYPASS:
         return 999;
+    case MG_AGGREGATE_BLEU:
+    case MG_AGGREGATE_CHRF:
+    case MG_AGGREGATE_CHRF_WORDS:
+        return mg_text_metric_value(s->texts, draw);
     default:
         break;
     }
@@ -376,7 +396,7 @@ mg_status mg_aggregate_stderr(const mg_metric *metric, const mg_value *const *va
     bool boots =
         metric->aggregation == MG_AGGREGATE_MEDIAN || metric->aggregation == MG_AGGREGATE_MCC ||
         metric->aggregation == MG_AGGREGATE_F1 || metric->aggregation == MG_AGGREGATE_PERPLEXITY ||
-        metric->aggregation == MG_AGGREGATE_NANMEAN;
+        metric->aggregation == MG_AGGREGATE_NANMEAN || is_text_statistic(metric->aggregation);
     if (count < 2 || iterations <= 0 || count > INT32_MAX ||
         (!boots && metric->aggregation != MG_AGGREGATE_MEAN)) {
         return MG_OK;
@@ -386,6 +406,9 @@ mg_status mg_aggregate_stderr(const mg_metric *metric, const mg_value *const *va
     if (status == MG_OK && !boots) {
         *value_out = deviation(s.first, count) / sqrt((double)count);
     } else if (status == MG_OK) {
+        if (is_text_statistic(metric->aggregation)) {
+            iterations = MG_MIN(iterations, CORPUS_ITERATIONS_MAX);
+        }
         int64_t chunk = MG_MIN(iterations, CHUNK);
         int64_t chunks = iterations / chunk;
         bootstrap boot = { &s, chunk, mg_new_array(double, chunk *chunks) };

@@ -35,6 +35,9 @@ static const struct {
     { "byte_perplexity", MG_METRIC_BYTE_PERPLEXITY, ROLLS, MG_AGGREGATE_WEIGHTED_PERPLEXITY,
       false },
     { "bits_per_byte", MG_METRIC_BITS_PER_BYTE, ROLLS, MG_AGGREGATE_BITS_PER_BYTE, false },
+    { "bleu", MG_METRIC_PAIR, GENERATES, MG_AGGREGATE_BLEU, true },
+    { "chrf", MG_METRIC_PAIR, GENERATES, MG_AGGREGATE_CHRF, true },
+    { "chrf++", MG_METRIC_PAIR, GENERATES, MG_AGGREGATE_CHRF_WORDS, true },
     { "bypass", MG_METRIC_BYPASS, ANY, MG_AGGREGATE_BYPASS, true },
 };
 
@@ -52,6 +55,9 @@ static const struct {
     { "matthews_corrcoef", MG_AGGREGATE_MCC },
     { "brier_score", MG_AGGREGATE_BRIER_SCORE },
     { "bypass", MG_AGGREGATE_BYPASS },
+    { "bleu", MG_AGGREGATE_BLEU },
+    { "chrf", MG_AGGREGATE_CHRF },
+    { "chrf++", MG_AGGREGATE_CHRF_WORDS },
 };
 
 const char *const *mg_metric_defaults(mg_output_type type)

@@ -30,6 +30,7 @@ typedef enum mg_metric_kind {
     MG_METRIC_WORD_PERPLEXITY,
     MG_METRIC_BYTE_PERPLEXITY,
     MG_METRIC_BITS_PER_BYTE,
+    MG_METRIC_PAIR, /* bleu, chrf: gold and response go to the aggregation */
     MG_METRIC_ACC_ALL,
     MG_METRIC_BYPASS,
     MG_METRIC_FUNCTION, /* a function of the user */
@@ -48,6 +49,9 @@ typedef enum mg_aggregation {
     MG_AGGREGATE_BRIER_SCORE,
     MG_AGGREGATE_ACC_ALL,
     MG_AGGREGATE_BYPASS,
+    MG_AGGREGATE_BLEU,
+    MG_AGGREGATE_CHRF,
+    MG_AGGREGATE_CHRF_WORDS,
     MG_AGGREGATE_FUNCTION
 } mg_aggregation;
 

@@ -131,22 +131,23 @@ static bool is_filter_wanted(const mg_group_metric *metric, mg_str filter)
     return metric->filters == NULL;
 }
 
-/* The value and pooled standard error of one key over the tasks of a group. */
+/* The value and the standard error of one key over the tasks of a group: pooled over their rows, or
+ * of the plain mean of their values. */
 static void pool_key(const mg_group *group, const mg_suite *suite, const mg_value *results,
-                     mg_str key, bool by_size, builder *map)
+                     mg_str key, bool by_size, builder *map, builder *counts)
 {
     double sum = 0;
     double weight = 0;
+    double pooled = 0;
     double squares = 0;
     double size_sum = 0;
-    int64_t tasks = 0;
+    double tasks = 0;
     bool has_errors = true;
     mg_str error_key = stderr_key(map->arena, key);
     for (int64_t i = 0; i < group->task_count; i++) {
         const mg_task *task = mg_suite_task(suite, group->tasks[i]);
         const mg_value *entry = mg_value_get_str(results, task->name);
         const mg_value *value = mg_value_get_str(entry, key);
-        const mg_value *error = mg_value_get_str(entry, error_key);
         double v;
         double e = 0;
         int64_t n = 0;
@@ -154,29 +155,53 @@ static void pool_key(const mg_group *group, const mg_suite *suite, const mg_valu
             continue;
         }
         (void)mg_value_to_int(mg_value_get(entry, "sample_len"), &n);
-        has_errors = has_errors && mg_value_to_double(error, &e);
+        has_errors = has_errors && mg_value_to_double(mg_value_get_str(entry, error_key), &e);
         sum += v * (by_size ? (double)n : 1);
         weight += by_size ? (double)n : 1;
-        squares += ((double)n - 1) * e * e * (double)n;
+        pooled += ((double)n - 1) * e * e * (double)n;
+        squares += e * e;
         size_sum += (double)n;
         tasks++;
     }
     if (tasks == 0) {
         return;
     }
-    double pooled = sqrt(squares / (size_sum - (double)tasks) / size_sum);
+    double error = by_size ? sqrt(pooled / (size_sum - tasks) / size_sum) : sqrt(squares) / tasks;
     put(map, key, mg_value_of_double(sum / weight));
     put(map, error_key,
-        has_errors && isfinite(pooled) ? mg_value_of_double(pooled)
-                                       : text_value(map->arena, mg_str_of("N/A")));
+        has_errors && isfinite(error) ? mg_value_of_double(error)
+                                      : text_value(map->arena, mg_str_of("N/A")));
+    put(counts, key, mg_value_of_int((int64_t)size_sum));
+}
+
+/* All keys "METRIC,FILTER" that tasks of the group have and the entry asks for. */
+static void pool_metric(const mg_group *group, const mg_suite *suite, const mg_value *results,
+                        const mg_group_metric *metric, builder *map, builder *counts)
+{
+    for (int64_t i = 0; i < group->task_count; i++) {
+        const mg_value *entry =
+            mg_value_get_str(results, mg_suite_task(suite, group->tasks[i])->name);
+        for (int64_t k = 0; k < entry->count; k++) {
+            mg_str key = entry->entries[k].key.string;
+            int64_t comma = mg_str_find(key, mg_str_of(","), 0);
+            if (comma >= 0 && mg_str_equal(mg_str_slice(key, 0, (size_t)comma), metric->metric) &&
+                is_filter_wanted(metric, mg_str_slice(key, (size_t)comma + 1, key.size))) {
+                pool_key(group, suite, results, key, metric->weight_by_size, map, counts);
+            }
+        }
+    }
 }
 
 static mg_value group_entry(const mg_suite *suite, const mg_group *group, const mg_value *results,
                             mg_arena *arena)
 {
     builder map = { .arena = arena };
-    put(&map, mg_str_of("name"), text_value(arena, group->name));
+    builder counts = { .arena = arena };
     put(&map, mg_str_of("alias"), text_value(arena, group->alias));
+    put(&map, mg_str_of("name"), text_value(arena, group->name));
+    if (group->metric_count == 0) {
+        return finish(&map);
+    }
     int64_t samples = 0;
     for (int64_t i = 0; i < group->task_count; i++) {
         const mg_task *task = mg_suite_task(suite, group->tasks[i]);
@@ -185,23 +210,11 @@ static mg_value group_entry(const mg_suite *suite, const mg_group *group, const 
                               &n);
         samples += n;
     }
-    put(&map, mg_str_of("sample_count"), mg_value_of_int(samples));
+    put(&map, mg_str_of("sample_len"), mg_value_of_int(samples));
     for (int64_t m = 0; m < group->metric_count; m++) {
-        const mg_group_metric *metric = &group->metrics[m];
-        for (int64_t i = 0; i < group->task_count; i++) {
-            const mg_value *entry =
-                mg_value_get_str(results, mg_suite_task(suite, group->tasks[i])->name);
-            for (int64_t k = 0; k < entry->count; k++) {
-                mg_str key = entry->entries[k].key.string;
-                int64_t comma = mg_str_find(key, mg_str_of(","), 0);
-                if (comma >= 0 &&
-                    mg_str_equal(mg_str_slice(key, 0, (size_t)comma), metric->metric) &&
-                    is_filter_wanted(metric, mg_str_slice(key, (size_t)comma + 1, key.size))) {
-                    pool_key(group, suite, results, key, metric->weight_by_size, &map);
-                }
-            }
-        }
+        pool_metric(group, suite, results, &group->metrics[m], &map, &counts);
     }
+    put(&map, mg_str_of("sample_count"), finish(&counts));
     return finish(&map);
 }
 

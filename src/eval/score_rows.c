@@ -332,6 +332,9 @@ static mg_status score_generation(mg_eval_run *run, mg_run_row *row, int64_t fil
         case MG_METRIC_EXACT_MATCH:
             MG_TRY(score_exact_match(run, row, &task->metrics[m], key, gold, said, err));
             break;
+        case MG_METRIC_PAIR:
+            row->values[key] = keep(run, pair(run, *gold, *said));
+            break;
         case MG_METRIC_BYPASS:
             row->values[key] = keep(run, mg_value_null);
             break;

@@ -1,0 +1,82 @@
+"""Makes the files that tests/unit/data reads and rows.json, what pyarrow says is in them.
+
+usage: make_data.py   (needs pyarrow)
+"""
+import datetime
+import json
+import pathlib
+
+import pyarrow
+import pyarrow.ipc
+import pyarrow.parquet
+
+here = pathlib.Path(__file__).resolve().parent
+DAY = datetime.date(2024, 2, 29)
+NOW = datetime.datetime(2001, 9, 9, 1, 46, 40, 123000)
+
+ROWS = 23
+COLUMNS = {
+    "i8": pyarrow.array([(-1) ** i * i for i in range(ROWS)], pyarrow.int8()),
+    "u16": pyarrow.array([i * 2000 for i in range(ROWS)], pyarrow.uint16()),
+    "i32": pyarrow.array([None if i % 3 == 0 else i * -70000 for i in range(ROWS)], pyarrow.int32()),
+    "u32": pyarrow.array([4294967295 - i for i in range(ROWS)], pyarrow.uint32()),
+    "i64": pyarrow.array([i * 10 ** 15 for i in range(ROWS)], pyarrow.int64()),
+    "f32": pyarrow.array([i / 8 for i in range(ROWS)], pyarrow.float32()),
+    "f64": pyarrow.array([None if i == 5 else i / 3 for i in range(ROWS)], pyarrow.float64()),
+    "flag": pyarrow.array([None if i % 7 == 3 else i % 2 == 0 for i in range(ROWS)]),
+    "text": pyarrow.array([None if i == 4 else "日本語 " * (i % 5) + str(i) for i in range(ROWS)]),
+    "large": pyarrow.array(["x" * i for i in range(ROWS)], pyarrow.large_string()),
+    "day": pyarrow.array([DAY + datetime.timedelta(days=400 * i) for i in range(ROWS)]),
+    "time": pyarrow.array([NOW - datetime.timedelta(days=9000 * (i % 3), seconds=i) for i in range(ROWS)],
+                          pyarrow.timestamp("us")),
+    "list": pyarrow.array([None if i % 6 == 5 else list(range(i % 4)) for i in range(ROWS)]),
+    "texts": pyarrow.array([["a", None, "é" * (i % 3)] if i % 2 else [] for i in range(ROWS)],
+                           pyarrow.list_(pyarrow.string())),
+    "struct": pyarrow.array([None if i % 5 == 4 else {"a": i, "b": {"c": [str(i)] * (i % 3), "d": None}}
+                             for i in range(ROWS)],
+                            pyarrow.struct([("a", pyarrow.int64()), ("b", pyarrow.struct([
+                                ("c", pyarrow.list_(pyarrow.string())), ("d", pyarrow.float64())]))])),
+    "nested": pyarrow.array([[[1, i], [], None] if i % 3 else None for i in range(ROWS)],
+                            pyarrow.list_(pyarrow.list_(pyarrow.int64()))),
+    "people": pyarrow.array([[{"name": f"n{k}", "age": k if k else None} for k in range(i % 3)] for i in range(ROWS)],
+                            pyarrow.list_(pyarrow.struct([("name", pyarrow.string()), ("age", pyarrow.int32())]))),
+    "word": pyarrow.array([["red", "green", "blue"][i % 3] for i in range(ROWS)]).dictionary_encode(),
+    "nothing": pyarrow.nulls(ROWS),
+}
+
+
+def plain(value):
+    if isinstance(value, dict):
+        return {key: plain(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [plain(item) for item in value]
+    return str(value) if isinstance(value, (datetime.date, datetime.datetime)) else value
+
+
+def write_ipc(name, table, opener, **options):
+    with opener(here / name, table.schema, options=pyarrow.ipc.IpcWriteOptions(**options)) as writer:
+        writer.write_table(table, max_chunksize=9)
+
+
+def main():
+    table = pyarrow.table(COLUMNS)
+    fixed = table.append_column("pair", pyarrow.array([[i, i + 1] for i in range(ROWS)],
+                                                      pyarrow.list_(pyarrow.int64(), 2)))
+    write_ipc("stream.arrow", fixed, pyarrow.ipc.new_stream)
+    write_ipc("file.arrow", fixed, pyarrow.ipc.new_file)
+    write_ipc("zstd.arrow", fixed, pyarrow.ipc.new_stream, compression="zstd")
+    write_ipc("lz4.arrow", fixed.select(["i8"]), pyarrow.ipc.new_stream, compression="lz4")
+    views = pyarrow.table({"view": COLUMNS["text"].cast(pyarrow.string_view())})
+    write_ipc("view.arrow", views, pyarrow.ipc.new_stream)
+    write_ipc("decimal.arrow", pyarrow.table({"d": pyarrow.array([1], pyarrow.decimal128(5))}), pyarrow.ipc.new_stream)
+    for codec in ("none", "snappy", "gzip", "zstd", "brotli"):
+        pyarrow.parquet.write_table(table, here / f"{codec}.parquet", compression=codec, row_group_size=10)
+    pyarrow.parquet.write_table(table, here / "v2.parquet", compression="snappy", data_page_version="2.0",
+                                use_dictionary=False, row_group_size=20, version="1.0")
+    pyarrow.parquet.write_table(table.select(["i64"]), here / "delta.parquet", use_dictionary=False,
+                                column_encoding={"i64": "DELTA_BINARY_PACKED"})
+    rows = {"table": plain(table.to_pylist()), "fixed": plain(fixed.to_pylist()), "view": plain(views.to_pylist())}
+    (here / "rows.json").write_text(json.dumps(rows, ensure_ascii=False))
+
+
+main()
