@@ -97,6 +97,7 @@ typedef struct mg_cpu_kernels {
     mg_isa isa;
     int64_t linear_rows_max;
     int64_t panel_columns;
+    bool always_ahead; /* a tile that is alone should fetch the next piece of k as well */
     mg_linear_kernels linear_f32;
     mg_linear_kernels linear_bf16;
     void (*attention)(const mg_attention_task *task);

@@ -168,7 +168,7 @@ static void run_tiles(const linear_context *context, const linear_block *block, 
     float *partial = tile.partial;
     tile.bias = args->bias != NULL ? args->bias + column : NULL;
     tile.columns = MG_MIN(args->weight.out_dim - column, count * context->kernels->panel_columns);
-    size_t ahead = tiles > 1 || context->kernels->isa == MG_ISA_AVX2 ? tile.b_ahead : 0;
+    size_t ahead = tiles > 1 || context->kernels->always_ahead ? tile.b_ahead : 0;
     for (int64_t t = 0; t < tiles; t++) {
         tile.b_ahead = t == tiles - 1 ? ahead : 0;
         int64_t row = mg_piece_first(block->row_count, tiles, t);
