@@ -1,12 +1,12 @@
 /* cli/cmd_render.c - renders templates of tasks with documents, for those who write tasks. */
-#include <string.h>
-#include <time.h>
-
 #include "cli/cli.h"
 #include "cli/commands.h"
 #include "cli/running.h"
 #include "text/json.h"
 #include "text/template.h"
+
+#include <string.h>
+#include <time.h>
 
 static const mg_option options[] = {
     { "requests", 0, NULL, MG_OPTION_TEXT, "FILE", NULL, NULL,

@@ -1,14 +1,13 @@
-/* cli/cmd_tokenize.c - a model's tokenizer by hand: text to ids, ids to text, messages to a prompt.
- */
-#include <string.h>
-#include <time.h>
-
+/* cli/cmd_tokenize.c - a model's tokenizer by hand: encode, decode, render a chat. */
 #include "base/memory.h"
 #include "cli/cli.h"
 #include "cli/commands.h"
 #include "cli/running.h"
 #include "text/json.h"
 #include "tokenizer/chat.h"
+
+#include <string.h>
+#include <time.h>
 
 static const mg_option options[] = {
     { "requests", 0, NULL, MG_OPTION_TEXT, "FILE", NULL, NULL,

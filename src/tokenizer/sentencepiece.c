@@ -1,12 +1,13 @@
 /* tokenizer/sentencepiece.c - reading tokenizer.model and deriving its merges. */
 #include "tokenizer/sentencepiece_internal.h"
 
-#include <stdlib.h>
-
 #include "base/memory.h"
 #include "text/utf8.h"
 #include "tokenizer/chars_internal.h"
 #include "tokenizer/vocab_internal.h"
+
+#include <math.h>
+#include <stdlib.h>
 
 #define MERGES_MAX ((int64_t)1 << 26)
 
@@ -192,6 +193,10 @@ static mg_status add_piece(mg_sentencepiece *model, mg_str bytes, mg_error *err)
     }
     if (piece->text.size == 0 || !mg_utf8_valid(piece->text)) {
         return mg_fail(err, MG_ERR_FORMAT, "piece %lld is empty or not valid UTF-8",
+                       (long long)model->count);
+    }
+    if (!isfinite(piece->score)) {
+        return mg_fail(err, MG_ERR_FORMAT, "the score of piece %lld is not a finite number",
                        (long long)model->count);
     }
     model->count++;

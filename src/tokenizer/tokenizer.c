@@ -5,14 +5,14 @@
  * into ids. Nothing is collected on the way: each stage hands its parts to the next. */
 #include "tokenizer/tokenizer.h"
 
-#include <stdatomic.h>
-
 #include "base/fs.h"
 #include "base/memory.h"
 #include "text/utf8.h"
 #include "tokenizer/byte_level_internal.h"
 #include "tokenizer/chars_internal.h"
 #include "tokenizer/tokenizer_internal.h"
+
+#include <stdatomic.h>
 
 #define TEXT_BYTES_MAX ((size_t)1 << 30)
 
@@ -106,7 +106,8 @@ static mg_status encode_word(const encode_run *run, mg_str word, mg_error *err)
     }
     int64_t before = run->ids->count;
     MG_TRY(encode_model(run, word, err));
-    mg_word_cache_put(cache, word, hash, run->ids->data + before, run->ids->count - before);
+    int64_t count = run->ids->count - before;
+    mg_word_cache_put(cache, word, hash, count > 0 ? run->ids->data + before : NULL, count);
     return MG_OK;
 }
 

@@ -1,10 +1,10 @@
 /* tokenizer/vocab.c - token strings and ids: one block of bytes, one open-addressing hash table. */
 #include "tokenizer/vocab_internal.h"
 
-#include <stdio.h>
-
 #include "base/hash.h"
 #include "base/memory.h"
+
+#include <stdio.h>
 
 #define SLOTS_MIN 64
 

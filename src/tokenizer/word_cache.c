@@ -1,10 +1,10 @@
 /* tokenizer/word_cache.c - a fixed table of pointers to immutable entries. */
 #include "tokenizer/word_cache_internal.h"
 
-#include <stdatomic.h>
-
 #include "base/hash.h"
 #include "base/memory.h"
+
+#include <stdatomic.h>
 
 #define SLOTS 65536u
 #define PROBES 4u
@@ -67,7 +67,7 @@ bool mg_word_cache_get(const mg_word_cache *cache, mg_str word, uint64_t hash, m
 void mg_word_cache_put(mg_word_cache *cache, mg_str word, uint64_t hash, const int32_t *ids,
                        int64_t count)
 {
-    if (word.size > MG_WORD_CACHE_KEY_BYTES || count > MG_WORD_CACHE_IDS) {
+    if (word.size == 0 || word.size > MG_WORD_CACHE_KEY_BYTES || count > MG_WORD_CACHE_IDS) {
         return;
     }
     for (uint32_t i = 0; i < PROBES; i++) {
@@ -82,7 +82,9 @@ void mg_word_cache_put(mg_word_cache *cache, mg_str word, uint64_t hash, const i
             made->hash = hash;
             made->word_bytes = (uint16_t)word.size;
             made->id_count = (uint16_t)count;
-            memcpy(made->ids, ids, id_bytes);
+            for (int64_t k = 0; k < count; k++) {
+                made->ids[k] = ids[k];
+            }
             memcpy(&made->ids[count], word.data, word.size);
             entry *expected = NULL;
             if (!atomic_compare_exchange_strong(slot, &expected, made)) {

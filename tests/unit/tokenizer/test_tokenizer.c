@@ -1,10 +1,10 @@
 /* Encoding and decoding at the edges: what the goldens cannot show. */
 #include "support.h"
 
-#include <pthread.h>
-
 #include "base/memory.h"
 #include "tokenizer/tokenizer_internal.h"
+
+#include <pthread.h>
 
 #define GOLDEN MG_SOURCE_DIR "/tests/golden/tokenizer/"
 
