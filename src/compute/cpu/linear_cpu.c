@@ -156,7 +156,8 @@ static void copy_rows(const mg_linear_args *args, const linear_block *block, int
 }
 
 /* All tiles of rows of the block with the panels panel .. panel+count-1; tile holds what they
- * share. Heights differ by at most one. */
+ * share.  Heights differ by at most one.  The last tile, whose weights are at hand by then, fetches
+ * those of the next piece of k. */
 static void run_tiles(const linear_context *context, const linear_block *block, int64_t panel,
                       int64_t count, mg_linear_tile tile, mg_linear_kernel *const *kernels)
 {
