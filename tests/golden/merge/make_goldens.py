@@ -1,0 +1,67 @@
+#!/usr/bin/env python3
+"""Writes recipes/*.yml and hashes.txt from live mergekit 0.1.5 (float32, bfloat16 and float16 on the CPU,
+one thread, seed 42).
+
+    make_goldens.py MODELS     (in an environment with mergekit and torch)
+
+A hash is the CRC-32 of the lines "NAME CRC" of all tensors, in order of their names, where CRC is
+the CRC-32 of a tensor's bytes in hexadecimal.  Only merges that mergekit defines to the last bit are
+listed; where magnitudes are equal, its sort is made stable.
+"""
+import os
+import shutil
+import sys
+import tempfile
+import zlib
+
+import torch
+import yaml
+from mergekit.config import MergeConfiguration
+from mergekit.merge import MergeOptions, run_merge
+from safetensors.torch import load_file
+
+from cases import cases
+
+# The sums of sines and logarithms in these depend on a vector library.
+NOT_EXACT = {"slerp", "slerp_far", "nuslerp", "nuslerp_base", "nuslerp_rows", "nuslerp_columns",
+             "karcher", "karcher_base", "sce_topk", "arcee_fusion", "ramplus_tl"}
+NOT_EXACT_F16 = {"multislerp", "multislerp_base", "model_stock"}
+
+torch.set_num_threads(1)
+_argsort, _sort = torch.argsort, torch.sort
+torch.argsort = lambda x, dim=-1, descending=False: _argsort(x, dim=dim, descending=descending, stable=True)
+torch.sort = lambda x, dim=-1, descending=False: _sort(x, dim=dim, descending=descending, stable=True)
+torch.Tensor.argsort = torch.argsort
+
+
+def fingerprint(path):
+    lines = []
+    tensors = load_file(path)
+    for name in sorted(tensors):
+        data = tensors[name].contiguous().view(torch.uint8).numpy().tobytes()
+        lines.append(f"{name} {zlib.crc32(data):08x}\n")
+    return zlib.crc32("".join(lines).encode())
+
+
+def main():
+    here = os.path.dirname(os.path.abspath(__file__))
+    models = os.path.abspath(sys.argv[1])
+    shutil.rmtree(f"{here}/recipes", ignore_errors=True)
+    os.makedirs(f"{here}/recipes")
+    with open(f"{here}/hashes.txt", "w") as out, tempfile.TemporaryDirectory() as work:
+        for name, config in cases(models):
+            if name in NOT_EXACT:
+                continue
+            text = yaml.safe_dump(config, sort_keys=False).replace(models + "/", "")
+            with open(f"{here}/recipes/{name}.yml", "w") as file:
+                file.write(text)
+            for dtype in ("float32", "bfloat16", "float16"):
+                if dtype == "float16" and name in NOT_EXACT_F16:
+                    continue
+                run_merge(MergeConfiguration.model_validate(dict(config, dtype=dtype)), work,
+                          MergeOptions(random_seed=42, quiet=True, copy_tokenizer=False,
+                                       write_model_card=False))
+                out.write(f"{name} {dtype} {fingerprint(work + '/model.safetensors'):08x}\n")
+
+
+main()
