@@ -200,10 +200,12 @@ static void run_panels(const linear_context *context, const linear_block *block,
 {
     const mg_weight *weight = &context->args->weight;
     float *partial = scratch + MG_LINEAR_ROWS_BLOCK * MG_LINEAR_A_STRIDE;
+    bool is_whole = weight->in_dim <= MG_LINEAR_K_BLOCK; /* then nothing is put there */
+    int64_t partial_at = is_whole ? 0 : panel * context->kernels->panel_columns;
     mg_linear_kernel *const *kernels = count > 1 ? walk->kernels->wide : walk->kernels->single;
     mg_linear_tile tile = { .a = scratch,
                             .b_panel_bytes = walk->panel_bytes,
-                            .partial = partial + panel * context->kernels->panel_columns,
+                            .partial = partial + partial_at,
                             .out_stride = context->args->out_stride };
     const char *b = (const char *)weight->data +
                     (size_t)(block->panel_first + panel) * walk->panel_bytes +
@@ -276,8 +278,11 @@ mg_status mg_linear_cpu(mg_stream *stream, const mg_linear_args *args, mg_error 
                                .kernels = mg_stream_kernels(stream),
                                .stream = stream };
     int64_t panel_columns = context.kernels->panel_columns;
-    int64_t panels_max = MG_LINEAR_COLUMNS_BLOCK / panel_columns;
     context.panels = (weight->out_dim + panel_columns - 1) / panel_columns;
+    /* Unfinished sums limit the columns of a task; where k is one piece there are none. */
+    int64_t panels_max = weight->in_dim > MG_LINEAR_K_BLOCK
+                             ? MG_LINEAR_COLUMNS_BLOCK / panel_columns
+                             : context.panels;
     context.row_blocks = (args->rows + MG_LINEAR_ROWS_BLOCK - 1) / MG_LINEAR_ROWS_BLOCK;
     context.column_blocks = (context.panels + panels_max - 1) / panels_max;
     /* Each worker should find a few tasks of even size, but none so small that hand-over shows. */
