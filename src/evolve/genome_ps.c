@@ -317,6 +317,16 @@ static mg_curve constant(mg_arena *arena, double value)
     return (mg_curve){ values, 1 };
 }
 
+/* One setting of one value. */
+static mg_settings single_setting(const char *name, double value, mg_arena *arena)
+{
+    mg_condition *condition = mg_arena_array(arena, mg_condition, 1);
+    mg_setting *setting = mg_arena_array(arena, mg_setting, 1);
+    *condition = (mg_condition){ mg_str_of(""), constant(arena, value), NULL };
+    *setting = (mg_setting){ mg_str_of(name), condition, 1, NULL };
+    return (mg_settings){ setting, 1 };
+}
+
 /* The value of one parameter in slice. */
 static mg_curve curve_of(const mg_genome *g, const double *x, int64_t slice, int64_t model,
                          int64_t set, int64_t parameter, mg_arena *arena)
@@ -428,13 +438,15 @@ static void fill_slerp_slice(const mg_genome *g, const double *x, int64_t slice,
         double share;
         int64_t group = g->form == FORM_ANCHORS ? slice * g->group_count / g->layer_count : slice;
         best_pair(g, x, group, pair, &share);
-        mg_condition *condition = mg_arena_array(arena, mg_condition, 1);
-        *condition = (mg_condition){ mg_str_of(""), constant(arena, share), NULL };
-        *t = (mg_setting){ mg_str_of("t"), condition, 1, NULL };
+        *t = *single_setting("t", share, arena).items;
     }
     mg_recipe_source *sources = mg_arena_array(arena, mg_recipe_source, 2);
     for (int i = 0; i < 2; i++) {
         sources[i] = source_of(g, &file->models[pair[i]], slice);
+        if (file->tokenizer_source.size > 0 && !g->single_t) { /* shares of token rows */
+            double second = t->conditions[0].curve.values[0];
+            sources[i].settings = single_setting("weight", i == 0 ? 1.0 - second : second, arena);
+        }
     }
     *out = (mg_recipe_slice){ .sources = sources,
                               .source_count = 2,
@@ -471,13 +483,8 @@ static mg_settings global_settings(const mg_genome *g, mg_arena *arena)
                      : g->mergekit       ? g->method->normalizes
                                          : native_default;
     mg_setting *settings = mg_arena_array(arena, mg_setting, 2);
-    const char *const names[2] = { "normalize", "int8_mask" };
-    for (int i = 0; i < 2; i++) {
-        mg_condition *condition = mg_arena_array(arena, mg_condition, 1);
-        double value = i == 0 ? (normalize ? 1.0 : 0.0) : 1.0;
-        *condition = (mg_condition){ mg_str_of(""), constant(arena, value), NULL };
-        settings[i] = (mg_setting){ mg_str_of(names[i]), condition, 1, NULL };
-    }
+    settings[0] = *single_setting("normalize", normalize ? 1.0 : 0.0, arena).items;
+    settings[1] = *single_setting("int8_mask", 1.0, arena).items;
     int64_t count = g->mergekit ? 2 : g->method->interpolates ? 0 : 1;
     return (mg_settings){ settings, count };
 }

@@ -166,8 +166,8 @@ static void add_sentences(const mg_report *report, mg_buf *out)
         add_pair(&report->against_default, subject, out);
     }
     if (!isnan(report->optimism)) {
-        mg_buf_printf(out, "Its score on the questions of the search is %+.1f points above that.\n",
-                      100.0 * report->optimism);
+        mg_buf_printf(out, "Its score on the questions of the search is %.1f points %s that.\n",
+                      100.0 * fabs(report->optimism), report->optimism < 0.0 ? "below" : "above");
     }
     if (report->finished && report->thin) {
         mg_buf_add_text(out, "There are few questions outside the search: differences of several "

@@ -115,10 +115,11 @@ double mg_chi_square_tail(double x, int64_t dof)
 void mg_mean_error(const double *values, int64_t count, double *mean_out, double *error_out)
 {
     MG_ASSERT(count > 0);
-    double mean = 0.0;
+    double sum = 0.0;
     for (int64_t i = 0; i < count; i++) {
-        mean += values[i] / (double)count;
+        sum += values[i];
     }
+    double mean = sum / (double)count;
     double squares = 0.0;
     for (int64_t i = 0; i < count; i++) {
         squares += (values[i] - mean) * (values[i] - mean);

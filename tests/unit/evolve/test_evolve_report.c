@@ -1,0 +1,192 @@
+/* Reports from a store that is filled by hand: numbers, sentences, running and finished. */
+#include "support.h"
+
+#include <math.h>
+
+#include "base/fs.h"
+#include "evolve/fitness.h"
+#include "evolve/report.h"
+#include "store/run.h"
+
+static mg_error err;
+static char folder[64];
+
+enum { SEARCH = 100, SELECT = 50, TEST = 200 };
+
+static void put_set(mg_store *store, const char *key, int32_t task, int32_t first, int32_t count)
+{
+    mg_question questions[TEST];
+    for (int32_t i = 0; i < count; i++) {
+        questions[i] = (mg_question){ task, first + i };
+    }
+    mg_str bytes = mg_str_make((const char *)questions, (size_t)count * sizeof(mg_question));
+    assert_ok(mg_store_put(store, key, bytes, &err), &err);
+}
+
+/* A candidate that gets the first right of the questions of a task right. */
+static void put_answers(mg_store *store, int64_t id, int32_t task, int32_t first, int32_t count,
+                        int32_t right)
+{
+    for (int32_t i = 0; i < count; i++) {
+        mg_answer_row row = { .task = task, .item = first + i, .value = i < right ? 1.0 : 0.0 };
+        assert_ok(mg_run_put_answers(store, id, &row, 1, &err), &err);
+    }
+}
+
+static void put_candidate(mg_store *store, int64_t id, const char *kind, const char *label,
+                          int32_t search, int32_t select, int32_t test)
+{
+    const double genome[2] = { 0.5, 0.5 };
+    bool source = strcmp(kind, "source") == 0;
+    mg_candidate_row row = { .id = id,
+                             .kind = mg_str_of(kind),
+                             .label = mg_str_of(label),
+                             .genome = genome,
+                             .genome_count = source ? 0 : 2 };
+    assert_ok(mg_run_put_candidate(store, &row, &err), &err);
+    put_answers(store, id, 0, 0, SEARCH, search);
+    mg_score_row score = { .candidate = id,
+                           .item_set = mg_str_of("search"),
+                           .task = -1,
+                           .value = (double)search / SEARCH,
+                           .items = SEARCH,
+                           .seconds = 2.0 };
+    assert_ok(mg_run_put_score(store, &score, &err), &err);
+    if (select >= 0) {
+        put_answers(store, id, 0, SEARCH, SELECT, select);
+        put_answers(store, id, 1, 0, TEST, test);
+    }
+}
+
+static mg_store *make_store(int32_t winner_test)
+{
+    mg_store *store = NULL;
+    assert_ok(mg_store_open(folder, &store, NULL, &err), &err);
+    assert_ok(mg_store_put(store, "tasks", mg_str_of("1 train\n1 test\n"), &err), &err);
+    assert_ok(mg_store_put(store, "answers", mg_str_of("1234"), &err), &err);
+    put_set(store, "set/search", 0, 0, SEARCH);
+    put_set(store, "set/select", 0, SEARCH, SELECT);
+    put_set(store, "set/report", 0, 0, 0);
+    put_set(store, "set/test", 1, 0, TEST);
+    put_candidate(store, 0, "source", "models/mini-ja", 40, 20, 90);
+    put_candidate(store, 1, "source", "models/mini-math", 50, 25, 100);
+    put_candidate(store, 2, "default", "", 45, 22, 95);
+    put_candidate(store, 3, "start", "", 45, -1, 0);
+    put_candidate(store, 4, "sample", "", 60, -1, 0);
+    put_candidate(store, 5, "mean", "", 65, 35, winner_test);
+    return store;
+}
+
+static int set_up(void **state)
+{
+    (void)state;
+    snprintf(folder, sizeof(folder), "/tmp/mg_report_XXXXXX");
+    return mkdtemp(folder) == NULL ? -1 : 0;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    return mg_folder_remove(folder, &err) == MG_OK ? 0 : -1;
+}
+
+static void finished_run_names_its_winner_and_tests_it(void **state)
+{
+    (void)state;
+    mg_store *store = make_store(140);
+    assert_ok(mg_store_put(store, "winner", mg_str_of("5 12.5"), &err), &err);
+    mg_arena arena = { 0 };
+    mg_report report;
+    assert_ok(mg_report_read(store, &arena, &report, &err), &err);
+    assert_true(report.finished);
+    assert_int_equal(report.row_count, 5);
+    assert_int_equal(report.source_count, 2);
+    assert_int_equal(report.rows[report.winner_index].id, 5);
+    const mg_report_row *winner = &report.rows[report.winner_index];
+    assert_true(fabs(winner->test.value - 0.7) < 1e-12 && winner->test.items == TEST);
+    assert_true(winner->test.interval.low > 0.63 && winner->test.interval.high < 0.76);
+    assert_true(mg_str_is(report.against_source.other, "models/mini-math"));
+    assert_int_equal(report.against_source.only_winner, 40);
+    assert_int_equal(report.against_source.only_other, 0);
+    assert_true(report.against_source.better && report.against_source.p < 1e-6);
+    assert_true(fabs(report.against_source.difference - 0.2) < 1e-12);
+    assert_true(report.seconds == 12.5);
+    assert_int_equal(report.questions, 1234);
+    assert_true(fabs(report.optimism + 0.05) < 1e-12);
+    mg_buf text = { 0 };
+    mg_report_text(&report, true, &text);
+    assert_non_null(strstr(text.data, "mini-math "));
+    assert_non_null(strstr(text.data, "winner (mean 5)"));
+    assert_non_null(
+        strstr(text.data, "is better than mini-math: +20.0 points on 200 test questions"));
+    mg_buf_clear(&text);
+    mg_report_json(&report, &text);
+    assert_non_null(strstr(text.data, "\"winner\": 5"));
+    mg_buf_release(&text);
+    mg_arena_release(&arena);
+    mg_store_close(store);
+}
+
+static void winner_that_is_not_better_is_called_so(void **state)
+{
+    (void)state;
+    mg_store *store = make_store(102);
+    assert_ok(mg_store_put(store, "winner", mg_str_of("5 12.5"), &err), &err);
+    mg_arena arena = { 0 };
+    mg_buf text = { 0 };
+    mg_report report;
+    assert_ok(mg_report_read(store, &arena, &report, &err), &err);
+    assert_false(report.against_source.better);
+    mg_report_markdown(&report, &text);
+    assert_non_null(strstr(text.data, "is NOT shown to be better than mini-math"));
+    assert_non_null(strstr(text.data, "nothing that is surely better than the best source"));
+    mg_buf_release(&text);
+    mg_arena_release(&arena);
+    mg_store_close(store);
+}
+
+static void running_search_shows_the_best_so_far(void **state)
+{
+    (void)state;
+    mg_store *store = make_store(140);
+    mg_arena arena = { 0 };
+    mg_buf text = { 0 };
+    mg_report report;
+    assert_ok(mg_report_read(store, &arena, &report, &err), &err);
+    assert_false(report.finished);
+    assert_int_equal(report.rows[report.winner_index].id, 5);
+    mg_report_text(&report, false, &text);
+    assert_non_null(strstr(text.data, "best so far (mean 5)"));
+    mg_buf_release(&text);
+    mg_arena_release(&arena);
+    mg_store_close(store);
+}
+
+static void empty_store_has_an_empty_report(void **state)
+{
+    (void)state;
+    mg_store *store = NULL;
+    assert_ok(mg_store_open(folder, &store, NULL, &err), &err);
+    mg_arena arena = { 0 };
+    mg_buf text = { 0 };
+    mg_report report;
+    assert_ok(mg_report_read(store, &arena, &report, &err), &err);
+    assert_int_equal(report.row_count, 0);
+    mg_report_text(&report, true, &text);
+    assert_non_null(strstr(text.data, "No merge has been evaluated yet"));
+    mg_buf_release(&text);
+    mg_arena_release(&arena);
+    mg_store_close(store);
+}
+
+int main(void)
+{
+#define REPORT_TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+    const struct CMUnitTest tests[] = {
+        REPORT_TEST(finished_run_names_its_winner_and_tests_it),
+        REPORT_TEST(winner_that_is_not_better_is_called_so),
+        REPORT_TEST(running_search_shows_the_best_so_far),
+        REPORT_TEST(empty_store_has_an_empty_report),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

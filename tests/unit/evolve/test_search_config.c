@@ -1,0 +1,221 @@
+/* The file of a search: what mergekit-evolve accepts, the blocks beside it, every mistake at once.
+ */
+#include "support.h"
+
+#include <math.h>
+#include <unistd.h>
+
+#include "base/fs.h"
+#include "evolve/search_config.h"
+
+static mg_error err;
+
+static mg_status read_with(const char *text, const mg_evolve_overrides *overrides,
+                           mg_evolve_config *config)
+{
+    char path[] = "/tmp/mg_config_XXXXXX";
+    int fd = mkstemp(path);
+    assert_true(fd >= 0);
+    close(fd);
+    assert_ok(mg_file_write_atomic(path, mg_str_of(text), &err), &err);
+    mg_status status = mg_evolve_config_read(path, overrides, config, &err);
+    unlink(path);
+    return status;
+}
+
+static mg_status read_text(const char *text, mg_evolve_config *config)
+{
+    mg_evolve_overrides none = { 0 };
+    return read_with(text, &none, config);
+}
+
+static void file_of_mergekit_evolve_reads_unchanged(void **state)
+{
+    (void)state;
+    mg_evolve_config c;
+    assert_ok(read_text("genome:\n"
+                        "    models:\n"
+                        "        - WizardLMTeam/WizardMath-7B-V1.1\n"
+                        "        - GAIR/Abel-7B-002\n"
+                        "        - augmxnt/shisa-gamma-7b-v1\n"
+                        "    merge_method: dare_ties\n"
+                        "    base_model: mistralai/Mistral-7B-v0.1\n"
+                        "    layer_granularity: 8\n"
+                        "    allow_negative_weights: true\n"
+                        "    filters: [self_attn]\n"
+                        "    normalize: false\n"
+                        "tasks:\n"
+                        "    - name: mgsm_train\n"
+                        "      weight: 2.0\n"
+                        "      metric: acc,none\n"
+                        "    - other_task\n"
+                        "limit: 100\n"
+                        "num_fewshot: 4\n"
+                        "apply_chat_template: false\n",
+                        &c),
+              &err);
+    assert_int_equal(c.genome.model_count, 3);
+    assert_true(mg_str_is(c.genome.models[1].path, "GAIR/Abel-7B-002"));
+    assert_true(c.genome.has_base && c.genome.allow_negative_weights);
+    assert_int_equal(c.genome.layer_granularity, 8);
+    assert_true(c.genome.has_normalize && !c.genome.normalize);
+    assert_int_equal(c.tasks.count, 2);
+    assert_true(c.tasks.items[0].weight == 2.0);
+    assert_true(mg_str_is(c.tasks.items[1].metric, "acc,none"));
+    assert_true(c.limit == 100.0 && c.num_fewshot == 4 && !c.apply_chat_template);
+    assert_true(c.fewshot_as_multiturn);
+    assert_true(c.search.weight_low == -0.5);
+    assert_true(c.search.questions == 50000);
+    mg_evolve_config_release(&c);
+}
+
+static const char base[] = "genome: {models: [a, b], base_model: o, merge_method: dare_ties}\n"
+                           "tasks: [t]\n";
+
+static void budgets_come_from_preset_file_and_command_line(void **state)
+{
+    (void)state;
+    mg_evolve_config c;
+    char text[512];
+    assert_ok(read_text(base, &c), &err);
+    assert_int_equal(c.search.evaluations, 0);
+    assert_int_equal(c.search.questions, 50000);
+    assert_int_equal(c.search.items, 110);
+    assert_int_equal(c.search.granularity, MG_GRANULARITY_ANCHORS);
+    mg_evolve_config_release(&c);
+    snprintf(text, sizeof(text), "%ssearch: {evaluations: 200, items: 50}\n", base);
+    assert_ok(read_text(text, &c), &err);
+    assert_int_equal(c.search.evaluations, 200);
+    assert_int_equal(c.search.questions, 0);
+    assert_int_equal(c.search.items, 50);
+    mg_evolve_config_release(&c);
+    snprintf(text, sizeof(text), "%ssearch: {items: 20000}\n", base);
+    assert_ok(read_text(text, &c), &err);
+    assert_int_equal(c.search.questions, 20000);
+    assert_int_equal(c.search.items, 110);
+    mg_evolve_config_release(&c);
+    mg_evolve_overrides o = {
+        .evaluations = 33, .has_seed = true, .seed = 9, .sigma = 0.5, .population = 20
+    };
+    assert_ok(read_with(text, &o, &c), &err);
+    assert_int_equal(c.search.evaluations, 33);
+    assert_int_equal(c.search.seed, 9);
+    assert_int_equal(c.search.population, 20);
+    assert_true(c.search.sigma == 0.5);
+    mg_evolve_config_release(&c);
+}
+
+static void mergekit_preset_keeps_its_ways(void **state)
+{
+    (void)state;
+    mg_evolve_config c;
+    char text[512];
+    snprintf(text, sizeof(text), "%ssearch: {preset: mergekit}\n", base);
+    assert_ok(read_text(text, &c), &err);
+    assert_int_equal(c.search.evaluations, 100);
+    assert_int_equal(c.search.items, 0);
+    assert_true(c.validate_share == 0.0);
+    assert_int_equal(c.search.granularity, MG_GRANULARITY_FILE);
+    assert_true(c.search.sigma == 1.0 / 6.0);
+    mg_evolve_config_release(&c);
+}
+
+static void all_mistakes_are_told_with_their_places(void **state)
+{
+    (void)state;
+    mg_evolve_config c;
+    assert_status(read_text("genome:\n"
+                            "  models: []\n"
+                            "  merge_method: dare_tise\n"
+                            "  layer_granularity: many\n"
+                            "tasks: 3\n"
+                            "search: {preset: defalt, evaluations: 0, sedd: 4}\n"
+                            "validate: {share: 2}\n"
+                            "test: {}\n",
+                            &c),
+                  MG_ERR_CONFIG);
+    const char *const expected[] = { ":2:",         "models",
+                                     ":3:",         "did you mean 'dare_ties'",
+                                     ":4:",         "layer_granularity",
+                                     ":5:",         "tasks",
+                                     ":6:",         "'default'",
+                                     "evaluations", "sedd",
+                                     ":7:",         "share" };
+    for (int64_t i = 0; i < MG_ARRAY_COUNT(expected); i++) {
+        if (strstr(err.message, expected[i]) == NULL) {
+            fail_msg("'%s' is not in: %s", expected[i], err.message);
+        }
+    }
+    mg_evolve_config_release(&c);
+}
+
+static void contradictions_are_mistakes(void **state)
+{
+    (void)state;
+    static const char *const texts[] = {
+        "genome: {models: [a], merge_method: ties}\ntasks: [t]\n", /* no base */
+        "genome: {models: [a], merge_method: slerp}\ntasks: [t]\n",
+        "genome: {models: [a, b], merge_method: slerp, smooth: true}\ntasks: [t]\n",
+        "genome: {models: [a], base_model: o}\ntasks: [t]\n",
+        "genome: {models: [a], base_model: o, merge_method: ties}\ntasks: []\n",
+        "genome: {models: [a], base_model: o, merge_method: ties}\ntasks: [t]\n"
+        "validate: {share: 0.2, tasks: [v]}\n",
+        "genome: {models: [a], base_model: o, merge_method: ties}\ntasks: [t]\n"
+        "search: {granularity: 'anchors:1'}\n",
+        "genome: {models: [a], base_model: o, merge_method: ties}\ntasks: [t]\n"
+        "search: {weights: [1, 0]}\n",
+        "genome: {models: [a], base_model: o, merge_method: ties, filters: [mlp]}\ntasks: [t]\n"
+        "search: {granularity: class}\n",
+        "genome: {models: [a], base_model: o, merge_method: ties}\ntasks: [t]\n"
+        "search: {space: dfs}\n",
+        "[]\n",
+        "genome: [\n",
+    };
+    for (int64_t i = 0; i < MG_ARRAY_COUNT(texts); i++) {
+        mg_evolve_config c;
+        mg_status status = read_text(texts[i], &c);
+        if (status != MG_ERR_CONFIG && status != MG_ERR_FORMAT) {
+            fail_msg("%s: %s", texts[i], mg_status_name(status));
+        }
+        mg_evolve_config_release(&c);
+    }
+}
+
+static void public_benchmarks_need_a_flag(void **state)
+{
+    (void)state;
+    mg_evolve_config c;
+    const char *text = "genome: {models: [a, b], base_model: o, merge_method: ties}\n"
+                       "tasks: [gsm8k, gsm8k_train, arc_easy]\n";
+    assert_status(read_text(text, &c), MG_ERR_CONFIG);
+    assert_non_null(strstr(err.message, "'gsm8k'"));
+    assert_non_null(strstr(err.message, "'arc_easy'"));
+    assert_null(strstr(err.message, "'gsm8k_train'"));
+    mg_evolve_config_release(&c);
+    mg_evolve_overrides allow = { .allow_benchmark_tasks = true };
+    assert_ok(read_with(text, &allow, &c), &err);
+    mg_evolve_config_release(&c);
+}
+
+static void missing_file_is_not_found(void **state)
+{
+    (void)state;
+    mg_evolve_config c;
+    mg_evolve_overrides none = { 0 };
+    assert_status(mg_evolve_config_read("/nowhere/evolve.yml", &none, &c, &err), MG_ERR_NOT_FOUND);
+    mg_evolve_config_release(&c);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(file_of_mergekit_evolve_reads_unchanged),
+        cmocka_unit_test(budgets_come_from_preset_file_and_command_line),
+        cmocka_unit_test(mergekit_preset_keeps_its_ways),
+        cmocka_unit_test(all_mistakes_are_told_with_their_places),
+        cmocka_unit_test(contradictions_are_mistakes),
+        cmocka_unit_test(public_benchmarks_need_a_flag),
+        cmocka_unit_test(missing_file_is_not_found),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
