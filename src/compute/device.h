@@ -38,6 +38,15 @@ struct mg_device {
     mg_status (*stream_wait)(mg_stream *stream, mg_error *err); /* until all is done */
     void (*stream_destroy)(mg_stream *stream);                  /* NULL is fine */
     bool host_memory; /* alloc gives memory the host can touch */
+    /* OPTIONAL pair, NULL where starting an operation costs next to nothing: sequences of
+     * operations that are recorded once and run again as a whole.  sequence_begin sets
+     * *replayed_out when the sequence known under key has just been started again: the caller then
+     * leaves its operations out, and does not call sequence_end.  Otherwise it runs them and ends
+     * with sequence_end, good telling whether all went well.  Under one key the operations and
+     * their arguments are always the same (what lies in device memory may differ); in between
+     * nothing is copied to or from the host. */
+    mg_status (*sequence_begin)(mg_stream *stream, uint64_t key, bool *replayed_out, mg_error *err);
+    mg_status (*sequence_end)(mg_stream *stream, bool good, mg_error *err);
 };
 
 typedef enum mg_isa { MG_ISA_BASE, MG_ISA_AVX2, MG_ISA_AVX512 } mg_isa;

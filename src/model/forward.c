@@ -14,7 +14,12 @@
  * their steps are left out. */
 #include <string.h>
 
+#include "base/hash.h"
 #include "model/model_internal.h"
+
+/* Recorded passes come in steps of rows, so that a batch that shrinks meets few of them. */
+#define MG_RECORDED_ROWS_STEP 8
+#define MG_RECORDED_ROWS_MAX 512
 
 typedef struct mg_pass {
     const mg_model *model;
@@ -110,7 +115,7 @@ static mg_status make_ints(mg_pass *pass, const mg_forward_args *args, mg_error 
     int32_t *out_index = host + 4 * rows;
     mg_kv_run *runs = (mg_kv_run *)(void *)(host + 5 * rows);
     mg_kv_run *out_runs = (mg_kv_run *)(void *)(host + 9 * rows);
-    memcpy(host, args->tokens, (size_t)rows * sizeof(int32_t));
+    memcpy(host, args->tokens, (size_t)args->token_count * sizeof(int32_t));
     int64_t row = 0;
     for (int64_t i = 0; i < args->run_count; i++) {
         const mg_run *run = &args->runs[i];
@@ -125,6 +130,15 @@ static mg_status make_ints(mg_pass *pass, const mg_forward_args *args, mg_error 
             slots[row] = (int32_t)run->slot;
             turns[row] = turn_row(pass, run, run->first + t, row);
         }
+    }
+    for (; row < rows; row++) { /* what fills up a recorded pass: texts of one token */
+        mg_kv_run filler = { (int32_t)pass->cache->slots, 0, 1, (int32_t)row };
+        mg_run first_token = { pass->cache->slots, 0, 1, 0 };
+        host[row] = 0;
+        positions[row] = 0;
+        slots[row] = filler.slot;
+        turns[row] = turn_row(pass, &first_token, 0, row);
+        runs[row] = filler;
     }
     for (int64_t i = 0; i < args->logit_count; i++) {
         int64_t at = args->logit_rows[i];
@@ -369,6 +383,47 @@ static mg_status run_head(const mg_pass *pass, const float *x, float *logits_out
     return MG_OK;
 }
 
+/* A step of generation on a device that records sequences: every run is one token. */
+static bool is_recordable(const mg_model *model, const mg_forward_args *args)
+{
+    return model->device->sequence_begin != NULL && args->token_count == args->run_count &&
+           args->logit_count == args->token_count && args->token_count <= MG_RECORDED_ROWS_MAX &&
+           model->rope.kind != MG_ROPE_DYNAMIC && model->config.expert_count == 0;
+}
+
+/* Embedding and layers; *x_out is the residual stream behind them. */
+static mg_status run_layers(const mg_pass *pass, float **x_out, mg_error *err)
+{
+    const mg_model *model = pass->model;
+    mg_embed_args embed = { pass->space->x, model->embedding.weight, pass->tokens, pass->rows,
+                            model->embedding_scale };
+    *x_out = pass->space->x;
+    MG_TRY(pass->ops->embed(pass->stream, &embed, err));
+    for (int64_t i = 0; i < model->config.layer_count; i++) {
+        MG_TRY(run_layer(pass, i, x_out, err));
+    }
+    return MG_OK;
+}
+
+/* The same, recorded under what its arguments depend on. */
+static mg_status replay_layers(const mg_pass *pass, float **x_out, mg_error *err)
+{
+    const mg_device *device = pass->model->device;
+    const uint64_t parts[] = { (uint64_t)(uintptr_t)pass->model, (uint64_t)(uintptr_t)pass->cache,
+                               (uint64_t)(uintptr_t)pass->space->x,
+                               (uint64_t)(uintptr_t)pass->space->ints, (uint64_t)pass->rows };
+    bool replayed = false;
+    *x_out = pass->space->x;
+    MG_TRY(
+        device->sequence_begin(pass->stream, mg_hash64(parts, sizeof(parts), 0), &replayed, err));
+    if (replayed) {
+        return MG_OK;
+    }
+    mg_status status = run_layers(pass, x_out, err);
+    mg_status ended = device->sequence_end(pass->stream, status == MG_OK, err);
+    return status != MG_OK ? status : ended;
+}
+
 mg_status mg_model_forward(mg_model *model, const mg_forward_args *args, mg_stream *stream,
                            mg_error *err)
 {
@@ -384,18 +439,19 @@ mg_status mg_model_forward(mg_model *model, const mg_forward_args *args, mg_stre
     pass.all_rows_out = args->logit_count == args->token_count;
     MG_ASSERT(args->cache->model == model);
 
+    bool recordable = is_recordable(model, args);
+    if (recordable) {
+        pass.rows =
+            (pass.rows + MG_RECORDED_ROWS_STEP - 1) / MG_RECORDED_ROWS_STEP * MG_RECORDED_ROWS_STEP;
+        pass.run_count = pass.rows;
+    }
     MG_TRY(check_args(model, args, err));
-    MG_TRY(mg_kv_cache_reserve(args->cache, args->token_count, err));
+    MG_TRY(mg_kv_cache_reserve(args->cache, pass.rows, err));
     MG_TRY(make_ints(&pass, args, err));
     if (model->rope.kind == MG_ROPE_DYNAMIC) {
         MG_TRY(make_turns(&pass, args, err));
     }
-    float *x = pass.space->x;
-    mg_embed_args embed = { x, model->embedding.weight, pass.tokens, pass.rows,
-                            model->embedding_scale };
-    MG_TRY(pass.ops->embed(stream, &embed, err));
-    for (int64_t i = 0; i < model->config.layer_count; i++) {
-        MG_TRY(run_layer(&pass, i, &x, err));
-    }
+    float *x = NULL;
+    MG_TRY(recordable ? replay_layers(&pass, &x, err) : run_layers(&pass, &x, err));
     return pass.out_rows > 0 ? run_head(&pass, x, args->logits_out, err) : MG_OK;
 }

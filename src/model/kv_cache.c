@@ -39,8 +39,10 @@ mg_status mg_kv_cache_create(const mg_model *model, int64_t slot_count, int64_t 
     cache->slots = slot_count;
     cache->positions = position_count;
     cache->layers = mg_new_array(mg_kv, model->config.layer_count);
+    /* One more slot for the rows that fill up a recorded pass. */
+    int64_t held = slot_count + (device->sequence_begin != NULL ? 1 : 0);
     for (int64_t i = 0; i < model->config.layer_count; i++) {
-        mg_kv kv = kv_of(model, slot_count, position_count);
+        mg_kv kv = kv_of(model, held, position_count);
         size_t bytes = 0;
         MG_TRY_OR_DONE(model->ops->kv_bytes(&kv, &bytes, err));
         MG_TRY_OR_DONE(device->alloc(device, bytes, "keys and values", &kv.data, err));

@@ -42,6 +42,17 @@ typedef struct mg_cuda_twin {
     int64_t stride; /* of the float32 result; the twin itself is dense */
 } mg_cuda_twin;
 
+/* A recorded sequence of operations (device.h), as a CUDA graph. */
+typedef struct mg_cuda_sequence {
+    uint64_t key;
+    bool used;
+    bool warm; /* ran once without recording: workspaces have grown, products are tuned */
+    uint64_t workspace_version;
+    cudaGraphExec_t graph; /* NULL = not recorded yet */
+} mg_cuda_sequence;
+
+#define MG_CUDA_SEQUENCES 64
+
 struct mg_stream {
     const mg_device *device;
     int card;
@@ -51,6 +62,11 @@ struct mg_stream {
     void *pinned; /* MG_CUDA_PINNED_BYTES of host memory for small results */
     struct mg_blas *blas;
     mg_cuda_twin twin;
+    uint64_t
+        workspace_version; /* grows when a workspace moves: recorded addresses are stale then */
+    bool recording;
+    int current; /* the sequence between begin and end */
+    mg_cuda_sequence sequences[MG_CUDA_SEQUENCES];
 };
 
 #define MG_CUDA_PINNED_BYTES ((size_t)1 << 20)

@@ -111,6 +111,11 @@ static void cuda_stream_destroy(mg_stream *stream)
     }
     (void)cudaSetDevice(stream->card);
     (void)cudaStreamSynchronize(stream->handle);
+    for (int i = 0; i < MG_CUDA_SEQUENCES; i++) {
+        if (stream->sequences[i].graph != NULL) {
+            (void)cudaGraphExecDestroy(stream->sequences[i].graph);
+        }
+    }
     mg_blas_destroy(stream->blas);
     for (int i = 0; i < MG_CUDA_WORKSPACES; i++) {
         (void)cudaFree(stream->workspaces[i].data);
@@ -157,6 +162,10 @@ mg_status mg_cuda_workspace_get(mg_stream *stream, mg_cuda_workspace which, size
 {
     mg_cuda_block *block = &stream->workspaces[which];
     if (block->bytes < bytes) {
+        if (stream->recording) {
+            return mg_fail(err, MG_ERR_INTERNAL, "a workspace grows within a recorded sequence");
+        }
+        stream->workspace_version++;
         MG_TRY(mg_cuda_status(cudaStreamSynchronize(stream->handle), "workspace", err));
         (void)cudaFree(block->data);
         block->data = NULL;
@@ -188,6 +197,70 @@ mg_status mg_cuda_twin_begin(mg_stream *stream, const float *of, int64_t rows, i
     return MG_OK;
 }
 
+static void forget_sequence(mg_cuda_sequence *sequence)
+{
+    if (sequence->graph != NULL) {
+        (void)cudaGraphExecDestroy(sequence->graph);
+    }
+    memset(sequence, 0, sizeof(*sequence));
+}
+
+/* First time: the operations run as they are.  Second time: they are recorded, and the record runs.
+ * From then on the record runs. */
+static mg_status cuda_sequence_begin(mg_stream *stream, uint64_t key, bool *replayed_out,
+                                     mg_error *err)
+{
+    mg_cuda_sequence *sequence = &stream->sequences[key % MG_CUDA_SEQUENCES];
+    *replayed_out = false;
+    mg_cuda_twin_drop(stream);
+    if (!sequence->used || sequence->key != key ||
+        (sequence->warm && sequence->workspace_version != stream->workspace_version)) {
+        forget_sequence(sequence);
+        sequence->used = true;
+        sequence->key = key;
+    }
+    stream->current = (int)(key % MG_CUDA_SEQUENCES);
+    if (sequence->graph != NULL) {
+        MG_TRY(mg_cuda_status(cudaGraphLaunch(sequence->graph, stream->handle), "replay", err));
+        *replayed_out = true;
+        return MG_OK;
+    }
+    if (sequence->warm) {
+        MG_TRY(
+            mg_cuda_status(cudaStreamBeginCapture(stream->handle, cudaStreamCaptureModeThreadLocal),
+                           "record", err));
+        stream->recording = true;
+    }
+    return MG_OK;
+}
+
+static mg_status cuda_sequence_end(mg_stream *stream, bool good, mg_error *err)
+{
+    mg_cuda_sequence *sequence = &stream->sequences[stream->current];
+    mg_cuda_twin_drop(stream);
+    if (!stream->recording) {
+        sequence->warm = good;
+        sequence->workspace_version = stream->workspace_version;
+        return MG_OK;
+    }
+    cudaGraph_t graph = NULL;
+    stream->recording = false;
+    cudaError_t error = cudaStreamEndCapture(stream->handle, &graph);
+    if (good && error == cudaSuccess) {
+        error = cudaGraphInstantiate(&sequence->graph, graph, 0);
+    }
+    if (graph != NULL) {
+        (void)cudaGraphDestroy(graph);
+    }
+    if (!good) {
+        (void)cudaGetLastError();
+        forget_sequence(sequence);
+        return MG_OK; /* the caller has the error that matters */
+    }
+    MG_TRY(mg_cuda_status(error, "record", err));
+    return mg_cuda_status(cudaGraphLaunch(sequence->graph, stream->handle), "replay", err);
+}
+
 static mg_status open_card(card *self, int index, mg_error *err)
 {
     cudaDeviceProp properties;
@@ -213,6 +286,8 @@ static mg_status open_card(card *self, int index, mg_error *err)
     self->device.stream_wait = cuda_stream_wait;
     self->device.stream_destroy = cuda_stream_destroy;
     self->device.host_memory = false;
+    self->device.sequence_begin = cuda_sequence_begin;
+    self->device.sequence_end = cuda_sequence_end;
     self->open = true;
     return MG_OK;
 }

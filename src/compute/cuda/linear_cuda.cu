@@ -342,7 +342,7 @@ static mg_status tune(mg_stream *stream, const mg_linear_args *args, const call 
     MG_TRY(suggest(stream->blas, c, MG_BLAS_CANDIDATES, results, &found, err));
     *algo_out = results[0].algo;
     size_t bytes = (size_t)(args->rows * args->out_stride) * sizeof(float);
-    if (found == 1 || cudaMalloc(&scratch, bytes) != cudaSuccess) {
+    if (found == 1 || stream->recording || cudaMalloc(&scratch, bytes) != cudaSuccess) {
         (void)cudaGetLastError(); /* no room to try: the first suggestion it is */
         return MG_OK;
     }

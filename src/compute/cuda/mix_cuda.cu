@@ -93,7 +93,7 @@ __global__ static void average_kernel(mg_average_args args, average_inputs in)
             r = __fmaf_rn(load_as(&in.inputs[i], e, args.work), in.weights[i], r);
         }
         if (args.divide) {
-            r = __fdiv_rn(r, (float)args.divisor);
+            r = __double2float_rn((double)r / args.divisor);
         }
         store_as(args.out, args.out_dtype, e, round_to(r, args.work));
     }
@@ -121,11 +121,9 @@ static mg_status average_cuda(mg_stream *stream, const mg_average_args *args, mg
 __global__ static void blend_kernel(mg_blend_args args)
 {
     int64_t step = (int64_t)gridDim.x * blockDim.x;
-    float a = (float)args.a;
-    float b = (float)args.b;
     for (int64_t e = (int64_t)blockIdx.x * blockDim.x + threadIdx.x; e < args.count; e += step) {
-        float ax = __fmul_rn(a, load_as(&args.x, e, args.work));
-        float by = __fmul_rn(b, load_as(&args.y, e, args.work));
+        float ax = __double2float_rn(args.a * (double)load_as(&args.x, e, args.work));
+        float by = __double2float_rn(args.b * (double)load_as(&args.y, e, args.work));
         store_as(args.out, args.out_dtype, e, round_to(__fadd_rn(ax, by), args.work));
     }
 }
