@@ -9,7 +9,7 @@
 
 /* Choices where the options leave them open. */
 #define MG_BATCH_CHOSEN 128
-#define MG_PREFILL_CHOSEN 512
+#define MG_PREFILL_CHOSEN 256
 #define MG_CACHE_BYTES_CHOSEN ((size_t)2 << 30)
 #define MG_LOGIT_BYTES_CHOSEN ((size_t)256 << 20)
 /* A shared prefix must save at least this many tokens for each text. */
