@@ -59,12 +59,11 @@ mg_python *mg_task_worker(const mg_task_index *index, const mg_task_options *opt
     return python;
 }
 
-mg_status mg_task_open_settings(const mg_task_index *index, mg_str name,
+mg_status mg_task_read_settings(const mg_task_index *index, mg_str name,
                                 const mg_settings *settings, const mg_task_options *options,
                                 mg_task **task_out, mg_error *err)
 {
     *task_out = NULL;
-    mg_status status = MG_OK;
     mg_task *task = mg_new(mg_task);
     task->options = *options;
     task->apply_chat_template = options->apply_chat_template;
@@ -80,14 +79,26 @@ mg_status mg_task_open_settings(const mg_task_index *index, mg_str name,
     }
     task->python = options->worker != NULL ? options->worker : mg_task_worker(index, options);
     task->owns_python = options->worker == NULL;
-    MG_TRY_OR_DONE(mg_task_read(task, index, err));
-    MG_TRY_OR_DONE(mg_task_load(task, err));
-    task->options.gen_kwargs = NULL; /* borrowed for this call only */
+    mg_status status = mg_task_read(task, index, err);
+    if (status != MG_OK) {
+        mg_task_close(task);
+        return status;
+    }
     *task_out = task;
-    task = NULL;
+    return MG_OK;
+}
 
-done:
-    mg_task_close(task);
+mg_status mg_task_open_settings(const mg_task_index *index, mg_str name,
+                                const mg_settings *settings, const mg_task_options *options,
+                                mg_task **task_out, mg_error *err)
+{
+    MG_TRY(mg_task_read_settings(index, name, settings, options, task_out, err));
+    mg_status status = mg_task_load(*task_out, err);
+    (*task_out)->options.gen_kwargs = NULL; /* borrowed for this call only */
+    if (status != MG_OK) {
+        mg_task_close(*task_out);
+        *task_out = NULL;
+    }
     return status;
 }
 

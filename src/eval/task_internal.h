@@ -119,6 +119,11 @@ MG_MUST_CHECK mg_status mg_task_read(mg_task *task, const mg_task_index *index, 
 MG_MUST_CHECK mg_status mg_task_load(mg_task *task, mg_error *err);
 /* A worker for the tasks of index; end it with mg_python_destroy. */
 mg_python *mg_task_worker(const mg_task_index *index, const mg_task_options *options);
+/* The files of a task alone, without its data: for counting what can be read. */
+MG_MUST_CHECK mg_status mg_task_read_settings(const mg_task_index *index, mg_str name,
+                                              const mg_settings *settings,
+                                              const mg_task_options *options, mg_task **task_out,
+                                              mg_error *err);
 /* Opens from settings that index found: what mg_task_open does after finding. */
 MG_MUST_CHECK mg_status mg_task_open_settings(const mg_task_index *index, mg_str name,
                                               const mg_settings *settings,
