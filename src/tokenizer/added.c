@@ -108,9 +108,10 @@ static bool stands_alone(const mg_added *added, mg_str text, size_t begin, size_
            (end == text.size || !is_word(added, text, end));
 }
 
-static size_t strip_left(mg_str text, size_t begin)
+/* Start of the white space that ends at begin, but not before from. */
+static size_t strip_left(mg_str text, size_t begin, size_t from)
 {
-    while (begin > 0) {
+    while (begin > from) {
         size_t bytes;
         size_t last = mg_char_before(text, begin);
         if (!mg_unicode_is_white_space(mg_char_decode(text.data + last, &bytes))) {
@@ -174,10 +175,11 @@ bool mg_added_next(const mg_added *added, const mg_added_patterns *patterns, mg_
             continue;
         }
         if (token->lstrip) {
-            begin = MG_MAX(strip_left(text, begin), split->used);
+            begin = MG_MAX(strip_left(text, begin, split->used), split->used);
         }
         if (token->rstrip) {
-            end = strip_right(text, end);
+            /* What the token before took along is white space up to used: no need to look again. */
+            end = strip_right(text, MG_MAX(end, split->used));
         }
         *plain_out =
             split->used < begin ? mg_str_slice(text, split->used, begin) : mg_str_make(NULL, 0);

@@ -6,6 +6,9 @@
 #include "tokenizer/charsmap_internal.h"
 #include "tokenizer/settings_internal.h"
 
+/* Sorting a run of marks by their classes takes the library quadratic time. */
+#define MARKS_MAX 32768
+
 /* ---- reading ---- */
 
 void mg_normalizer_release(mg_normalizer *normalizer)
@@ -270,7 +273,7 @@ static bool is_inert(int32_t c, mg_normal_form form)
 
 /* Only runs around code points that are not inert go through the Unicode library: each run starts
  * at the inert one before it, as that may combine with what follows. */
-static void normal_form(mg_normal_form form, mg_str text, mg_buf *out)
+static mg_status normal_form(mg_normal_form form, mg_str text, mg_buf *out, mg_error *err)
 {
     size_t bytes;
     size_t done = 0;
@@ -285,14 +288,24 @@ static void normal_form(mg_normal_form form, mg_str text, mg_buf *out)
         }
         size_t begin = previous < at && previous >= done ? previous : at;
         mg_buf_add(out, mg_str_slice(text, done, begin));
-        while (at < text.size && !is_inert(mg_char_decode(text.data + at, &bytes), form)) {
-            at += bytes;
+        int64_t marks = 0;
+        for (int32_t c; at < text.size; at += bytes) {
+            c = mg_char_decode(text.data + at, &bytes);
+            if (is_inert(c, form)) {
+                break;
+            }
+            marks = mg_unicode_is_mark(c) ? marks + 1 : 0;
+            if (marks > MARKS_MAX) {
+                return mg_fail(err, MG_ERR_LIMIT, "more than %d combining marks in a row",
+                               MARKS_MAX);
+            }
         }
         mg_unicode_normalize(out, mg_str_slice(text, begin, at), form);
         done = at;
         previous = at;
     }
     mg_buf_add(out, mg_str_slice(text, done, text.size));
+    return MG_OK;
 }
 
 /* Each code point on its own: the library does not look at the context of a final sigma. */
@@ -427,8 +440,7 @@ static mg_status apply_step(const mg_normal_step *step, mg_str text, mg_buf *out
     case MG_NORMAL_REPLACE_REGEX:
         return replace_regex(step, text, out, err);
     case MG_NORMAL_FORM:
-        normal_form(step->form, text, out);
-        return MG_OK;
+        return normal_form(step->form, text, out, err);
     case MG_NORMAL_LOWERCASE:
         lower(text, out);
         return MG_OK;

@@ -86,7 +86,7 @@ static bool read_field(wire *w, field *f)
 static wire wire_of(mg_str bytes)
 {
     wire w;
-    w.at = (const unsigned char *)bytes.data;
+    w.at = (const unsigned char *)(bytes.data != NULL ? bytes.data : "");
     w.end = w.at + bytes.size;
     return w;
 }

@@ -13,6 +13,13 @@ typedef struct scan {
     mg_buf text; /* of the last string that had escapes */
 } scan;
 
+static scan scan_of(mg_str json)
+{
+    const char *start = json.data != NULL ? json.data : "";
+    scan s = { start, start, start + json.size, { 0 } };
+    return s;
+}
+
 static mg_status fail_at(const scan *s, mg_error *err, const char *what)
 {
     return mg_fail(err, MG_ERR_FORMAT, "%s at byte %lld of the section", what,
@@ -214,7 +221,7 @@ static mg_status next_member(scan *s, bool first, bool *more_out, mg_str *key_ou
 /* The last value of key in the JSON object text; empty when text is none or lacks it. */
 static mg_status find_member(mg_str text, const char *key, mg_str *value_out, mg_error *err)
 {
-    scan s = { text.data, text.data, text.data + text.size, { 0 } };
+    scan s = scan_of(text);
     mg_status status = MG_OK;
     bool more = true;
     bool first = true;
@@ -258,7 +265,8 @@ mg_status mg_model_sections_find(mg_str text, mg_model_sections *sections_out, m
         cuts[0] = sections_out->merges;
         cuts[1] = sections_out->vocab;
     }
-    const char *at = text.data;
+    const char *at = text.data != NULL ? text.data : "";
+    const char *end = at + text.size;
     for (int i = 0; i < 2; i++) {
         if (cuts[i].size > 0) {
             mg_buf_add(&sections_out->rest, mg_str_make(at, (size_t)(cuts[i].data - at)));
@@ -266,7 +274,7 @@ mg_status mg_model_sections_find(mg_str text, mg_model_sections *sections_out, m
             at = cuts[i].data + cuts[i].size;
         }
     }
-    mg_buf_add(&sections_out->rest, mg_str_make(at, (size_t)(text.data + text.size - at)));
+    mg_buf_add(&sections_out->rest, mg_str_make(at, (size_t)(end - at)));
     return MG_OK;
 }
 
@@ -279,7 +287,7 @@ static mg_status expect_end(scan *s, mg_error *err)
 
 mg_status mg_vocab_read_map(mg_str json, mg_vocab *vocab, mg_error *err)
 {
-    scan s = { json.data, json.data, json.data + json.size, { 0 } };
+    scan s = scan_of(json);
     mg_status status = MG_OK;
     MG_TRY_OR_DONE(expect(&s, '{', err));
     for (bool first = true; !take(&s, '}'); first = false) {
@@ -307,7 +315,7 @@ done:
 
 mg_status mg_vocab_read_pieces(mg_str json, mg_vocab *vocab, double **scores_out, mg_error *err)
 {
-    scan s = { json.data, json.data, json.data + json.size, { 0 } };
+    scan s = scan_of(json);
     mg_status status = MG_OK;
     double *scores = NULL;
     int64_t count = 0;
@@ -376,7 +384,7 @@ static mg_status read_merge(scan *s, mg_buf *left_text, mg_merge_sink *sink, voi
 
 mg_status mg_merges_read(mg_str json, mg_merge_sink *sink, void *context, mg_error *err)
 {
-    scan s = { json.data, json.data, json.data + json.size, { 0 } };
+    scan s = scan_of(json);
     mg_status status = MG_OK;
     mg_buf left = { 0 };
     MG_TRY_OR_DONE(expect(&s, '[', err));
