@@ -48,26 +48,29 @@ static mg_status gather(executor *ex, const mg_plan_input *input, int64_t index,
     to->model = ex->plan->refs[input->model].path;
     to->source_index = input->source_index;
     memcpy(to->params, input->params, sizeof(to->params));
-    if (source->part_count == 1) {
+    if (source->part_count == 1 && input->adapter == NULL) {
         return make_resident(ex, source->parts[0]->data, source->bytes, to, err);
+    }
+    if (ex->resident != NULL) {
+        return mg_fail(err, MG_ERR_UNSUPPORTED, "%s runs on the CPU: use --device cpu",
+                       input->adapter != NULL ? "applying an adapter" : "joining experts");
     }
     mg_scratch *scratch = &ex->gathered[index];
     if (scratch->bytes < source->bytes) {
         mg_free_aligned(scratch->data);
         scratch->data = NULL;
         scratch->bytes = 0;
-        MG_TRY(mg_memory_try(source->bytes, "joined experts", &scratch->data, err));
+        MG_TRY(mg_memory_try(source->bytes, "an input of a merge", &scratch->data, err));
         scratch->bytes = source->bytes;
+    }
+    to->x.data = scratch->data;
+    if (input->adapter != NULL) {
+        return mg_adapter_apply(input->adapter, source->parts[0], ex->job.pool, scratch->data, err);
     }
     size_t at = 0;
     for (int64_t i = 0; i < source->part_count; i++) {
         memcpy((char *)scratch->data + at, source->parts[i]->data, source->parts[i]->bytes);
         at += source->parts[i]->bytes;
-    }
-    to->x.data = scratch->data;
-    if (ex->resident != NULL) {
-        return mg_fail(err, MG_ERR_UNSUPPORTED,
-                       "joining experts runs on the CPU: use --device cpu");
     }
     return MG_OK;
 }

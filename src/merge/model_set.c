@@ -3,7 +3,8 @@
 
 typedef struct set_entry {
     mg_model_ref ref;
-    mg_snapshot *snapshot;
+    mg_snapshot *snapshot; /* of the base, where ref has an adapter */
+    mg_adapter *adapter;   /* NULL = none */
 } set_entry;
 
 struct mg_model_set {
@@ -29,6 +30,7 @@ void mg_model_set_destroy(mg_model_set *set)
         return;
     }
     for (int64_t i = 0; i < set->count; i++) {
+        mg_adapter_close(set->entries[i].adapter);
         mg_snapshot_close(set->entries[i].snapshot);
     }
     mg_resident_destroy(set->resident);
@@ -55,26 +57,86 @@ mg_layouts *mg_model_set_layouts(mg_model_set *set)
     return set->layouts;
 }
 
+static set_entry *find_entry(mg_model_set *set, const mg_model_ref *ref)
+{
+    for (int64_t i = 0; i < set->count; i++) {
+        if (mg_model_ref_equal(&set->entries[i].ref, ref)) {
+            return &set->entries[i];
+        }
+    }
+    return NULL;
+}
+
+/* Every weight that the adapter changes must be there, and fit. */
+static mg_status check_targets(const mg_adapter *adapter, const mg_checkpoint *checkpoint,
+                               mg_error *err)
+{
+    for (int64_t i = 0; i < mg_adapter_target_count(adapter); i++) {
+        mg_str name = mg_adapter_target_name(adapter, i);
+        const mg_view *weight = mg_checkpoint_find(checkpoint, name);
+        if (weight == NULL) {
+            return mg_fail(err, MG_ERR_FORMAT, "the model has no %.*s, which the adapter changes",
+                           MG_STR_ARG(name));
+        }
+        MG_TRY(mg_adapter_check(mg_adapter_find(adapter, name), weight, err));
+    }
+    return MG_OK;
+}
+
+static mg_status open_adapter(const mg_model_set *set, const mg_model_ref *ref, set_entry *entry,
+                              mg_error *err)
+{
+    mg_arena arena = { NULL, 0, 0 };
+    mg_str folder;
+    mg_status status =
+        mg_hub_locate(set->hub, ref->lora_path, ref->lora_revision, &arena, &folder, err);
+    if (status == MG_OK) {
+        status = mg_adapter_open(folder.data, &entry->adapter, err);
+    }
+    mg_arena_release(&arena);
+    MG_TRY(status);
+    status = check_targets(entry->adapter, entry->snapshot->checkpoint, err);
+    if (status != MG_OK) {
+        mg_error_prefix(err, "%.*s", MG_STR_ARG(ref->lora_path));
+    }
+    return status;
+}
+
 mg_status mg_model_set_get(mg_model_set *set, const mg_model_ref *ref, mg_snapshot **snapshot_out,
                            mg_error *err)
 {
     *snapshot_out = NULL;
-    for (int64_t i = 0; i < set->count; i++) {
-        if (mg_model_ref_equal(&set->entries[i].ref, ref)) {
-            *snapshot_out = set->entries[i].snapshot;
-            return MG_OK;
+    const set_entry *known = find_entry(set, ref);
+    if (known != NULL) {
+        *snapshot_out = known->snapshot;
+        return MG_OK;
+    }
+    set_entry entry;
+    memset(&entry, 0, sizeof(entry));
+    mg_model_ref base = *ref;
+    base.lora_path = base.lora_revision = mg_str_make(NULL, 0);
+    MG_TRY(mg_snapshot_open(set->hub, &base, false, &entry.snapshot, err));
+    if (ref->lora_path.size > 0) {
+        mg_status status = open_adapter(set, ref, &entry, err);
+        if (status != MG_OK) {
+            mg_adapter_close(entry.adapter);
+            mg_snapshot_close(entry.snapshot);
+            return status;
         }
     }
-    mg_snapshot *snapshot;
-    MG_TRY(mg_snapshot_open(set->hub, ref, false, &snapshot, err));
+    entry.ref.path = mg_arena_copy(&set->arena, ref->path);
+    entry.ref.revision = mg_arena_copy(&set->arena, ref->revision);
+    entry.ref.lora_path = mg_arena_copy(&set->arena, ref->lora_path);
+    entry.ref.lora_revision = mg_arena_copy(&set->arena, ref->lora_revision);
+    entry.ref.override_architecture = mg_arena_copy(&set->arena, ref->override_architecture);
     set->entries = (set_entry *)mg_memory_resize(set->entries, set->count + 1, sizeof(set_entry));
-    set_entry *entry = &set->entries[set->count++];
-    entry->ref.path = mg_arena_copy(&set->arena, ref->path);
-    entry->ref.revision = mg_arena_copy(&set->arena, ref->revision);
-    entry->ref.lora_path = mg_arena_copy(&set->arena, ref->lora_path);
-    entry->ref.lora_revision = mg_arena_copy(&set->arena, ref->lora_revision);
-    entry->ref.override_architecture = mg_arena_copy(&set->arena, ref->override_architecture);
-    entry->snapshot = snapshot;
-    *snapshot_out = snapshot;
+    set->entries[set->count++] = entry;
+    *snapshot_out = entry.snapshot;
     return MG_OK;
+}
+
+const mg_adapter *mg_model_set_adapter(mg_model_set *set, const mg_model_ref *ref)
+{
+    const set_entry *entry = find_entry(set, ref);
+    return entry != NULL ? entry->adapter : NULL;
 }

@@ -290,6 +290,11 @@ static bool check_inputs(planner *p, mg_plan_job *job, const weight_place *place
             return false;
         }
     }
+    if (!floats && first->source.part_count > 1) {
+        mg_diagnose(&p->diagnostics, NULL, "%.*s: experts of %s cannot be joined",
+                    MG_STR_ARG(job->name), mg_dtype_name(first->source.dtype));
+        return false;
+    }
     if (!floats) {
         job->action = MG_PLAN_EQUAL;
     }
@@ -350,6 +355,38 @@ static bool decide_singleton(const planner *p, mg_plan_job *job)
     return single;
 }
 
+/* Sets what an adapter of the model does to the input; false, with a mistake told, where it cannot.
+ */
+static bool apply_adapter(planner *p, mg_plan_input *input)
+{
+    const mg_adapter *adapter = mg_model_set_adapter(p->set, &p->plan->refs[input->model]);
+    for (int64_t i = 0; adapter != NULL && i < input->source.part_count; i++) {
+        const mg_adapter_target *target = mg_adapter_find(adapter, input->source.parts[i]->name);
+        if (target == NULL) {
+            continue;
+        }
+        if (input->source.part_count > 1) {
+            mg_diagnose(&p->diagnostics, NULL, "%.*s: adapters of experts cannot be merged",
+                        MG_STR_ARG(input->source.parts[i]->name));
+            return false;
+        }
+        const mg_view *instead = target->replacement;
+        if (instead == NULL) {
+            input->adapter = target;
+            instead = target->base;
+        }
+        if (instead != NULL) {
+            const mg_view **part = mg_arena_array(&p->plan->arena, const mg_view *, 1);
+            part[0] = instead;
+            input->source.parts = part;
+            input->source.dtype = instead->dtype;
+            input->source.bytes = instead->bytes;
+        }
+        return true;
+    }
+    return true;
+}
+
 /* Finds the tensor in each source; false when it is not to be written. */
 static bool find_inputs(planner *p, const slice_plan *slice, const weight_place *place,
                         mg_plan_job *job, mg_plan_input *inputs)
@@ -395,6 +432,9 @@ static bool find_inputs(planner *p, const slice_plan *slice, const weight_place 
                             MG_STR_ARG(input->name));
             }
             continue;
+        }
+        if (!apply_adapter(p, input)) {
+            return false;
         }
         stored = stored || !input->source.tied;
         job->base = is_base ? job->input_count : job->base;

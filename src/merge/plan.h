@@ -16,7 +16,8 @@ MG_BEGIN_C
 typedef struct mg_model_set mg_model_set;
 mg_model_set *mg_model_set_create(const mg_hub *hub);
 void mg_model_set_destroy(mg_model_set *set); /* NULL is fine */
-/* Opens ref on first use; the snapshot stays the set's. */
+/* Opens ref on first use; the snapshot stays the set's.  Of a reference with an adapter it is the
+ * base's: plans apply the adapter to each tensor. */
 MG_MUST_CHECK mg_status mg_model_set_get(mg_model_set *set, const mg_model_ref *ref,
                                          mg_snapshot **snapshot_out, mg_error *err);
 

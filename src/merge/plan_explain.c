@@ -33,6 +33,9 @@ static void add_input(const mg_plan *plan, const mg_plan_job *job, int64_t index
     if (input->source.part_count > 1) {
         mg_buf_printf(out, " joined from %lld tensors", (long long)input->source.part_count);
     }
+    if (input->adapter != NULL) {
+        mg_buf_add_text(out, " with its adapter applied");
+    }
     if (input->source.tied) {
         mg_buf_add_text(out, " tied");
     }

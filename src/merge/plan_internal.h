@@ -4,6 +4,7 @@
 #include "base/arena.h"
 #include "base/map.h"
 #include "hub/layout.h"
+#include "merge/adapter.h"
 #include "merge/method.h"
 #include "merge/plan.h"
 #include "merge/resident.h"
@@ -15,6 +16,7 @@ typedef struct mg_plan_input {
     mg_layout_source source;
     int64_t source_index; /* among the slice's sources without the base; -1 = the base */
     mg_str name;          /* of the tensor in that model */
+    const mg_adapter_target *adapter; /* NULL = the tensor as it is stored */
     double params[MG_METHOD_PARAMS_MAX];
 } mg_plan_input;
 
@@ -69,6 +71,8 @@ struct mg_plan {
     int64_t module_count;
 };
 
+/* The adapter of a reference that was got before, NULL = none. */
+const mg_adapter *mg_model_set_adapter(mg_model_set *set, const mg_model_ref *ref);
 /* The layouts that a model set keeps, for its plans. */
 mg_layouts *mg_model_set_layouts(mg_model_set *set);
 /* The copies of the set's tensors on device, which has no host memory. */
