@@ -25,6 +25,12 @@ mg_dtype mg_running_dtype(const mg_cli *cli, const mg_model_config *config)
     return config->dtype == MG_BF16 ? MG_BF16 : MG_F32;
 }
 
+static bool interrupted(void *context)
+{
+    (void)context;
+    return mg_cli_interrupted();
+}
+
 mg_status mg_running_open(mg_cli *cli, const char *reference, const mg_engine_options *options,
                           mg_running *running_out, mg_error *err)
 {
@@ -51,6 +57,7 @@ mg_status mg_running_open(mg_cli *cli, const char *reference, const mg_engine_op
     }
     MG_TRY_OR_DONE(mg_engine_create(running->model, running->tokenizer, mg_cli_pool(cli), options,
                                     &running->engine, err));
+    mg_engine_stop_when(running->engine, interrupted, NULL);
     if (mg_model_repetition_penalty(running->model) != 1.0) {
         mg_note("generation_config.json: repetition_penalty %g is in force unless another is given",
                 mg_model_repetition_penalty(running->model));

@@ -234,6 +234,9 @@ static mg_status run_pass(mg_engine *engine, bool scored, mg_error *err)
 mg_status mg_engine_pass(mg_engine *engine, bool scored, bool is_decode, mg_error *err)
 {
     mg_engine_stats *stats = &engine->stats;
+    if (engine->stop != NULL && engine->stop(engine->stop_context)) {
+        return mg_fail(err, MG_ERR_INTERRUPTED, "interrupted");
+    }
     double start = mg_clock_now(NULL);
     mg_memory_forbid(true);
     mg_status status = run_pass(engine, scored, err);
@@ -254,6 +257,12 @@ void mg_engine_stream_text(mg_engine *engine, mg_text_piece *piece, void *contex
 {
     engine->piece = piece;
     engine->piece_context = context;
+}
+
+void mg_engine_stop_when(mg_engine *engine, mg_engine_stop *stop, void *context)
+{
+    engine->stop = stop;
+    engine->stop_context = context;
 }
 
 mg_engine_stats mg_engine_stats_get(const mg_engine *engine)

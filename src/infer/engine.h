@@ -68,8 +68,8 @@ typedef struct mg_engine_options {
 
 typedef struct mg_engine mg_engine;
 
-/* model and tokenizer are borrowed and must outlive the engine.  tokenizer may be NULL: then texts are
- * empty and stop strings are not looked for. */
+/* model and tokenizer are borrowed and must outlive the engine.  tokenizer may be NULL: then texts
+ * are empty and stop strings are not looked for. */
 MG_MUST_CHECK mg_status mg_engine_create(mg_model *model, const mg_tokenizer *tokenizer,
                                          mg_pool *pool, const mg_engine_options *options,
                                          mg_engine **engine_out, mg_error *err);
@@ -95,6 +95,10 @@ MG_MUST_CHECK mg_status mg_engine_score(mg_engine *engine, const mg_score_reques
  * together are the text of the result.  NULL switches it off. */
 typedef void mg_text_piece(void *context, mg_str piece);
 void mg_engine_stream_text(mg_engine *engine, mg_text_piece *piece, void *context);
+
+/* Asked before each pass: true ends generate and score with MG_ERR_INTERRUPTED.  NULL = never. */
+typedef bool mg_engine_stop(void *context);
+void mg_engine_stop_when(mg_engine *engine, mg_engine_stop *stop, void *context);
 
 mg_engine_stats mg_engine_stats_get(const mg_engine *engine);
 void mg_engine_stats_reset(mg_engine *engine);

@@ -46,6 +46,8 @@ struct mg_engine {
     mg_buf scratch;
     mg_text_piece *piece;
     void *piece_context;
+    mg_engine_stop *stop;
+    void *stop_context;
     mg_engine_stats stats;
 };
 

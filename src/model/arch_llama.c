@@ -2,7 +2,7 @@
 #include "model/arch_internal.h"
 
 static const char *const names[] = { "LlamaForCausalLM", "LLaMaForCausalLM", "LLaMAForCausalLM",
-                                      NULL };
+                                     NULL };
 static const char *const model_types[] = { "llama", NULL };
 
 static const mg_arch_tensor tensors[] = {

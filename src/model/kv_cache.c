@@ -113,7 +113,8 @@ mg_status mg_kv_cache_reserve(mg_kv_cache *cache, int64_t token_count, mg_error 
         return MG_OK;
     }
     mg_workspace_release(&cache->space, cache->model);
-    return mg_workspace_init(&cache->space, cache->model, token_count, err);
+    int64_t rounded = (token_count + 7) / 8 * 8; /* recorded passes fill their rows up */
+    return mg_workspace_init(&cache->space, cache->model, rounded, err);
 }
 
 mg_status mg_workspace_init(mg_workspace *space, const mg_model *model, int64_t tokens_cap,

@@ -6,6 +6,7 @@
  * spelling a file uses. */
 #include "model/model_internal.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "base/log.h"
@@ -138,8 +139,8 @@ static mg_place place_of(mg_model *model, const mg_tensor_slot *slot)
     }
 }
 
-/* Gives matrix its shape and memory. */
-static mg_status alloc_matrix(mg_model *model, mg_matrix *matrix, int64_t out_dim, int64_t in_dim,
+/* Gives matrix its shape; its bytes are counted in model->bytes. */
+static mg_status shape_matrix(mg_model *model, mg_matrix *matrix, int64_t out_dim, int64_t in_dim,
                               mg_error *err)
 {
     size_t bytes = 0;
@@ -147,12 +148,13 @@ static mg_status alloc_matrix(mg_model *model, mg_matrix *matrix, int64_t out_di
     matrix->weight.in_dim = in_dim;
     matrix->weight.dtype = model->dtype;
     MG_TRY(model->ops->packed_bytes(&matrix->weight, &bytes, err));
-    MG_TRY(model->device->alloc(model->device, bytes, "weights", &matrix->weight.data, err));
-    model->bytes += bytes;
+    if (!mg_size_add(model->bytes, bytes, &model->bytes)) {
+        return mg_fail(err, MG_ERR_MEMORY, "the weights do not fit any memory");
+    }
     return MG_OK;
 }
 
-static mg_status alloc_layer(mg_model *model, mg_layer *layer, mg_error *err)
+static mg_status shape_layer(mg_model *model, mg_layer *layer, mg_error *err)
 {
     const mg_model_config *c = &model->config;
     int64_t hidden = c->hidden_size;
@@ -160,21 +162,76 @@ static mg_status alloc_layer(mg_model *model, mg_layer *layer, mg_error *err)
     int64_t q = c->head_count * c->head_dim;
     int64_t kv = c->kv_head_count * c->head_dim;
     mg_matrix *matrices = layer->matrices;
-    MG_TRY(alloc_matrix(model, &matrices[MG_MATRIX_QKV], q + 2 * kv, hidden, err));
-    MG_TRY(alloc_matrix(model, &matrices[MG_MATRIX_OUT], hidden, q, err));
+    MG_TRY(shape_matrix(model, &matrices[MG_MATRIX_QKV], q + 2 * kv, hidden, err));
+    MG_TRY(shape_matrix(model, &matrices[MG_MATRIX_OUT], hidden, q, err));
     if (!mg_arch_has(model->arch, c, MG_PART_ROUTER)) {
         bool gated = mg_arch_has(model->arch, c, MG_PART_GATE) ||
                      mg_arch_has(model->arch, c, MG_PART_GATE_UP);
-        MG_TRY(alloc_matrix(model, &matrices[MG_MATRIX_GATE_UP], gated ? 2 * inner : inner, hidden,
+        MG_TRY(shape_matrix(model, &matrices[MG_MATRIX_GATE_UP], gated ? 2 * inner : inner, hidden,
                             err));
-        return alloc_matrix(model, &matrices[MG_MATRIX_DOWN], hidden, inner, err);
+        return shape_matrix(model, &matrices[MG_MATRIX_DOWN], hidden, inner, err);
     }
-    MG_TRY(alloc_matrix(model, &matrices[MG_MATRIX_ROUTER], c->expert_count, hidden, err));
+    MG_TRY(shape_matrix(model, &matrices[MG_MATRIX_ROUTER], c->expert_count, hidden, err));
     layer->expert_gate_up = mg_arena_array(&model->arena, mg_matrix, c->expert_count);
     layer->expert_down = mg_arena_array(&model->arena, mg_matrix, c->expert_count);
     for (int64_t e = 0; e < c->expert_count; e++) {
-        MG_TRY(alloc_matrix(model, &layer->expert_gate_up[e], 2 * inner, hidden, err));
-        MG_TRY(alloc_matrix(model, &layer->expert_down[e], hidden, inner, err));
+        MG_TRY(shape_matrix(model, &layer->expert_gate_up[e], 2 * inner, hidden, err));
+        MG_TRY(shape_matrix(model, &layer->expert_down[e], hidden, inner, err));
+    }
+    return MG_OK;
+}
+
+static mg_status alloc_matrix(mg_model *model, mg_matrix *matrix, mg_error *err)
+{
+    size_t bytes = 0;
+    if (matrix->weight.out_dim == 0) {
+        return MG_OK; /* the model has no such part */
+    }
+    MG_TRY(model->ops->packed_bytes(&matrix->weight, &bytes, err));
+    return model->device->alloc(model->device, bytes, "weights", &matrix->weight.data, err);
+}
+
+static mg_status alloc_matrices(mg_model *model, mg_error *err)
+{
+    MG_TRY(alloc_matrix(model, &model->embedding, err));
+    MG_TRY(alloc_matrix(model, &model->head, err));
+    for (int64_t i = 0; i < model->config.layer_count; i++) {
+        mg_layer *layer = &model->layers[i];
+        for (int m = 0; m < MG_MATRIX_COUNT; m++) {
+            MG_TRY(alloc_matrix(model, &layer->matrices[m], err));
+        }
+        for (int64_t e = 0; layer->expert_down != NULL && e < model->config.expert_count; e++) {
+            MG_TRY(alloc_matrix(model, &layer->expert_gate_up[e], err));
+            MG_TRY(alloc_matrix(model, &layer->expert_down[e], err));
+        }
+    }
+    return MG_OK;
+}
+
+/* Bytes that the system says it can still give; SIZE_MAX where it does not say. */
+static size_t available_bytes(void)
+{
+    FILE *file = fopen("/proc/meminfo", "r");
+    char line[256];
+    unsigned long long kib = 0;
+    bool found = false;
+    while (file != NULL && !found && fgets(line, sizeof(line), file) != NULL) {
+        found = sscanf(line, "MemAvailable: %llu kB", &kib) == 1;
+    }
+    if (file != NULL) {
+        (void)fclose(file);
+    }
+    return found ? (size_t)kib * 1024 : SIZE_MAX;
+}
+
+/* Said before the memory is touched: later the system would end the process instead. */
+static mg_status check_memory(const mg_model *model, mg_error *err)
+{
+    size_t available = model->device->host_memory ? available_bytes() : SIZE_MAX;
+    if (model->bytes > available) {
+        return mg_fail(
+            err, MG_ERR_MEMORY, "the model's weights take %.2f GB in %s, but only %.2f GB are free",
+            (double)model->bytes / 1e9, mg_dtype_torch_name(model->dtype), (double)available / 1e9);
     }
     return MG_OK;
 }
@@ -224,13 +281,15 @@ mg_status mg_model_allocate(mg_model *model, mg_error *err)
     const mg_model_config *c = &model->config;
     mg_model_filler *filler = &model->filler;
     model->layers = mg_arena_array(&model->arena, mg_layer, c->layer_count);
-    MG_TRY(alloc_matrix(model, &model->embedding, c->vocab_size, c->hidden_size, err));
+    MG_TRY(shape_matrix(model, &model->embedding, c->vocab_size, c->hidden_size, err));
     if (!c->tie_embeddings) {
-        MG_TRY(alloc_matrix(model, &model->head, c->vocab_size, c->hidden_size, err));
+        MG_TRY(shape_matrix(model, &model->head, c->vocab_size, c->hidden_size, err));
     }
     for (int64_t i = 0; i < c->layer_count; i++) {
-        MG_TRY(alloc_layer(model, &model->layers[i], err));
+        MG_TRY(shape_layer(model, &model->layers[i], err));
     }
+    MG_TRY(check_memory(model, err));
+    MG_TRY(alloc_matrices(model, err));
     mg_arch_expand(model->arch, c, &model->arena, &filler->slots, &filler->slot_count);
     return alloc_vectors(model, err);
 }
@@ -557,6 +616,7 @@ mg_sink *mg_model_sink(mg_model *model, mg_stream *stream)
 {
     mg_model_filler *filler = &model->filler;
     filler->stream = stream;
+    filler->on_device = false;
     filler->current = NULL;
     filler->bad = NULL;
     filler->bad_count = 0;

@@ -237,6 +237,32 @@ static void callback_can_cancel(void **state)
     close_fixture(&f);
 }
 
+static bool count_down(void *context)
+{
+    int64_t *left = (int64_t *)context;
+    return (*left)-- == 0;
+}
+
+static void watcher_can_stop_between_passes(void **state)
+{
+    (void)state;
+    fixture f;
+    mg_error err;
+    mg_engine *engine = NULL;
+    int64_t passes = 5;
+    open_fixture(&f, mg_device_cpu(MG_ISA_AVX512));
+    assert_ok(mg_engine_create(f.model, NULL, NULL, NULL, &engine, &err), &err);
+    mg_engine_stop_when(engine, count_down, &passes);
+    assert_status(mg_engine_generate(engine, f.requests, REQUESTS, keep_answer, &f, &err),
+                  MG_ERR_INTERRUPTED);
+    assert_int_equal(f.done, 0);
+    mg_engine_stop_when(engine, NULL, NULL);
+    assert_ok(mg_engine_generate(engine, f.requests, REQUESTS, keep_answer, &f, &err), &err);
+    assert_int_equal(f.done, REQUESTS);
+    mg_engine_destroy(engine);
+    close_fixture(&f);
+}
+
 static void no_requests_are_no_work(void **state)
 {
     (void)state;
@@ -319,6 +345,7 @@ int main(void)
         cmocka_unit_test(eos_ends_an_answer_and_is_left_out),
         cmocka_unit_test(logits_that_are_not_finite_end_one_request),
         cmocka_unit_test(callback_can_cancel),
+        cmocka_unit_test(watcher_can_stop_between_passes),
         cmocka_unit_test(no_requests_are_no_work),
         cmocka_unit_test(ids_outside_the_vocabulary_are_refused),
         cmocka_unit_test(memory_failures_are_errors_not_crashes),

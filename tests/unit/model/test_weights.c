@@ -206,6 +206,19 @@ static void absurd_configurations_are_refused(void **state)
                   MG_ERR_UNSUPPORTED);
 }
 
+static void model_larger_than_memory_is_refused_with_both_numbers(void **state)
+{
+    (void)state;
+    mg_error err;
+    mg_model *model = NULL;
+    mg_model_config config = tiny_config();
+    config.vocab_size = 1 << 27;
+    config.hidden_size = 1 << 16;
+    assert_status(mg_model_create(&config, mg_device_ref(), MG_F32, &model, &err), MG_ERR_MEMORY);
+    assert_non_null(strstr(err.message, "weights take"));
+    assert_non_null(strstr(err.message, "are free"));
+}
+
 static void token_outside_the_vocabulary_is_an_error(void **state)
 {
     (void)state;
@@ -271,6 +284,7 @@ int main(void)
         cmocka_unit_test(refill_allocates_nothing),
         cmocka_unit_test(creation_survives_every_failing_allocation),
         cmocka_unit_test(absurd_configurations_are_refused),
+        cmocka_unit_test(model_larger_than_memory_is_refused_with_both_numbers),
         cmocka_unit_test(token_outside_the_vocabulary_is_an_error),
         cmocka_unit_test(multimodal_prefixes_are_taken_off),
     };
