@@ -560,7 +560,7 @@ static mg_status launch_tiled(mg_stream *stream, const mg_attention_args *args, 
         /* Runs of few queries; with few of them the keys are split so that the card is full. */
         int64_t blocks = part.run_count * args->kv.kv_heads;
         int64_t wanted = (2 * stream->multiprocessors + blocks - 1) / blocks;
-        int64_t useful = (args->kv.positions + 4 * KEYS - 1) / (4 * KEYS);
+        int64_t useful = (args->kv.positions + 2 * KEYS - 1) / (2 * KEYS);
         int splits = (int)MG_MAX(MG_MIN(MG_MIN(wanted, useful), (int64_t)SPLITS_MAX), (int64_t)1);
         void *parts = NULL;
         if (splits > 1) {

@@ -552,6 +552,7 @@ __device__ static void block_sums(double sums[3], double *out)
             shared[k][thread] += shared[k][thread + half];
         }
     }
+    __syncthreads();
     if (thread < 3) {
         out[(int64_t)blockIdx.x * 3 + thread] = shared[thread][0];
     }
