@@ -21,6 +21,7 @@ static mg_status status_of_errno(int error)
         return MG_ERR_NOT_FOUND;
     case ENOSPC:
     case EDQUOT:
+    case EFBIG:
         return MG_ERR_SPACE;
     case ENOMEM:
         return MG_ERR_MEMORY;

@@ -46,6 +46,7 @@ void mg_cli_catch_signals(void)
     (void)sigaction(SIGTERM, &action, NULL);
     action.sa_handler = SIG_IGN;
     (void)sigaction(SIGPIPE, &action, NULL);
+    (void)sigaction(SIGXFSZ, &action, NULL); /* a limit on file sizes is an error of write */
 }
 
 bool mg_cli_interrupted(void)

@@ -210,7 +210,8 @@ static mg_status finish_samples(eval_job *job, mg_error *err)
     failed = fclose(job->samples) != 0 || failed;
     job->samples = NULL;
     if (failed || rename(job->samples_path, path) != 0) {
-        return mg_fail(err, MG_ERR_IO, "%s: %s", path, strerror(errno));
+        return mg_fail(err, errno == ENOSPC ? MG_ERR_SPACE : MG_ERR_IO, "%s: %s", path,
+                       strerror(errno));
     }
     mg_free(job->samples_path);
     job->samples_path = NULL;
@@ -224,6 +225,9 @@ static bool take_item(void *context, const mg_item_result *result)
     if (job->samples != NULL && job->item_status == MG_OK) {
         job->item_status = mg_sample_write(job->samples, mg_suite_task(job->suite, job->task),
                                            job->prepared[job->task], result, &job->item_error);
+        if (job->item_status != MG_OK) {
+            mg_error_prefix(&job->item_error, "%s", mg_args_text(job->args, "log-samples"));
+        }
     }
     job->done++;
     return job->item_status == MG_OK && !mg_cli_interrupted();

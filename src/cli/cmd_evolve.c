@@ -120,11 +120,12 @@ done:
 /* The command that goes on with the run, for the person whose run was stopped. */
 static void explain_stop(const mg_args *args, mg_error *err)
 {
+    mg_buf line = { NULL, 0, 0 };
+    mg_args_command_line(args, &line);
     char message[MG_ERROR_MESSAGE_BYTES];
     snprintf(message, sizeof(message), "%s", err->message);
-    (void)mg_fail(err, MG_ERR_INTERRUPTED,
-                  "%.900s; continue with: merganser evolve %s --storage-path %s", message,
-                  mg_args_operand(args, 0), mg_args_text(args, "storage-path"));
+    (void)mg_fail(err, MG_ERR_INTERRUPTED, "%.400s; continue with: %s", message, line.data);
+    mg_buf_release(&line);
 }
 
 static mg_status check_arguments(const mg_args *args, mg_error *err)

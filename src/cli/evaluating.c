@@ -220,7 +220,8 @@ mg_status mg_sample_write(FILE *file, const mg_task *task, const mg_prepared_tas
         }
         mg_buf_add_text(&line, "}\n");
         if (fwrite(line.data, 1, line.size, file) != line.size) {
-            status = mg_fail(err, MG_ERR_IO, "samples: %s", strerror(errno));
+            status = mg_fail(err, errno == ENOSPC ? MG_ERR_SPACE : MG_ERR_IO,
+                             "cannot be written: %s", strerror(errno));
             goto done;
         }
     }

@@ -39,6 +39,8 @@ typedef struct option_value {
 
 struct mg_args {
     const mg_command *command;
+    char *const *words; /* as given; borrowed */
+    int word_count;
     option_value *values; /* the command's options, then the common ones */
     const char **operands;
     int64_t operand_count;
@@ -302,6 +304,8 @@ mg_status mg_args_parse(const mg_command *command, int word_count, char **words,
     mg_status status = MG_OK;
     mg_args *args = mg_new(mg_args);
     args->command = command;
+    args->words = words;
+    args->word_count = word_count;
     args->values = mg_new_array(option_value, option_total(command));
     args->operands = mg_new_array(const char *, word_count);
     take_fallbacks(args);
@@ -393,4 +397,33 @@ const char *mg_args_operand(const mg_args *args, int64_t index)
 {
     MG_ASSERT(index >= 0 && index < args->operand_count);
     return args->operands[index];
+}
+
+static bool is_plain_word(const char *word)
+{
+    static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+                                "-_./=:,@+%";
+    return word[0] != '\0' && word[strspn(word, plain)] == '\0';
+}
+
+void mg_args_command_line(const mg_args *args, mg_buf *out)
+{
+    mg_buf_printf(out, "merganser %s", args->command->name);
+    for (int i = 0; i < args->word_count; i++) {
+        const char *word = args->words[i];
+        mg_buf_add_char(out, ' ');
+        if (is_plain_word(word)) {
+            mg_buf_add_text(out, word);
+            continue;
+        }
+        mg_buf_add_char(out, '\'');
+        for (const char *c = word; *c != '\0'; c++) {
+            if (*c == '\'') {
+                mg_buf_add_text(out, "'\\''");
+            } else {
+                mg_buf_add_char(out, *c);
+            }
+        }
+        mg_buf_add_char(out, '\'');
+    }
 }

@@ -8,6 +8,7 @@
 
 #include "base/arena.h"
 #include "base/error.h"
+#include "base/str.h"
 
 MG_BEGIN_C
 
@@ -57,7 +58,8 @@ extern const int64_t mg_common_option_count;
 
 typedef struct mg_args mg_args;
 
-/* Parses the words behind the command's name.  MG_ERR_USAGE, with the nearest option. */
+/* Parses the words behind the command's name, which must outlive *args_out.  MG_ERR_USAGE, with the
+ * nearest option. */
 MG_MUST_CHECK mg_status mg_args_parse(const mg_command *command, int word_count, char **words,
                                       mg_args **args_out, mg_error *err);
 void mg_args_destroy(mg_args *args); /* NULL is fine */
@@ -72,5 +74,7 @@ int64_t mg_args_text_count(const mg_args *args, const char *name);
 const char *mg_args_text_at(const mg_args *args, const char *name, int64_t index);
 int64_t mg_args_operand_count(const mg_args *args);
 const char *mg_args_operand(const mg_args *args, int64_t index);
+/* Appends the command as it was given, "merganser evolve ...", quoted for a shell. */
+void mg_args_command_line(const mg_args *args, mg_buf *out);
 
 MG_END_C

@@ -110,7 +110,10 @@ static void add_progress(mg_buf *line, const mg_terminal *terminal, double now, 
                          int64_t total, const char *detail)
 {
     double seconds = now - terminal->begin_seconds;
-    mg_buf_printf(line, "%s %lld", terminal->what, (long long)done);
+    mg_buf_add_text(line, terminal->what);
+    if (done > 0 || total > 0) {
+        mg_buf_printf(line, " %lld", (long long)done);
+    }
     if (total > 0) {
         mg_buf_printf(line, "/%lld", (long long)total);
     }

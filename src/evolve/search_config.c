@@ -595,7 +595,11 @@ mg_status mg_evolve_config_read(const char *path, const mg_evolve_overrides *ove
     MG_TRY_OR_DONE(mg_file_read(path, MG_YAML_BYTES_MAX, &text, err));
     config_out->text =
         mg_arena_copy(&config_out->arena, mg_str_make((const char *)text.data, text.size));
-    MG_TRY_OR_DONE(mg_yaml_parse(config_out->text, path, &config_out->arena, &root, err));
+    status = mg_yaml_parse(config_out->text, path, &config_out->arena, &root, err);
+    if (status != MG_OK) {
+        status = status == MG_ERR_FORMAT ? MG_ERR_CONFIG : status; /* the user's mistake */
+        goto done;
+    }
     MG_TRY_OR_DONE(read_document(&root, overrides, config_out, &diagnostics, err));
 
 done:

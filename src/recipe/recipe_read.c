@@ -585,7 +585,11 @@ mg_status mg_recipe_read_all(const char *path, mg_arena *arena, mg_recipe **reci
 
     MG_TRY_OR_DONE(mg_file_read(path, MG_YAML_BYTES_MAX, &text, err));
     mg_str yaml = mg_str_make((const char *)text.data, text.size);
-    MG_TRY_OR_DONE(mg_yaml_parse_all(yaml, path, arena, &list, err));
+    status = mg_yaml_parse_all(yaml, path, arena, &list, err);
+    if (status != MG_OK) {
+        status = status == MG_ERR_FORMAT ? MG_ERR_CONFIG : status; /* the user's mistake */
+        goto done;
+    }
     if (list.count == 0) {
         status = mg_fail(err, MG_ERR_CONFIG, "%s: is empty, must be a merge configuration", path);
         goto done;

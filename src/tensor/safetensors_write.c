@@ -15,7 +15,8 @@
 static mg_status fail_errno(mg_error *err, const char *path, const char *what)
 {
     int error = errno;
-    mg_status status = error == ENOSPC || error == EDQUOT ? MG_ERR_SPACE : MG_ERR_IO;
+    bool full = error == ENOSPC || error == EDQUOT || error == EFBIG;
+    mg_status status = full ? MG_ERR_SPACE : MG_ERR_IO;
     return mg_fail(err, status, "%s: %s: %s", path, what, strerror(error));
 }
 

@@ -21,7 +21,7 @@ static const mg_command command = {
 static mg_status parse(mg_args **args, mg_error *err, int count, ...)
 {
     static char words[16][64];
-    char *list[16];
+    static char *list[16]; /* the arguments point into it */
     va_list values;
     va_start(values, count);
     for (int i = 0; i < count; i++) {
@@ -107,11 +107,25 @@ static void help_is_made_from_the_same_table(void **state)
     mg_buf_release(&text);
 }
 
+static void the_command_line_can_be_given_again(void **state)
+{
+    (void)state;
+    mg_error err;
+    mg_args *args;
+    mg_buf line = { NULL, 0, 0 };
+    assert_ok(parse(&args, &err, 4, "a file", "--include-path", "it's", "-vv"), &err);
+    mg_args_command_line(args, &line);
+    assert_string_equal(line.data, "merganser try 'a file' --include-path 'it'\\''s' -vv");
+    mg_buf_release(&line);
+    mg_args_destroy(args);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(options_stand_anywhere_and_take_values_either_way),
         cmocka_unit_test(defaults_hold_and_flags_can_be_denied),
+        cmocka_unit_test(the_command_line_can_be_given_again),
         cmocka_unit_test(words_behind_two_dashes_are_operands),
         cmocka_unit_test(mistakes_are_told_with_the_nearest_name),
         cmocka_unit_test(help_is_made_from_the_same_table),
