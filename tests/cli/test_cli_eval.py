@@ -1,0 +1,199 @@
+"""`eval`: results, samples, limits; functions of users that raise, hang, print or end the process."""
+import json
+import os
+import time
+import unittest
+
+from program import MODELS, TASKS, ProgramTest, model_list
+
+TASK = """task: own
+dataset_path: json
+dataset_kwargs:
+  data_files: {test: rows.jsonl}
+test_split: test
+doc_to_text: "{{q}}\\n答え:"
+doc_to_target: "{{a}}"
+generation_kwargs: {until: ["\\n"], max_gen_toks: 4}
+process_results: !function own_metric.score
+metric_list:
+  - {metric: acc, aggregation: mean, higher_is_better: true}
+"""
+
+
+class Eval(ProgramTest):
+    def eval(self, *options, model=MODELS / "mini-math-a", task="mini_ja_native", path=TASKS):
+        return self.run_ok("eval", model, "--tasks", task, "--include-path", path, *options)
+
+    def test_the_result_file_has_the_keys_of_the_harness(self):
+        result = self.eval("--output", "out.json", "--log-samples", "s.jsonl", "--limit", "10")
+        self.assertIn("mini_ja_native", result.out)
+        report = json.loads((self.folder / "out.json").read_text())
+        scores = report["results"]["mini_ja_native"]
+        self.assertEqual(scores["alias"], "mini_ja_native")
+        self.assertIn("exact_match_stderr,none", scores)
+        for key in ("n-samples", "versions", "config"):
+            self.assertIn(key, report)
+        self.assertEqual(report["n-samples"]["mini_ja_native"], {"original": 126, "effective": 10})
+        for key in ("version", "device", "seconds"):
+            self.assertIn(key, report["merganser"])
+        samples = [json.loads(line) for line in (self.folder / "s.jsonl").read_text().splitlines()]
+        self.assertEqual(sorted(s["doc_id"] for s in samples), list(range(10)))
+        for sample in samples:
+            for key in ("task", "doc", "arguments", "resps", "filtered_resps", "exact_match"):
+                self.assertIn(key, sample)
+            self.assertEqual(sample["doc"]["lang"], "ja")
+        mean = sum(s["exact_match"] for s in samples) / 10
+        self.assertAlmostEqual(scores["exact_match,none"], mean)
+        self.assert_only(self.folder, "out.json", "s.jsonl")
+
+    def test_json_goes_to_standard_output(self):
+        report = json.loads(self.eval("--json", "--limit", "2").out)
+        self.assertIn("mini_ja_native", report["results"])
+
+    def test_a_share_of_the_rows_and_two_tasks_at_once(self):
+        report = json.loads(self.eval("--json", "--limit", "0.05", "--tasks", "mini_en_test").out)
+        self.assertEqual(report["n-samples"]["mini_ja_native"]["effective"], 7)
+        self.assertEqual(report["n-samples"]["mini_en_test"]["effective"], 13)
+        self.assertEqual(sorted(report["results"]), ["mini_en_test", "mini_ja_native"])
+
+    def test_python_and_native_metrics_of_the_same_questions_agree(self):
+        native = json.loads(self.eval("--json").out)["results"]["mini_ja_native"]["exact_match,none"]
+        python = json.loads(self.eval("--json", task="mini_ja_train").out)["results"]["mini_ja_train"]["acc,none"]
+        self.assertAlmostEqual(native, python)
+
+    def test_a_native_metric_needs_no_python(self):
+        bare = self.folder / "bin"
+        bare.mkdir()
+        env = dict(os.environ, PATH=str(bare))
+        self.run_ok("eval", MODELS / "mini-ja", "--tasks", "mini_ja_native", "--include-path", TASKS,
+                    "--limit", "2", env=env)
+        result = self.attempt("eval", MODELS / "mini-ja", "--tasks", "mini_ja_train", "--include-path", TASKS,
+                              "--limit", "2", env=env)
+        self.assertEqual(result.code, 3)
+        for part in ("python3", "mini_ja_train"):
+            self.assertIn(part, result.err)
+
+    def test_the_batch_and_the_threads_change_no_answer(self):
+        runs = []
+        for options in (("--batch-size", "1", "--threads", "1"), ("--batch-size", "17", "--threads", "3"), ()):
+            self.eval("--limit", "20", "--log-samples", "s.jsonl", *options)
+            runs.append(sorted((self.folder / "s.jsonl").read_text().splitlines()))
+        self.assertEqual(runs[0], runs[1])
+        self.assertEqual(runs[0], runs[2])
+
+    def test_a_merge_configuration_is_merged_in_memory(self):
+        self.write("merge.yml", "models:\n" + model_list(("mini-ja", "{weight: 0.5}"),
+                                                         ("mini-math-a", "{weight: 0.5}")) +
+                   "merge_method: linear\ndtype: bfloat16\n")
+        self.run_ok("merge", "merge.yml", "out")
+        tables = [self.eval("--limit", "30", model=model).out for model in ("merge.yml", "out")]
+        self.assertEqual(tables[0], tables[1])
+        self.assert_only(self.folder, "merge.yml", "out")
+
+    def test_two_sample_files_are_compared(self):
+        for name in ("mini-ja", "mini-math-a"):
+            self.eval("--limit", "60", "--log-samples", f"{name}.jsonl", model=MODELS / name)
+        result = self.run_ok("eval", "--compare", "mini-ja.jsonl", "mini-math-a.jsonl")
+        self.assertIn("p", result.out)
+        self.assertIn("60", result.out)
+
+    def test_unknown_tasks_get_the_nearest_name(self):
+        result = self.fails(3, "eval", MODELS / "mini-ja", "--tasks", "mini_ja_nativ", "--include-path", TASKS)
+        self.assertIn("mini_ja_native", result.err)
+        self.fails(2, "eval", MODELS / "mini-ja")
+
+
+class UserFunctions(ProgramTest):
+    def setUp(self):
+        super().setUp()
+        self.write("own.yaml", TASK)
+        self.write("rows.jsonl", "".join(json.dumps({"q": f"{i}+1は?", "a": str(i + 1)}) + "\n" for i in range(6)))
+
+    def words(self, *options):
+        return ("eval", MODELS / "mini-ja", "--tasks", "own", "--include-path", ".", "--log-samples", "s.jsonl",
+                *options)
+
+    def metric(self, body):
+        self.write("own_metric.py", f"import os, sys, time\n\n\ndef score(doc, results):\n    {body}\n")
+
+    def test_prints_of_a_function_do_not_disturb_the_result(self):
+        self.metric("print('loud'); sys.stdout.flush(); os.write(1, b'louder\\n'); return {'acc': 1.0}")
+        result = self.run_ok(*self.words("--json"))
+        self.assertEqual(json.loads(result.out)["results"]["own"]["acc,none"], 1.0)
+
+    def test_an_exception_is_told_with_task_function_and_line(self):
+        self.metric("raise ValueError('no such luck')")
+        result = self.attempt(*self.words())
+        self.assertEqual(result.code, 3, result.err)
+        for part in ("own", "score", "no such luck"):
+            self.assertIn(part, result.err)
+        self.assertNotIn("Traceback", result.err)
+
+    def test_a_function_that_hangs_is_ended(self):
+        self.metric("time.sleep(600)")
+        began = time.monotonic()
+        result = self.attempt(*self.words("--python-timeout", "0.5"))
+        self.assertLess(time.monotonic() - began, 60)
+        self.assertEqual(result.code, 3, result.err)
+        self.assertIn("score", result.err)
+
+    def test_a_function_that_ends_its_process_is_told(self):
+        for body in ("os._exit(3)", "sys.exit(0)", "os.kill(os.getpid(), 9)"):
+            with self.subTest(body=body):
+                self.metric(body)
+                result = self.attempt(*self.words())
+                self.assertEqual(result.code, 3, result.err)
+                self.assertIn("score", result.err)
+
+    def test_one_failing_question_is_not_counted_as_an_answer(self):
+        self.metric("return {'acc': 1.0 / (1 if doc['a'] != '3' else 0)}")
+        result = self.attempt(*self.words())
+        self.assertEqual(result.code, 3)
+        self.assertIn("1 of 6", result.err)
+
+    def test_values_that_are_no_numbers_are_refused(self):
+        self.metric("return {'acc': 'yes'}")
+        self.assertEqual(self.attempt(*self.words()).code, 3)
+        self.metric("return 5")
+        self.assertEqual(self.attempt(*self.words()).code, 3)
+
+    def test_a_missing_file_or_function_is_named_with_its_place(self):
+        result = self.attempt(*self.words())
+        self.assertIn(result.code, (2, 3), result.err)
+        self.assertIn("own_metric", result.err)
+        self.write("own_metric.py", "def scor(doc, results):\n    return {}\n")
+        result = self.attempt(*self.words())
+        self.assertIn(result.code, (2, 3), result.err)
+        self.assertIn("score", result.err)
+        self.write("own_metric.py", "def score(:\n")
+        result = self.attempt(*self.words())
+        self.assertIn(result.code, (2, 3), result.err)
+        self.assertIn("own_metric.py", result.err)
+
+    def test_mistakes_of_templates_are_told_with_their_place(self):
+        self.metric("return {'acc': 1.0}")
+        self.write("own.yaml", TASK.replace("{{q}}", "{{quest}}"))
+        result = self.attempt(*self.words())
+        self.assertIn(result.code, (2, 3), result.err)
+        self.assertIn("quest", result.err)
+        self.assertIn("own.yaml", result.err)
+
+    def test_damaged_rows_are_told_with_file_and_line(self):
+        self.metric("return {'acc': 1.0}")
+        self.write("rows.jsonl", '{"q": "1", "a": "2"}\n{"q": \n')
+        result = self.attempt(*self.words())
+        self.assertEqual(result.code, 3, result.err)
+        self.assertIn("rows.jsonl:2", result.err)
+        (self.folder / "rows.jsonl").unlink()
+        result = self.attempt(*self.words())
+        self.assertEqual(result.code, 3, result.err)
+        self.assertIn("rows.jsonl", result.err)
+
+    def test_nothing_is_left_of_a_failed_run(self):
+        self.metric("raise ValueError")
+        self.attempt(*self.words("--output", "out.json"))
+        self.assertFalse([n for n in os.listdir(self.folder) if "part" in n or "tmp" in n])
+
+
+if __name__ == "__main__":
+    unittest.main()
