@@ -4,13 +4,13 @@
  *
  * Every line of the file is one text.  Prints CSV: what, megabytes of text a second of CPU time
  * (for `open`: milliseconds), on one thread.  `encode_cold` starts with an empty word cache. */
-#include <stdio.h>
-#include <stdlib.h>
-#include <time.h>
-
 #include "base/fs.h"
 #include "base/memory.h"
 #include "tokenizer/tokenizer.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
 
 typedef struct texts {
     mg_str *items;

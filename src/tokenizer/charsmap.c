@@ -7,6 +7,7 @@
 
 #include "base/memory.h"
 #include "text/regex.h"
+#include "tokenizer/base64_internal.h"
 #include "tokenizer/chars_internal.h"
 
 /* Chunks of fewer bytes are looked up whole (a limit of the reference). */
@@ -57,40 +58,13 @@ mg_status mg_charsmap_create(mg_str bytes, mg_charsmap **charsmap_out, mg_error 
     return MG_OK;
 }
 
-static int base64_digit(char c)
-{
-    return c >= 'A' && c <= 'Z'   ? c - 'A'
-           : c >= 'a' && c <= 'z' ? c - 'a' + 26
-           : c >= '0' && c <= '9' ? c - '0' + 52
-           : c == '+'             ? 62
-           : c == '/'             ? 63
-                                  : -1;
-}
-
 mg_status mg_charsmap_create_base64(mg_str text, mg_charsmap **charsmap_out, mg_error *err)
 {
     mg_buf bytes = { 0 };
-    uint32_t bits = 0;
-    int bit_count = 0;
     *charsmap_out = NULL;
-    while (text.size > 0 && text.data[text.size - 1] == '=') {
-        text.size--;
-    }
-    mg_buf_reserve(&bytes, text.size);
-    for (size_t i = 0; i < text.size; i++) {
-        int digit = base64_digit(text.data[i]);
-        if (digit < 0) {
-            mg_buf_release(&bytes);
-            return mg_fail(err, MG_ERR_FORMAT, "precompiled_charsmap is not base64");
-        }
-        bits = bits << 6 | (uint32_t)digit;
-        bit_count += 6;
-        if (bit_count >= 8) {
-            bit_count -= 8;
-            mg_buf_add_char(&bytes, (char)(bits >> bit_count & 0xFF));
-        }
-    }
-    mg_status status = mg_charsmap_create(mg_buf_view(&bytes), charsmap_out, err);
+    mg_status status = mg_base64_decode(&bytes, text)
+                           ? mg_charsmap_create(mg_buf_view(&bytes), charsmap_out, err)
+                           : mg_fail(err, MG_ERR_FORMAT, "precompiled_charsmap is not base64");
     mg_buf_release(&bytes);
     return status;
 }

@@ -50,7 +50,8 @@ static mg_status add_pretokenizer(mg_tokenizer *t, const mg_tokenizer_config *co
         return mg_pretokenizer_add_byte_level(&t->pretokenizer, prefix, err);
     }
     mg_normalizer_add_form(&t->normalizer, MG_NFC);
-    return mg_pretokenizer_add_split_bytes(&t->pretokenizer, MG_SCAN_QWEN, prefix, err);
+    return mg_pretokenizer_add_split_bytes(&t->pretokenizer,
+                                           mg_str_of(mg_scan_pattern(MG_SCAN_QWEN)), prefix, err);
 }
 
 mg_status mg_tokenizer_read_gpt2(mg_tokenizer *tokenizer, const char *vocab_path,

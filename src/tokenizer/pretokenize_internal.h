@@ -77,9 +77,9 @@ MG_MUST_CHECK mg_status mg_pretokenizer_read(const mg_value *json, mg_arena *are
 /* Steps that are not read from tokenizer.json. */
 MG_MUST_CHECK mg_status mg_pretokenizer_add_byte_level(mg_pretokenizer *pretokenizer,
                                                        bool add_prefix_space, mg_error *err);
-/* A scanner, then the byte alphabet. */
+/* A pattern's isolated matches, then the byte alphabet. */
 MG_MUST_CHECK mg_status mg_pretokenizer_add_split_bytes(mg_pretokenizer *pretokenizer,
-                                                        mg_scan_kind scan, bool add_prefix_space,
+                                                        mg_str pattern, bool add_prefix_space,
                                                         mg_error *err);
 void mg_pretokenizer_add_metaspace(mg_pretokenizer *pretokenizer, mg_str replacement,
                                    mg_prepend_scheme scheme, bool split);

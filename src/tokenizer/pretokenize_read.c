@@ -41,12 +41,23 @@ mg_status mg_pretokenizer_add_byte_level(mg_pretokenizer *pretokenizer, bool add
     return need_classes(pretokenizer, err);
 }
 
-mg_status mg_pretokenizer_add_split_bytes(mg_pretokenizer *pretokenizer, mg_scan_kind scan,
+/* The pattern of a SPLIT step: a scanner where there is one. */
+static mg_status set_pattern(mg_pretokenizer *pretokenizer, mg_pre_step *step, mg_str pattern,
+                             mg_error *err)
+{
+    step->scan = mg_scan_find(pattern);
+    if (step->scan != MG_SCAN_NONE) {
+        return need_classes(pretokenizer, err);
+    }
+    return mg_regex_compile(pattern, MG_REGEX_ONIGURUMA, &step->regex, err);
+}
+
+mg_status mg_pretokenizer_add_split_bytes(mg_pretokenizer *pretokenizer, mg_str pattern,
                                           bool add_prefix_space, mg_error *err)
 {
-    add_step(pretokenizer, MG_PRE_SPLIT)->scan = scan;
+    MG_TRY(set_pattern(pretokenizer, add_step(pretokenizer, MG_PRE_SPLIT), pattern, err));
     add_step(pretokenizer, MG_PRE_BYTE_LEVEL)->add_prefix_space = add_prefix_space;
-    return need_classes(pretokenizer, err);
+    return MG_OK;
 }
 
 void mg_pretokenizer_add_metaspace(mg_pretokenizer *pretokenizer, mg_str replacement,
@@ -93,11 +104,7 @@ static mg_status read_split(const mg_value *json, mg_arena *arena, mg_pretokeniz
     if (regex.data == NULL) {
         return MG_OK;
     }
-    step->scan = mg_scan_find(regex);
-    if (step->scan != MG_SCAN_NONE) {
-        return need_classes(pretokenizer, err);
-    }
-    return mg_regex_compile(regex, MG_REGEX_ONIGURUMA, &step->regex, err);
+    return set_pattern(pretokenizer, step, regex, err);
 }
 
 static mg_status read_char_delimiter(const mg_value *json, mg_arena *arena,

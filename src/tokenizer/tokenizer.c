@@ -330,9 +330,13 @@ static mg_status read_files(mg_tokenizer *t, const char *folder, mg_tokenizer_co
     if (mg_path_is_file(vocab) && mg_path_is_file(merges)) {
         return mg_tokenizer_read_gpt2(t, vocab, merges, config, err);
     }
+    const char *tekken = mg_path_join(&t->arena, folder, "tekken.json").data;
+    if (mg_path_is_file(tekken)) {
+        return mg_tokenizer_read_tekken(t, tekken, err);
+    }
     return mg_fail(err, MG_ERR_NOT_FOUND,
-                   "%s: no tokenizer there (tokenizer.json, tokenizer.model, or vocab.json and "
-                   "merges.txt)",
+                   "%s: no tokenizer there (tokenizer.json, tokenizer.model, vocab.json and "
+                   "merges.txt, or tekken.json)",
                    folder);
 }
 

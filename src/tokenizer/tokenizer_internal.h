@@ -4,6 +4,7 @@
  *     tokenizer_json.c           tokenizer.json
  *     sentencepiece_tokenizer.c  tokenizer.model
  *     gpt2_files.c               vocab.json and merges.txt
+ *     tekken.c                   tekken.json
  *     tokenizer_config.c         tokenizer_config.json and its older companions
  *     chat.c                     the chat templates
  *
@@ -103,6 +104,9 @@ MG_MUST_CHECK mg_status mg_tokenizer_read_sentencepiece_bytes(mg_tokenizer *toke
 MG_MUST_CHECK mg_status mg_tokenizer_read_gpt2(mg_tokenizer *tokenizer, const char *vocab_path,
                                                const char *merges_path,
                                                const mg_tokenizer_config *config, mg_error *err);
+
+MG_MUST_CHECK mg_status mg_tokenizer_read_tekken(mg_tokenizer *tokenizer, const char *path,
+                                                 mg_error *err);
 
 /* The chat templates of a folder (chat.c). */
 MG_MUST_CHECK mg_status mg_chat_templates_read(mg_tokenizer *tokenizer, const char *folder,

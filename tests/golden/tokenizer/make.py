@@ -1,6 +1,6 @@
 """Makes the tokenizers and the cases of this folder.
 
-    python make.py            (needs tokenizers 0.22, transformers 4.57 and sentencepiece 0.2)
+    python make.py            (needs tokenizers 0.22, transformers 4.57, sentencepiece 0.2 and tiktoken)
 
 Every kind is a folder with a small tokenizer, trained here, and cases.jsonl: one list a line,
 [text, ids, ids with special tokens or null when the same, decoded ids with special tokens skipped or
@@ -312,6 +312,38 @@ def make_gpt2_files():
                     lambda i, s: tokenizer.decode(i, skip_special_tokens=s))
 
 
+def make_tekken():
+    """tekken.json from the vocabulary of the folder tekken; tiktoken is the reference."""
+    import base64
+
+    import tiktoken
+
+    folder = fresh("tekken_file")
+    with open(os.path.join(HERE, "tekken", "tokenizer.json"), encoding="utf-8") as f:
+        document = json.load(f)
+    alphabet = [c for c in range(256) if 33 <= c < 127 or 161 <= c < 173 or c >= 174]
+    gaps = [c for c in range(256) if c not in alphabet]
+    byte_of = {chr(c): c for c in alphabet}
+    byte_of.update({chr(256 + i): c for i, c in enumerate(gaps)})
+    tokens = sorted((i, t) for t, i in document["model"]["vocab"].items() if t not in ("<unk>", "<s>", "</s>", "[INST]", "[/INST]"))
+    vocab = [bytes([i]) for i in range(256)] + [bytes(byte_of[c] for c in t) for _, t in tokens if len(t) > 1]
+    specials, unused = 10, 3
+    with open(os.path.join(folder, "tekken.json"), "w", encoding="utf-8") as f:
+        json.dump({
+            "config": {"pattern": PATTERNS["tekken"], "num_vocab_tokens": len(vocab), "version": "v3",
+                       "default_vocab_size": len(vocab) + specials - unused, "default_num_special_tokens": specials},
+            "vocab": [{"rank": i, "token_bytes": base64.b64encode(t).decode()} for i, t in enumerate(vocab)],
+            "special_tokens": [{"rank": i, "token_str": s, "is_control": True} for i, s in enumerate(["<unk>", "<s>", "</s>"])],
+        }, f, separators=(",", ":"))
+    ranks = {t: i for i, t in enumerate(vocab[:-unused])}
+    encoding = tiktoken.Encoding(name="tekken", pat_str=PATTERNS["tekken"], mergeable_ranks=ranks, special_tokens={})
+    with open(os.path.join(folder, "cases.jsonl"), "w", encoding="utf-8") as f:
+        for text in texts_for(3):
+            if not any(s in text for s in ("<unk>", "<s>", "</s>")):
+                ids = [i + specials for i in encoding.encode(text)]
+                f.write(json.dumps([text, ids, [1] + ids, None, None], separators=(",", ":")) + "\n")
+
+
 def make_mistral(source):
     """From a checked list of {text, ids, decoded} lines: texts of up to 4,000 characters."""
     with open(source, encoding="utf-8") as f, open(os.path.join(HERE, "mistral-v1", "cases.jsonl"), "w") as out:
@@ -332,3 +364,4 @@ if __name__ == "__main__":
         make_unigram()
         make_sentencepiece()
         make_gpt2_files()
+        make_tekken()

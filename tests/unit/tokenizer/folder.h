@@ -20,12 +20,18 @@ static inline void folder_write(const folder *f, const char *name, const char *t
     assert_ok(mg_file_write_atomic(path, mg_str_of(text), &err), &err);
 }
 
-/* With a tokenizer.json of a few characters: "<s>" 0, "</s>" 1, "a" 2, "b" 3, "Ġ" 4. */
-static inline folder folder_make(void)
+static inline folder folder_make_empty(void)
 {
     folder f;
     (void)snprintf(f.path, sizeof(f.path), "/tmp/mg_tokenizer_XXXXXX");
     assert_non_null(mkdtemp(f.path));
+    return f;
+}
+
+/* With a tokenizer.json of a few characters: "<s>" 0, "</s>" 1, "a" 2, "b" 3, "Ġ" 4. */
+static inline folder folder_make(void)
+{
+    folder f = folder_make_empty();
     folder_write(&f, "tokenizer.json",
                  "{\"version\":\"1.0\",\"added_tokens\":[{\"id\":0,\"content\":\"<s>\","
                  "\"special\":true,\"normalized\":false}],"

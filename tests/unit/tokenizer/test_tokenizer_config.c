@@ -162,6 +162,46 @@ static void wrong_kinds_in_the_configuration_are_format_errors(void **state)
     }
 }
 
+static void damaged_tekken_files_are_format_errors(void **state)
+{
+    (void)state;
+#define CONFIG                                                                                     \
+    "{\"config\":{\"pattern\":\"a\",\"default_vocab_size\":300,\"default_num_special_tokens\":9},"
+    static const char *const texts[] = {
+        "{}",
+        CONFIG "\"vocab\":3}",
+        CONFIG "\"vocab\":[]}",
+        CONFIG "\"vocab\":[{\"rank\":1,\"token_bytes\":\"AA==\"}]}",
+        CONFIG "\"vocab\":[{\"rank\":0,\"token_bytes\":\"*\"}]}",
+        CONFIG "\"vocab\":[{\"rank\":0,\"token_bytes\":\"AAAA\"}]}",
+        CONFIG "\"vocab\":[{\"rank\":0,\"token_bytes\":\"AA==\"},{\"rank\":1,\"token_bytes\":"
+               "\"AA==\"}]}",
+    };
+#undef CONFIG
+    for (int64_t i = 0; i < MG_ARRAY_COUNT(texts); i++) {
+        mg_error err;
+        mg_tokenizer *t;
+        folder f = folder_make_empty();
+        folder_write(&f, "tekken.json", texts[i]);
+        assert_status(mg_tokenizer_open(f.path, &t, &err), MG_ERR_FORMAT);
+        assert_null(t);
+        folder_remove(&f);
+    }
+}
+
+static void merges_that_are_no_pairs_are_reported_with_their_line(void **state)
+{
+    (void)state;
+    mg_error err;
+    mg_tokenizer *t;
+    folder f = folder_make_empty();
+    folder_write(&f, "vocab.json", "{\"a\":0,\"b\":1,\"ab\":2}");
+    folder_write(&f, "merges.txt", "#version: 0.2\na b\nab\n");
+    assert_status(mg_tokenizer_open(f.path, &t, &err), MG_ERR_FORMAT);
+    assert_non_null(strstr(err.message, "merges.txt:3"));
+    folder_remove(&f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -173,6 +213,8 @@ int main(void)
         cmocka_unit_test(the_class_comes_from_the_model_where_nothing_names_one),
         cmocka_unit_test(cleaning_up_spaces_is_done_when_asked_for),
         cmocka_unit_test(wrong_kinds_in_the_configuration_are_format_errors),
+        cmocka_unit_test(damaged_tekken_files_are_format_errors),
+        cmocka_unit_test(merges_that_are_no_pairs_are_reported_with_their_line),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -133,6 +133,12 @@ static void vocabulary_and_merges_files_match_transformers(void **state)
     check_kinds(kinds, MG_ARRAY_COUNT(kinds));
 }
 
+static void a_tekken_file_matches_tiktoken(void **state)
+{
+    (void)state;
+    assert_true(check_kind("tekken_file") > 100);
+}
+
 static void a_real_model_file_matches_transformers(void **state)
 {
     (void)state;
@@ -147,6 +153,7 @@ int main(void)
         cmocka_unit_test(unigram_tokenizers_match_the_library),
         cmocka_unit_test(model_files_match_sentencepiece),
         cmocka_unit_test(vocabulary_and_merges_files_match_transformers),
+        cmocka_unit_test(a_tekken_file_matches_tiktoken),
         cmocka_unit_test(a_real_model_file_matches_transformers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
