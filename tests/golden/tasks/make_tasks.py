@@ -5,7 +5,7 @@ The model is a stand-in on the tokenizer of mini-ja: it records the token ids of
 with texts and log-likelihoods that are made from the request by a fixed rule, so that the C test can give
 the same answers and compare prompts, ids, filtered responses, metrics and standard errors.
 
-usage: make_tasks.py   (needs lm_eval, transformers, datasets, scikit-learn, sacrebleu)
+usage: make_tasks.py [chat]   (chat: expected_chat.json alone; needs lm_eval, transformers, datasets, scikit-learn, sacrebleu)
 """
 import csv
 import gzip
@@ -437,7 +437,46 @@ def run():
         json.dump(expected, file, ensure_ascii=False, separators=(",", ":"))
 
 
+# ---- chat templates ---------------------------------------------------------------------------------
+
+PLAIN_CHAT = ("{{ bos_token }}{% for message in messages %}<|{{ message['role'] }}|>{{ message['content'] }}\n"
+              "{% endfor %}{% if add_generation_prompt %}<|assistant|>{% endif %}")
+NO_SYSTEM_CHAT = ("{% if messages[0]['role'] == 'system' %}{{ raise_exception('no system role') }}{% endif %}"
+                  "{% for message in messages %}[{{ message['role'] }}] {{ message['content'] | trim }} "
+                  "{% endfor %}{% if add_generation_prompt %}[assistant]{% endif %}")
+CHATS = [("gen_plain", True, None), ("gen_fewshot", True, None), ("gen_fewshot", False, "Be brief."),
+         ("gen_prefix", True, None), ("gen_prefix", False, None), ("gen_description", True, "Be brief."),
+         ("gen_prefix_space", True, None), ("mc_plain", True, None), ("mc_fewshot", True, None),
+         ("mc_fewshot", False, None), ("mc_prefix", True, None), ("mc_multi_input", True, None),
+         ("ll_fewshot", True, "Be brief."), ("gen_fewshot_format", False, None)]
+
+
+def run_chat():
+    import lm_eval
+    from lm_eval.tasks import TaskManager
+    os.chdir(files)
+    manager = TaskManager(include_path=str(files), include_defaults=False)
+    model = build_model()
+    cases = []
+    for template in (PLAIN_CHAT, NO_SYSTEM_CHAT):
+        model.tokenizer.chat_template = template
+        for name, multiturn, system in CHATS:
+            model.reset()
+            result = lm_eval.simple_evaluate(model=model, tasks=[name], task_manager=manager, bootstrap_iters=0,
+                                             log_samples=True, apply_chat_template=True, limit=3,
+                                             fewshot_as_multiturn=multiturn, system_instruction=system)
+            rows = [arguments_of(sample) for sample in result["samples"][name]]
+            cases.append({"task": name, "template": template, "multiturn": multiturn, "system": system,
+                          "arguments": rows, "asked": [entry[:2] for entry in model.asked]})
+            print(name, rows[0][0])
+    with open(here / "expected_chat.json", "w", encoding="utf-8") as file:
+        json.dump(cases, file, ensure_ascii=False, separators=(",", ":"))
+
+
 if __name__ == "__main__":
-    make_data()
-    make_tasks()
-    run()
+    import sys
+    if sys.argv[1:] != ["chat"]:
+        make_data()
+        make_tasks()
+        run()
+    run_chat()

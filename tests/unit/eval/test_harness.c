@@ -4,8 +4,11 @@
 #include "support.h"
 
 #include <math.h>
+#include <stdlib.h>
+#include <unistd.h>
 
 #include "base/arena.h"
+#include "base/fs.h"
 #include "eval/report.h"
 #include "eval/suite.h"
 #include "text/json.h"
@@ -299,9 +302,117 @@ static void prompts_requests_and_scores_are_the_harness_s(void **state)
     assert_int_equal(failures, 0);
 }
 
+/* The tokenizer of mini-ja with a chat template, in a folder of its own. */
+static mg_tokenizer *open_with_template(const char *folder, mg_str chat_template)
+{
+    static const char *const model = MG_SOURCE_DIR "/examples/mini/models/mini-ja/";
+    mg_error err;
+    mg_arena arena = { 0 };
+    mg_buf text = { 0 };
+    mg_value config;
+    mg_tokenizer *tokenizer;
+    assert_ok(mg_json_read(mg_arena_printf(&arena, "%stokenizer_config.json", model).data,
+                           EXPECTED_BYTES_MAX, &arena, &config, &err),
+              &err);
+    mg_value more = mg_value_of_map(&arena, config.count + 1);
+    memcpy(more.entries, config.entries, (size_t)config.count * sizeof(mg_entry));
+    more.entries[config.count].key = mg_value_of_str(&arena, mg_str_of("chat_template"));
+    more.entries[config.count].value = mg_value_of_str(&arena, chat_template);
+    mg_json_write(&text, &more, NULL);
+    assert_ok(mg_file_write_atomic(mg_path_join(&arena, folder, "tokenizer_config.json").data,
+                                   mg_buf_view(&text), &err),
+              &err);
+    assert_ok(mg_file_copy(mg_arena_printf(&arena, "%stokenizer.json", model).data,
+                           mg_path_join(&arena, folder, "tokenizer.json").data, &err),
+              &err);
+    assert_ok(mg_tokenizer_open(folder, &tokenizer, &err), &err);
+    mg_buf_release(&text);
+    mg_arena_release(&arena);
+    return tokenizer;
+}
+
+/* One conversation style of one task; returns the number of differences. */
+static int64_t run_chat(const mg_value *expected, const mg_tokenizer *tokenizer)
+{
+    const char *include = GOLDEN "files";
+    const char *name = mg_value_get(expected, "task")->string.data;
+    const mg_value *system = mg_value_get(expected, "system");
+    mg_task_options options = { .include_paths = &include,
+                                .include_count = 1,
+                                .num_fewshot = -1,
+                                .fewshot_seed = 1234,
+                                .limit = 3,
+                                .apply_chat_template = true,
+                                .fewshot_as_multiturn =
+                                    mg_value_get(expected, "multiturn")->boolean,
+                                .system_instruction = system->string };
+    mg_error err;
+    mg_task *task;
+    mg_prepared_task *prepared;
+    assert_ok(mg_task_open(name, &options, &task, &err), &err);
+    assert_ok(mg_prepare_task(task, tokenizer, 512, &prepared, &err), &err);
+    assert_true(mg_prepared_task_uses_chat(prepared));
+    checker check = { name, task, prepared, NULL, NULL, 0 };
+    for (int64_t item = 0; item < mg_task_item_count(task); item++) {
+        mg_value row = mg_value_null;
+        mg_arena arena = { 0 };
+        row = mg_value_of_map(&arena, 1);
+        row.entries[0].key = mg_value_of_str(&arena, mg_str_of("arguments"));
+        row.entries[0].value = mg_value_get(expected, "arguments")->items[item];
+        check_arguments(&check, &row, item);
+        mg_arena_release(&arena);
+    }
+    asked = mg_value_get(expected, "asked");
+    int64_t wrong = check.failures;
+    int64_t at = 0;
+    for (int64_t item = 0; item < mg_task_item_count(task); item++) {
+        for (int64_t r = 0; r < mg_prepared_task_request_count(prepared, item); r++) {
+            mg_score_request request;
+            const mg_value *entry = &asked->items[at++];
+            mg_prepared_task_request(prepared, item, r, &request);
+            bool same =
+                same_ids(&entry->items[0], request.context, request.context_count) &&
+                (entry->items[1].kind != MG_LIST ||
+                 same_ids(&entry->items[1], request.continuation, request.continuation_count));
+            if (!same) {
+                print_message("%s, row %d, request %d: other ids\n", name, (int)item, (int)r);
+                wrong++;
+            }
+        }
+    }
+    mg_prepared_task_destroy(prepared);
+    mg_task_close(task);
+    return wrong;
+}
+
+static void chat_prompts_are_the_harness_s(void **state)
+{
+    (void)state;
+    mg_arena arena = { 0 };
+    mg_error err;
+    mg_value cases;
+    char folder[] = "/tmp/mg-chat-XXXXXX";
+    int64_t failures = 0;
+    assert_non_null(mkdtemp(folder));
+    assert_ok(mg_json_read(GOLDEN "expected_chat.json", EXPECTED_BYTES_MAX, &arena, &cases, &err),
+              &err);
+    for (int64_t i = 0; i < cases.count; i++) {
+        mg_tokenizer *tokenizer =
+            open_with_template(folder, mg_value_get(&cases.items[i], "template")->string);
+        failures += run_chat(&cases.items[i], tokenizer) > 0;
+        mg_tokenizer_close(tokenizer);
+    }
+    print_message("%d of %d conversations as the harness\n", (int)(cases.count - failures),
+                  (int)cases.count);
+    assert_int_equal(failures, 0);
+    assert_ok(mg_folder_remove(folder, &err), &err);
+    mg_arena_release(&arena);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(chat_prompts_are_the_harness_s),
         cmocka_unit_test_setup_teardown(prompts_requests_and_scores_are_the_harness_s, set_up,
                                         tear_down),
     };
