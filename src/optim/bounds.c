@@ -61,3 +61,11 @@ double mg_bound_inverse(double y, double lower, double upper)
     }
     return y;
 }
+
+double mg_bound_restrict(double x, double lower, double upper)
+{
+    double a_lower;
+    double a_upper;
+    zone_widths(lower, upper, &a_lower, &a_upper);
+    return mg_bound_clip(x, lower - a_lower, upper + a_upper);
+}

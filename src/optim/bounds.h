@@ -12,6 +12,8 @@ MG_BEGIN_C
 double mg_bound_transform(double x, double lower, double upper);
 /* A point of [lower, upper] whose image is y: the inverse of the map on its invertible part. */
 double mg_bound_inverse(double y, double lower, double upper);
+/* x cut to the part of the line where the map is invertible: its ends have the bounds as images. */
+double mg_bound_restrict(double x, double lower, double upper);
 /* x cut to [lower, upper]. */
 double mg_bound_clip(double x, double lower, double upper);
 

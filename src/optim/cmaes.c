@@ -77,6 +77,9 @@ static void take_space(mg_cma *cma, const mg_cma_options *o)
             cma->upper[i] = o->upper[i] / scale;
             cma->range_min = fmin(cma->range_min, cma->upper[i] - cma->lower[i]);
         }
+        if (o->bounds == MG_BOUND_TRANSFORM) {
+            cma->mean[i] = mg_bound_inverse(cma->mean[i], cma->lower[i], cma->upper[i]);
+        }
     }
 }
 
@@ -210,7 +213,17 @@ const char *mg_cma_stop(const mg_cma *cma)
 void mg_cma_repair(const mg_cma *cma, double *x_out, const double *x)
 {
     for (int64_t i = 0; i < cma->n; i++) {
-        x_out[i] = cma->lower != NULL ? mg_bound_clip(x[i], cma->lower[i], cma->upper[i]) : x[i];
+        switch (cma->options.bounds) {
+        case MG_BOUND_NONE:
+            x_out[i] = x[i];
+            break;
+        case MG_BOUND_TRANSFORM:
+            x_out[i] = mg_bound_transform(x[i], cma->lower[i], cma->upper[i]);
+            break;
+        case MG_BOUND_RESAMPLE: /* inside already, but for rounding */
+            x_out[i] = mg_bound_clip(x[i], cma->lower[i], cma->upper[i]);
+            break;
+        }
     }
 }
 
@@ -279,16 +292,17 @@ static bool inside(const mg_cma *cma, const double *y)
     return true;
 }
 
-/* The update sees the images, so that the mean, a weighted average of them, stays in the box: a
- * mean outside would be one of many points with the same image, and noise would drive it from one
- * to the next. */
-static void repair_transformed(const mg_cma *cma, double *y)
+/* Coordinates beyond the invertible part of the map go to its end, and the update sees them there:
+ * the mean, a weighted average, stays where every image has one point, and can reach the bounds.
+ * Left free, it would be one of many points with its image, and noise would drive it from one to
+ * the next. */
+static void restrict_sample(const mg_cma *cma, double *y)
 {
     for (int64_t i = 0; i < cma->n; i++) {
         double x = cma->mean[i] + cma->sigma * y[i];
-        double image = mg_bound_transform(x, cma->lower[i], cma->upper[i]);
-        if (image != x) {
-            y[i] = (image - cma->mean[i]) / cma->sigma;
+        double inside_x = mg_bound_restrict(x, cma->lower[i], cma->upper[i]);
+        if (inside_x != x) {
+            y[i] = (inside_x - cma->mean[i]) / cma->sigma;
         }
     }
 }
@@ -307,7 +321,7 @@ static void sample_one(mg_cma *cma, int64_t k)
             return;
         }
         if (!resample) {
-            repair_transformed(cma, y);
+            restrict_sample(cma, y);
             return;
         }
     }
@@ -382,7 +396,11 @@ void mg_cma_inject(mg_cma *cma, int64_t k, const double *x)
     double *white = cma->scratch + 2 * n;
     double length = 0.0;
     for (int64_t i = 0; i < n; i++) {
-        y[i] = (x[i] / cma->scale[i] - cma->mean[i]) / cma->sigma;
+        double scaled = x[i] / cma->scale[i];
+        if (cma->options.bounds == MG_BOUND_TRANSFORM) {
+            scaled = mg_bound_inverse(scaled, cma->lower[i], cma->upper[i]);
+        }
+        y[i] = (scaled - cma->mean[i]) / cma->sigma;
     }
     mg_cma_whiten(cma, white, y);
     for (int64_t i = 0; i < n; i++) {

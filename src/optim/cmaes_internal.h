@@ -62,7 +62,7 @@ void mg_cma_whiten(const mg_cma *cma, double *out, const double *v);
 void mg_cma_update(mg_cma *cma, const bool *relevant);
 /* The criteria of 6.8; sets cma->stop. */
 void mg_cma_check_stop(mg_cma *cma);
-/* Cuts a point in scaled coordinates to the bounds: samples and mean are inside but for rounding. */
+/* The point that is evaluated for x, in scaled coordinates: the image of the bound map. */
 void mg_cma_repair(const mg_cma *cma, double *x_out, const double *x);
 
 MG_END_C

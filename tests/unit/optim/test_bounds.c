@@ -70,6 +70,22 @@ static void inverse_returns_a_point_with_that_image(void **state)
     }
 }
 
+static void restriction_keeps_images_and_ends_at_the_bounds(void **state)
+{
+    (void)state;
+    for (int b = 0; b < BOXES; b++) {
+        double l = boxes[b][0], u = boxes[b][1];
+        for (double s = 0.0; s <= 1.0; s += 0.01) {
+            double x = mg_bound_inverse(l + s * (u - l), l, u);
+            assert_true(mg_bound_restrict(x, l, u) == x);
+        }
+        double far = mg_bound_restrict(u + 7.0 * (u - l), l, u);
+        assert_true(fabs(mg_bound_transform(far, l, u) - u) < 1e-12 * (1.0 + fabs(u)));
+        far = mg_bound_restrict(l - 7.0 * (u - l), l, u);
+        assert_true(fabs(mg_bound_transform(far, l, u) - l) < 1e-12 * (1.0 + fabs(l)));
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -78,6 +94,7 @@ int main(void)
         cmocka_unit_test(bounds_themselves_are_reached),
         cmocka_unit_test(map_is_periodic),
         cmocka_unit_test(inverse_returns_a_point_with_that_image),
+        cmocka_unit_test(restriction_keeps_images_and_ends_at_the_bounds),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -306,8 +306,8 @@ static void bounded_searches_stay_inside_and_find_corners(void **state)
             }
             double mean[6];
             mg_cma_mean(cma, mean);
-            /* A weighted mean of points in the box stays a little away from its corner. */
-            assert_true(corner(mean, 6) < -5.0);
+            /* Resampled steps keep the mean a little away from the corner. */
+            assert_true(corner(mean, 6) < (bounds == MG_BOUND_RESAMPLE ? -4.5 : -5.9));
             assert_true(best < -5.8);
             mg_cma_destroy(cma);
         }
