@@ -383,11 +383,26 @@ static mg_str sentencepiece_prefix(const mg_normal_step *step, mg_str text, size
     return mg_str_slice(rest, 0, *bytes_out);
 }
 
+/* Appends part with every U+0020 replaced by space. */
+static void add_spaced(mg_buf *out, mg_str part, mg_str space)
+{
+    for (mg_str word; part.size > 0;) {
+        const char *hit = memchr(part.data, ' ', part.size);
+        word = mg_str_slice(part, 0, hit == NULL ? part.size : (size_t)(hit - part.data));
+        mg_buf_add(out, word);
+        if (hit != NULL) {
+            mg_buf_add(out, space);
+        }
+        part = mg_str_slice(part, word.size + (hit != NULL ? 1 : 0), part.size);
+    }
+}
+
 /* SentencePiece's normaliser: the longest replacement at each place, then its rules for spaces. */
 static void sentencepiece(const mg_normal_step *step, mg_str text, mg_buf *out)
 {
     mg_str space = mg_str_of(step->escape ? MG_METASPACE : " ");
     size_t at = 0;
+    mg_buf_reserve(out, text.size * 3 / 2);
     size_t bytes;
     while (step->squeeze && at < text.size &&
            mg_str_is(sentencepiece_prefix(step, text, at, &bytes), " ")) {
@@ -405,13 +420,7 @@ static void sentencepiece(const mg_normal_step *step, mg_str text, mg_buf *out)
         while (behind_space && mg_str_starts(part, " ")) {
             part = mg_str_slice(part, 1, part.size);
         }
-        for (size_t i = 0; i < part.size; i++) {
-            if (part.data[i] == ' ') {
-                mg_buf_add(out, space);
-            } else {
-                mg_buf_add_char(out, part.data[i]);
-            }
-        }
+        add_spaced(out, part, space);
         if (part.size > 0) {
             behind_space = step->squeeze && part.data[part.size - 1] == ' ';
         }

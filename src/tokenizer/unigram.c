@@ -2,9 +2,11 @@
 #include "tokenizer/unigram_internal.h"
 
 #include "base/memory.h"
+#include "text/utf8.h"
 #include "tokenizer/chars_internal.h"
 
 #define UNK_PENALTY 10.0
+#define BMP_COUNT 65536
 
 void mg_unigram_scratch_release(mg_unigram_scratch *scratch)
 {
@@ -20,8 +22,31 @@ void mg_unigram_release(mg_unigram *unigram)
     if (unigram != NULL) {
         mg_free(unigram->scores);
         mg_free(unigram->hidden);
+        mg_free(unigram->char_nodes);
         mg_trie_release(&unigram->trie);
         memset(unigram, 0, sizeof(*unigram));
+    }
+}
+
+/* The trie node behind text, from node; 0 = none. */
+static int32_t walk(const mg_trie *trie, int32_t node, mg_str text)
+{
+    for (size_t i = 0; i < text.size; i++) {
+        node = mg_trie_step(trie, node, (unsigned char)text.data[i]);
+        if (node == 0) {
+            break;
+        }
+    }
+    return node;
+}
+
+static void fill_char_nodes(mg_unigram *unigram)
+{
+    unigram->char_nodes = mg_new_array(int32_t, BMP_COUNT);
+    for (int32_t c = 1; c < BMP_COUNT; c++) {
+        char bytes[4];
+        size_t count = mg_utf8_encode(c, bytes);
+        unigram->char_nodes[c] = walk(&unigram->trie, 0, mg_str_make(bytes, count));
     }
 }
 
@@ -43,6 +68,7 @@ mg_status mg_unigram_finish(mg_unigram *unigram, mg_error *err)
     }
     unigram->unk_score = lowest - UNK_PENALTY;
     mg_vocab_byte_ids(vocab, unigram->byte_ids);
+    fill_char_nodes(unigram);
     return MG_OK;
 }
 
@@ -62,27 +88,35 @@ static void offer(mg_unigram_node *node, int32_t start, int32_t id, double score
     }
 }
 
+/* Offers every piece that starts at offset at; true when one is a single character. */
+static bool offer_pieces(const mg_unigram *unigram, mg_unigram_node *nodes, mg_str word, size_t at,
+                         size_t char_bytes)
+{
+    const mg_trie *trie = &unigram->trie;
+    double here = nodes[at].score;
+    size_t end = at + char_bytes;
+    /* Pieces end between code points, so the first one can be taken in one step. */
+    int32_t c = mg_char_decode(word.data + at, &char_bytes);
+    int32_t node = c > 0 && c < BMP_COUNT ? unigram->char_nodes[c]
+                                          : walk(trie, 0, mg_str_make(word.data + at, char_bytes));
+    bool has_single = node != 0 && trie->values[node] >= 0;
+    while (node != 0) {
+        int32_t id = trie->values[node];
+        if (id >= 0) {
+            offer(&nodes[end], (int32_t)at, id, add_scores(unigram, here, unigram->scores[id]));
+        }
+        node = end < word.size ? mg_trie_step(trie, node, (unsigned char)word.data[end++]) : 0;
+    }
+    return has_single;
+}
+
 static void find_best(const mg_unigram *unigram, mg_unigram_node *nodes, mg_str word)
 {
     for (size_t at = 0, char_bytes; at < word.size; at += char_bytes) {
-        double here = nodes[at].score;
-        bool has_single = false;
-        int32_t node = 0;
         char_bytes = mg_char_bytes(word.data[at]);
-        for (size_t end = at; end < word.size;) {
-            node = mg_trie_step(&unigram->trie, node, (unsigned char)word.data[end++]);
-            if (node == 0) {
-                break;
-            }
-            int32_t id = unigram->trie.values[node];
-            if (id >= 0) {
-                offer(&nodes[end], (int32_t)at, id, add_scores(unigram, here, unigram->scores[id]));
-                has_single = has_single || end - at == char_bytes;
-            }
-        }
-        if (!has_single) {
+        if (!offer_pieces(unigram, nodes, word, at, char_bytes)) {
             offer(&nodes[at + char_bytes], (int32_t)at, -1,
-                  add_scores(unigram, here, unigram->unk_score));
+                  add_scores(unigram, nodes[at].score, unigram->unk_score));
         }
     }
 }

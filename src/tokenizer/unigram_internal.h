@@ -18,6 +18,7 @@ typedef struct mg_unigram {
     double *scores;        /* by id, owned */
     bool *hidden;          /* by id, owned: text never matches these; NULL = none */
     mg_trie trie;          /* pieces that text can match */
+    int32_t *char_nodes;   /* (65536) trie node behind a code point of the BMP, 0 = none */
     int32_t unk_id;        /* -1 = none */
     double unk_score;      /* lowest score - 10 */
     bool byte_fallback;
