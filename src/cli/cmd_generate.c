@@ -34,6 +34,8 @@ static const mg_option options[] = {
       "Draw among tokens of at least this share of the likeliest one's probability.", NULL },
     { "repetition-penalty", 0, NULL, MG_OPTION_NUMBER, "X", NULL, NULL,
       "Penalty on tokens that occurred; 1 = none (default: the model's own).", NULL },
+    { "max-length", 0, NULL, MG_OPTION_INT, "N", "0", NULL,
+      "Tokens of prompt and answer together at most; 0 = what the model was made for.", NULL },
     { "batch-size", 'b', NULL, MG_OPTION_INT, "N", "0", NULL,
       "Requests answered together; 0 = as many as pay.", NULL },
     { "stats", 0, NULL, MG_OPTION_TEXT, "FILE", NULL, NULL,
@@ -83,9 +85,8 @@ static mg_status read_sampling(generate_job *job, mg_error *err)
         return mg_fail(err, MG_ERR_USAGE, "--max-new-tokens is %lld, expected 1 to %d",
                        (long long)job->max_new_tokens, MG_NEW_TOKENS_MAX);
     }
-    if (mg_args_int(args, "batch-size") < 0) {
-        return mg_fail(err, MG_ERR_USAGE, "--batch-size is %lld, expected 0 or more",
-                       (long long)mg_args_int(args, "batch-size"));
+    if (mg_args_int(args, "batch-size") < 0 || mg_args_int(args, "max-length") < 0) {
+        return mg_fail(err, MG_ERR_USAGE, "--batch-size and --max-length must be 0 or more");
     }
     job->stop_count = mg_args_text_count(args, "stop");
     job->stops = mg_arena_array(&job->arena, mg_str, job->stop_count);
@@ -339,7 +340,8 @@ static mg_status run_generate(mg_cli *cli, const mg_args *args, mg_error *err)
         return mg_fail(err, MG_ERR_USAGE, "expected one of --prompt, --chat, --requests");
     }
     MG_TRY_OR_DONE(read_sampling(&job, err));
-    mg_engine_options engine = { mg_args_int(args, "batch-size"), 0, 0 };
+    mg_engine_options engine = { mg_args_int(args, "batch-size"), mg_args_int(args, "max-length"),
+                                 0 };
     MG_TRY_OR_DONE(mg_running_open(cli, mg_args_operand(args, 0), &engine, &job.running, err));
     MG_TRY_OR_DONE(path != NULL ? mg_json_lines_read(path, &job.arena, take_line, &job, err)
                                 : read_single(&job, err));

@@ -10,6 +10,7 @@
 #include "text/json.h"
 #include "text/utf8.h"
 
+#define MG_LENGTH_MAX 268435456
 #define MG_TEXT_BYTES_MAX ((size_t)1 << 30)
 
 static const mg_option options[] = {
@@ -18,7 +19,7 @@ static const mg_option options[] = {
     { "text", 0, NULL, MG_OPTION_TEXT, "FILE", NULL, NULL, "A text whose perplexity is wanted.",
       NULL },
     { "max-length", 0, NULL, MG_OPTION_INT, "N", "0", NULL,
-      "Tokens that the model sees at most; 0 = all it can.", NULL },
+      "Tokens that the model sees at most; 0 = what it was made for.", NULL },
     { "batch-size", 'b', NULL, MG_OPTION_INT, "N", "0", NULL,
       "Requests computed together; 0 = as many as pay.", NULL },
 };
@@ -271,14 +272,16 @@ static mg_status run_score(mg_cli *cli, const mg_args *args, mg_error *err)
     if ((path != NULL) + (text != NULL) != 1) {
         return mg_fail(err, MG_ERR_USAGE, "expected one of --requests, --text");
     }
-    if (mg_args_int(args, "max-length") < 0 || mg_args_int(args, "batch-size") < 0) {
-        return mg_fail(err, MG_ERR_USAGE, "--max-length and --batch-size must be 0 or more");
+    if (mg_args_int(args, "max-length") < 0 || mg_args_int(args, "max-length") > MG_LENGTH_MAX ||
+        mg_args_int(args, "batch-size") < 0) {
+        return mg_fail(err, MG_ERR_USAGE, "expected --max-length 0 to %d, --batch-size 0 or more",
+                       MG_LENGTH_MAX);
     }
     mg_engine_options engine = { mg_args_int(args, "batch-size"), mg_args_int(args, "max-length"),
                                  0 };
     MG_TRY_OR_DONE(mg_running_open(cli, mg_args_operand(args, 0), &engine, &job.running, err));
-    int64_t model_max = mg_model_max_positions(job.running.model);
-    job.max_length = engine.positions_max > 0 ? MG_MIN(engine.positions_max, model_max) : model_max;
+    job.max_length =
+        engine.positions_max > 0 ? engine.positions_max : mg_model_max_positions(job.running.model);
     if (text != NULL) {
         MG_TRY_OR_DONE(score_text(&job, text, err));
         goto done;

@@ -10,6 +10,7 @@
 /* Choices where the options leave them open. */
 #define MG_BATCH_CHOSEN 128
 #define MG_PREFILL_CHOSEN 256
+#define MG_POSITIONS_MAX (INT64_C(1) << 28)
 #define MG_CACHE_BYTES_CHOSEN ((size_t)2 << 30)
 #define MG_LOGIT_BYTES_CHOSEN ((size_t)256 << 20)
 /* A shared prefix must save at least this many tokens for each text. */
@@ -31,7 +32,7 @@ mg_status mg_engine_create(mg_model *model, const mg_tokenizer *tokenizer, mg_po
     engine->vocab = mg_model_vocab(model);
     engine->batch_max = MG_MAX(chosen->batch_max, 0);
     engine->positions_max =
-        chosen->positions_max > 0 ? MG_MIN(chosen->positions_max, model_max) : model_max;
+        chosen->positions_max > 0 ? MG_MIN(chosen->positions_max, MG_POSITIONS_MAX) : model_max;
     engine->prefill_max =
         chosen->prefill_tokens_max > 0 ? chosen->prefill_tokens_max : MG_PREFILL_CHOSEN;
     MG_TRY_OR_DONE(engine->device->stream_create(engine->device, pool, &engine->stream, err));

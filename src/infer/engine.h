@@ -62,7 +62,7 @@ typedef struct mg_engine_stats {
 
 typedef struct mg_engine_options {
     int64_t batch_max;          /* sequences decoded together; 0 = choose */
-    int64_t positions_max;      /* longest sequence; 0 = the model's */
+    int64_t positions_max;      /* longest sequence; 0 = what the model was made for */
     int64_t prefill_tokens_max; /* tokens of one prefill pass; 0 = choose */
 } mg_engine_options;
 

@@ -155,7 +155,9 @@ static mg_status advance(mg_scorer *scorer, mg_scoring *slot, mg_error *err)
             scorer->live--;
             return MG_OK;
         }
-        begin_item(slot, at, MG_MIN(slot->computed, item->context_count - 1));
+        /* Keys that depend on the length of the text are of no use to another text. */
+        bool reuse = !mg_model_rope_depends_on_length(scorer->engine->model);
+        begin_item(slot, at, reuse ? MG_MIN(slot->computed, item->context_count - 1) : 0);
     }
     return MG_OK;
 }

@@ -149,6 +149,32 @@ static void scores_do_not_depend_on_the_batch(void **state)
     close_fixture(&alone);
 }
 
+/* Each text rotates by frequencies that follow its own length, so nothing may be shared. */
+static void lengths_keep_their_own_rotation(void **state)
+{
+    (void)state;
+    fixture f;
+    mg_error err;
+    fixture alone;
+    mg_engine_options single = { 1, 64, 0 };
+    mg_engine_options together = { 2, 64, 7 };
+    open_fixture(&f);
+    mg_model_destroy(f.model);
+    mg_model_config config = tiny_config();
+    config.rope.kind = MG_ROPE_DYNAMIC;
+    config.rope.factor = 2.0;
+    config.max_positions = 8;
+    assert_ok(mg_model_create(&config, mg_device_cpu(MG_ISA_AVX512), MG_F32, &f.model, &err), &err);
+    tiny_fill(f.model, f.stream);
+    alone = f;
+    for (int64_t i = 0; i < REQUESTS; i++) {
+        score(&alone, i, 1, single);
+    }
+    score(&f, 0, REQUESTS, together);
+    assert_memory_equal(f.tokens, alone.tokens, sizeof(f.tokens));
+    close_fixture(&f);
+}
+
 static void equal_contexts_are_computed_once(void **state)
 {
     (void)state;
@@ -245,6 +271,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(scores_are_the_log_softmax_of_a_plain_pass),
         cmocka_unit_test(scores_do_not_depend_on_the_batch),
+        cmocka_unit_test(lengths_keep_their_own_rotation),
         cmocka_unit_test(equal_contexts_are_computed_once),
         cmocka_unit_test(long_context_is_cut_on_the_left),
         cmocka_unit_test(continuation_without_room_is_refused),
