@@ -137,7 +137,10 @@ static mg_status add_entry_below(resolver *work, const char *folder, mg_str entr
     int64_t count = 0;
     *found_out = false;
     if (!mg_glob_is_pattern(entry)) {
-        mg_str path = mg_path_join(work->arena, folder, mg_arena_copy(work->arena, entry).data);
+        mg_str path = mg_arena_copy(work->arena, entry);
+        if (strcmp(folder, ".") != 0) {
+            path = mg_path_join(work->arena, folder, path.data);
+        }
         if (mg_path_is_folder(path.data)) {
             bool done;
             MG_TRY(add_saved_folder(work, path.data, &done, err));
