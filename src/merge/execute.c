@@ -16,6 +16,7 @@ typedef struct executor {
     mg_job job;           /* what stays from tensor to tensor is set once */
     mg_job_input *inputs; /* room for the largest input count */
     mg_scratch *gathered; /* by input: tensors that lie in parts on disk */
+    mg_scratch rows;      /* embeddings in the order of the output's tokens */
     int64_t input_cap;
     mg_mt19937 mt;
     mg_resident *resident; /* sources on a device without host memory, else NULL */
@@ -73,6 +74,44 @@ static mg_status gather(executor *ex, const mg_plan_input *input, int64_t index,
         at += source->parts[i]->bytes;
     }
     return MG_OK;
+}
+
+/* The rows of all inputs in the order of the plan's vocabulary, as float32 values of the work type.
+ */
+static mg_status move_rows(executor *ex, const mg_plan_job *planned, mg_error *err)
+{
+    const mg_vocabulary *vocabulary = ex->plan->vocabulary;
+    int64_t columns = planned->count / MG_MAX(vocabulary->row_count, 1);
+    if (ex->resident != NULL || planned->work == MG_F64) {
+        return mg_fail(err, MG_ERR_UNSUPPORTED,
+                       "vocabularies merge on the CPU and in 32 bits at most");
+    }
+    size_t bytes = (size_t)planned->count * sizeof(float);
+    size_t all;
+    if (!mg_size_mul(bytes, (size_t)planned->input_count, &all)) {
+        return mg_fail(err, MG_ERR_MEMORY, "is too large");
+    }
+    if (ex->rows.bytes < all) {
+        mg_free_aligned(ex->rows.data);
+        ex->rows.data = NULL;
+        ex->rows.bytes = 0;
+        MG_TRY(mg_memory_try(all, "rows of tokens", &ex->rows.data, err));
+        ex->rows.bytes = all;
+    }
+    mg_vocabulary_input *moves = mg_new_array(mg_vocabulary_input, planned->input_count);
+    for (int64_t i = 0; i < planned->input_count; i++) {
+        moves[i].model = planned->inputs[i].model;
+        moves[i].data = ex->inputs[i].x.data;
+        moves[i].dtype = ex->inputs[i].x.dtype;
+        moves[i].rows = planned->inputs[i].stored_rows;
+        moves[i].out = (float *)ex->rows.data + i * planned->count;
+        ex->inputs[i].x.data = moves[i].out;
+        ex->inputs[i].x.dtype = MG_F32;
+    }
+    mg_status status = mg_vocabulary_apply(vocabulary, moves, planned->input_count, planned->base,
+                                           columns, planned->work, ex->job.pool, err);
+    mg_free(moves);
+    return status;
 }
 
 static mg_status copy_equal(const executor *ex, const mg_plan_job *job, mg_error *err)
@@ -141,6 +180,9 @@ static mg_status run_job(executor *ex, const mg_plan_job *planned, mg_error *err
     for (int64_t i = 0; i < planned->input_count; i++) {
         MG_TRY(gather(ex, &planned->inputs[i], i, err));
     }
+    if (planned->rows) {
+        MG_TRY(move_rows(ex, planned, err));
+    }
     mg_view spec = { planned->name, NULL, planned->out_bytes, planned->out_dtype, planned->shape };
     MG_TRY(reserve(ex, &spec, err));
     switch (planned->action) {
@@ -196,6 +238,7 @@ static void tear_down(executor *ex, const mg_device *device)
         mg_free_aligned(ex->gathered[i].data);
     }
     device->free(device, ex->out.data);
+    mg_free_aligned(ex->rows.data);
     mg_free(ex->gathered);
     mg_free(ex->inputs);
 }

@@ -33,12 +33,36 @@ static mg_status copy_file(const char *folder, const char *name, const char *to,
     return mg_file_copy(from.data, mg_path_join(arena, to, name).data, err);
 }
 
+/* The tokenizer of a merged vocabulary: ours, and what describes it from its source's folder. */
+static mg_status write_tokenizer(const mg_vocabulary *vocabulary, const char *to, mg_arena *arena,
+                                 mg_error *err)
+{
+    static const char *const files[] = { "tokenizer_config.json", "special_tokens_map.json",
+                                         "chat_template.jinja", "chat_template.json" };
+    mg_buf text = { NULL, 0, 0 };
+    mg_json_style style;
+    memset(&style, 0, sizeof(style));
+    style.indent = 2;
+    mg_json_write(&text, &vocabulary->tokenizer, &style);
+    mg_status status = mg_file_write_atomic(mg_path_join(arena, to, "tokenizer.json").data,
+                                            mg_buf_view(&text), err);
+    mg_buf_release(&text);
+    for (int64_t i = 0; i < MG_ARRAY_COUNT(files) && status == MG_OK; i++) {
+        status = copy_file(vocabulary->folder, files[i], to, arena, err);
+    }
+    return status;
+}
+
 static mg_status copy_donor_files(const mg_plan *plan, const mg_merge_options *options,
                                   const char *to, mg_arena *arena, mg_error *err)
 {
     const char *folder = mg_plan_donor(plan)->folder;
     MG_TRY(copy_file(folder, "generation_config.json", to, arena, err));
-    for (int64_t i = 0; i < MG_ARRAY_COUNT(donor_files) && options->copy_tokenizer; i++) {
+    bool copies = options->copy_tokenizer && plan->vocabulary == NULL;
+    if (plan->vocabulary != NULL) {
+        MG_TRY(write_tokenizer(plan->vocabulary, to, arena, err));
+    }
+    for (int64_t i = 0; i < MG_ARRAY_COUNT(donor_files) && copies; i++) {
         MG_TRY(copy_file(folder, donor_files[i], to, arena, err));
     }
     for (int64_t i = 0; i < plan->layout->tagalong_count; i++) {

@@ -3,8 +3,9 @@
 
 typedef struct set_entry {
     mg_model_ref ref;
-    mg_snapshot *snapshot; /* of the base, where ref has an adapter */
-    mg_adapter *adapter;   /* NULL = none */
+    mg_snapshot *snapshot;  /* of the base, where ref has an adapter */
+    mg_adapter *adapter;    /* NULL = none */
+    mg_token_table *tokens; /* read on first use */
 } set_entry;
 
 struct mg_model_set {
@@ -30,6 +31,8 @@ void mg_model_set_destroy(mg_model_set *set)
         return;
     }
     for (int64_t i = 0; i < set->count; i++) {
+        mg_token_table_release(set->entries[i].tokens);
+        mg_free(set->entries[i].tokens);
         mg_adapter_close(set->entries[i].adapter);
         mg_snapshot_close(set->entries[i].snapshot);
     }
@@ -139,4 +142,24 @@ const mg_adapter *mg_model_set_adapter(mg_model_set *set, const mg_model_ref *re
 {
     const set_entry *entry = find_entry(set, ref);
     return entry != NULL ? entry->adapter : NULL;
+}
+
+mg_status mg_model_set_tokens(mg_model_set *set, const mg_model_ref *ref,
+                              const mg_token_table **tokens_out, mg_error *err)
+{
+    *tokens_out = NULL;
+    mg_snapshot *snapshot;
+    MG_TRY(mg_model_set_get(set, ref, &snapshot, err));
+    set_entry *entry = find_entry(set, ref);
+    if (entry->tokens == NULL) {
+        mg_token_table *tokens = mg_new(mg_token_table);
+        mg_status status = mg_token_table_read(snapshot->folder, tokens, err);
+        if (status != MG_OK) {
+            mg_free(tokens);
+            return status;
+        }
+        entry->tokens = tokens;
+    }
+    *tokens_out = entry->tokens;
+    return MG_OK;
 }

@@ -261,6 +261,24 @@ static mg_dtype promote(mg_dtype a, mg_dtype b)
     return a == MG_F64 || b == MG_F64 ? MG_F64 : MG_F32;
 }
 
+/* An embedding whose rows move: afterwards all models have as many. */
+static void use_vocabulary(const planner *p, const weight_place *place, mg_plan_job *job,
+                           mg_plan_input *inputs)
+{
+    const mg_vocabulary *vocabulary = p->plan->vocabulary;
+    if (vocabulary == NULL || !place->weight->embed || job->action == MG_PLAN_EQUAL) {
+        return;
+    }
+    job->rows = !vocabulary->identity;
+    for (int64_t i = 0; i < job->input_count; i++) {
+        job->rows = job->rows || inputs[i].source.shape.dims[0] != vocabulary->row_count;
+    }
+    for (int64_t i = 0; i < job->input_count && job->rows; i++) {
+        inputs[i].stored_rows = inputs[i].source.shape.dims[0];
+        inputs[i].source.shape.dims[0] = vocabulary->row_count;
+    }
+}
+
 /* false, with a mistake told, when the inputs cannot make one tensor. */
 static bool check_inputs(planner *p, mg_plan_job *job, const weight_place *place)
 {
@@ -481,7 +499,11 @@ static void plan_weight(planner *p, const slice_plan *slice, const weight_place 
     job.name = mg_layout_name(place->weight->name, place->layer, place->layer_count, &plan->arena);
     job.t = place->t;
     mg_plan_input *inputs = mg_arena_array(&plan->arena, mg_plan_input, slice->source_count);
-    if (!find_inputs(p, slice, place, &job, inputs) || !check_inputs(p, &job, place)) {
+    if (!find_inputs(p, slice, place, &job, inputs)) {
+        return;
+    }
+    use_vocabulary(p, place, &job, inputs);
+    if (!check_inputs(p, &job, place)) {
         return;
     }
     for (int64_t k = 0; k < plan->method->param_count; k++) {
@@ -716,6 +738,8 @@ mg_status mg_plan_create(const mg_recipe *recipe, mg_model_set *set, bool allow_
     MG_TRY_OR_DONE(mg_diagnostics_finish(&p.diagnostics, err));
     MG_TRY_OR_DONE(choose_layout(&p, err));
     warn_all_settings(&p);
+    MG_TRY_OR_DONE(mg_plan_build_vocabulary(plan, recipe, set, &p.diagnostics, err));
+    MG_TRY_OR_DONE(mg_diagnostics_finish(&p.diagnostics, err));
     plan_modules(&p);
     MG_TRY_OR_DONE(mg_diagnostics_finish(&p.diagnostics, err));
     if (plan->job_count == 0) {

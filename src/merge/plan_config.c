@@ -103,6 +103,10 @@ mg_value mg_plan_config(const mg_plan *plan, mg_arena *arena)
     for (int64_t m = 0; m < plan->module_count; m++) {
         set_layer_count(&plan->modules[m], arena, &root);
     }
+    if (plan->vocabulary != NULL) {
+        set_path(arena, &root, plan->layout->vocab_key,
+                 mg_value_of_int(plan->vocabulary->row_count));
+    }
     for (int64_t i = 0; i < plan->job_count; i++) {
         if (plan->jobs[i].unties && mg_value_get(&root, "tie_word_embeddings") != NULL) {
             set_path(arena, &root, mg_str_of("tie_word_embeddings"), mg_value_of_bool(false));

@@ -7,6 +7,7 @@
 #include "merge/adapter.h"
 #include "merge/method.h"
 #include "merge/plan.h"
+#include "merge/vocabulary.h"
 #include "merge/resident.h"
 
 MG_BEGIN_C
@@ -16,6 +17,7 @@ typedef struct mg_plan_input {
     mg_layout_source source;
     int64_t source_index; /* among the slice's sources without the base; -1 = the base */
     mg_str name;          /* of the tensor in that model */
+    int64_t stored_rows;  /* of an embedding whose rows move */
     const mg_adapter_target *adapter; /* NULL = the tensor as it is stored */
     double params[MG_METHOD_PARAMS_MAX];
 } mg_plan_input;
@@ -42,6 +44,7 @@ typedef struct mg_plan_job {
     double t;      /* position in its slice */
     mg_str label;  /* largest name on disk: the execution order */
     int64_t order; /* of planning: decides between equal labels */
+    bool rows;     /* tokens' rows are put into the order of the plan's vocabulary first */
     bool unties;   /* a head of its own where the donor's is the embedding */
 } mg_plan_job;
 
@@ -67,10 +70,19 @@ struct mg_plan {
     int64_t model_count;
     mg_plan_job *jobs; /* in execution order */
     int64_t job_count, job_cap;
-    mg_plan_layers *modules; /* one for each module written */
+    mg_vocabulary *vocabulary; /* NULL = embeddings as they are */
+    mg_plan_layers *modules;   /* one for each module written */
     int64_t module_count;
 };
 
+/* The tokens of a model; borrowed from the set. */
+MG_MUST_CHECK mg_status mg_model_set_tokens(mg_model_set *set, const mg_model_ref *ref,
+                                            const mg_token_table **tokens_out, mg_error *err);
+/* What `tokenizer` or `tokenizer_source` of recipe means for plan, whose models and layout are set
+ * (plan_vocabulary.c).  Mistakes go to diagnostics. */
+MG_MUST_CHECK mg_status mg_plan_build_vocabulary(mg_plan *plan, const mg_recipe *recipe,
+                                                 mg_model_set *set, mg_diagnostics *diagnostics,
+                                                 mg_error *err);
 /* The adapter of a reference that was got before, NULL = none. */
 const mg_adapter *mg_model_set_adapter(mg_model_set *set, const mg_model_ref *ref);
 /* The layouts that a model set keeps, for its plans. */
