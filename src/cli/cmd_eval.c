@@ -10,7 +10,7 @@
 #include "base/memory.h"
 #include "cli/commands.h"
 #include "cli/evaluating.h"
-#include "eval/report.h"
+#include "eval/suite_report.h"
 #include "eval/suite.h"
 #include "text/json.h"
 #include "text/yaml.h"

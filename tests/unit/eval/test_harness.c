@@ -9,7 +9,7 @@
 
 #include "base/arena.h"
 #include "base/fs.h"
-#include "eval/report.h"
+#include "eval/suite_report.h"
 #include "eval/suite.h"
 #include "text/json.h"
 

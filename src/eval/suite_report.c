@@ -1,5 +1,5 @@
-/* eval/report.c - the tree of results and its tables. */
-#include "eval/report.h"
+/* eval/suite_report.c - the tree of results and its tables. */
+#include "eval/suite_report.h"
 
 #include "base/memory.h"
 #include "eval/task_internal.h"
