@@ -1,4 +1,5 @@
-/* eval/suite_report.h - results of a suite as the harness reports them: JSON and a table (tasks.md 13).
+/* eval/suite_report.h - results of a suite as the harness reports them: JSON and a table (tasks.md
+ * 13).
  *
  * Thread-safety: functions are independent. */
 #pragma once
