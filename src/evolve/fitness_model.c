@@ -2,8 +2,8 @@
  *
  * A candidate's way: genome -> recipe (genome.h) -> plan -> executed into the sink of a worker's
  * model
- * -> its engine answers the questions -> per-question metrics.  A source's way starts at its own
- * checkpoint and tokenizer instead. */
+ * -> its engine answers the questions -> per-question metrics.  A source is the
+ * merge of itself alone, with its own tokenizer. */
 #include "evolve/fitness_model.h"
 
 #include <math.h>
@@ -183,35 +183,34 @@ static mg_status run_questions(model_fitness *f, rig *r, mg_job *job)
     return MG_OK;
 }
 
-static mg_status run_source(model_fitness *f, mg_job *job)
+/* A source is the merge of itself alone, so that adapters are applied in the one place. */
+static void source_recipe(const mg_model_ref *ref, mg_arena *arena, mg_recipe *recipe_out)
 {
-    mg_error *err = &job->error;
-    mg_snapshot *snapshot = NULL;
-    rig r = { 0 };
-    mg_status status = MG_OK;
-    pthread_mutex_lock(&f->planning);
-    status = mg_model_set_get(f->options.models, &f->options.sources[job->source], &snapshot, err);
-    pthread_mutex_unlock(&f->planning);
-    MG_TRY_OR_DONE(status);
-    MG_TRY_OR_DONE(rig_make(f, snapshot->folder, NULL, &r, err));
-    MG_TRY_OR_DONE(mg_model_load(r.model, snapshot->checkpoint, r.stream, err));
-    MG_TRY_OR_DONE(run_questions(f, &r, job));
-
-done:
-    rig_release(&r, f->options.task_count, device_of(f));
-    return status;
+    mg_recipe_source *source = mg_arena_array(arena, mg_recipe_source, 1);
+    mg_recipe_slice *slice = mg_arena_array(arena, mg_recipe_slice, 1);
+    mg_recipe_module *module = mg_arena_array(arena, mg_recipe_module, 1);
+    *source = (mg_recipe_source){ .model = *ref };
+    *slice = (mg_recipe_slice){ .sources = source, .source_count = 1 };
+    *module = (mg_recipe_module){ .slices = slice, .slice_count = 1 };
+    *recipe_out = (mg_recipe){ .method = mg_str_of("passthrough"),
+                               .modules = module,
+                               .module_count = 1,
+                               .dtype = MG_DTYPE_COUNT,
+                               .out_dtype = MG_DTYPE_COUNT };
 }
 
-static mg_status run_merge(model_fitness *f, rig *r, mg_job *job)
+/* Plans recipe, executes it into the rig's model (made when it is empty) and asks the questions. */
+static mg_status run_recipe(model_fitness *f, const mg_recipe *recipe, rig *r, mg_job *job)
 {
     mg_error *err = &job->error;
     mg_status status = MG_OK;
     mg_arena arena = { 0 };
     mg_plan *plan = NULL;
-    mg_recipe recipe;
     mg_execute_options execute = { .seed = f->options.seed, .has_seed = true };
-    mg_genome_recipe(f->options.genome, job->genome, &arena, &recipe);
-    MG_TRY_OR_DONE(mg_plan_create(&recipe, f->options.models, f->options.allow_crimes, &plan, err));
+    pthread_mutex_lock(&f->planning);
+    status = mg_plan_create(recipe, f->options.models, f->options.allow_crimes, &plan, err);
+    pthread_mutex_unlock(&f->planning);
+    MG_TRY_OR_DONE(status);
     if (r->model == NULL) {
         mg_value merged = mg_plan_config(plan, &arena);
         MG_TRY_OR_DONE(rig_make(f, mg_plan_donor(plan)->folder, &merged, r, err));
@@ -222,6 +221,24 @@ static mg_status run_merge(model_fitness *f, rig *r, mg_job *job)
 
 done:
     mg_plan_destroy(plan);
+    mg_arena_release(&arena);
+    return status;
+}
+
+static mg_status run_candidate(model_fitness *f, int worker, mg_job *job)
+{
+    mg_arena arena = { 0 };
+    mg_recipe recipe;
+    mg_status status;
+    if (job->genome == NULL) { /* its own shape and tokenizer: a rig of its own */
+        rig own = { 0 };
+        source_recipe(&f->options.sources[job->source], &arena, &recipe);
+        status = run_recipe(f, &recipe, &own, job);
+        rig_release(&own, f->options.task_count, device_of(f));
+    } else {
+        mg_genome_recipe(f->options.genome, job->genome, &arena, &recipe);
+        status = run_recipe(f, &recipe, &f->workers[worker], job);
+    }
     mg_arena_release(&arena);
     return status;
 }
@@ -243,10 +260,8 @@ static void run_job(void *context, int64_t index, int worker)
     double begin = mg_clock_now(NULL);
     if (f->base.stop != NULL && f->base.stop(f->base.stop_context)) {
         job->status = mg_fail(&job->error, MG_ERR_INTERRUPTED, "stopped before it began");
-    } else if (job->genome == NULL) {
-        job->status = run_source(f, job);
     } else {
-        job->status = run_merge(f, &f->workers[worker], job);
+        job->status = run_candidate(f, worker, job);
     }
     job->seconds = mg_clock_now(NULL) - begin;
     pthread_mutex_lock(&b->mutex);

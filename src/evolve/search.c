@@ -150,6 +150,38 @@ static void open_tasks(search *s, mg_buf *messages)
     }
 }
 
+/* Candidates are evaluated with the tokenizer of the donor, which is right as long as a merged
+ * tokenizer is no other. */
+static void check_tokenizers(search *s, mg_buf *messages)
+{
+    const mg_genome_config *config = &s->o->config->genome;
+    uint64_t first = 0;
+    bool differ = false;
+    for (int64_t m = 0; config->tokenizer_source.size > 0 && m <= config->model_count; m++) {
+        bool base = m == config->model_count;
+        mg_snapshot *snapshot;
+        mg_bytes text = { 0 };
+        if ((base && !config->has_base) ||
+            mg_model_set_get(s->models, base ? &config->base : &config->models[m], &snapshot,
+                             NULL) != MG_OK) {
+            continue;
+        }
+        const char *path = mg_path_join(&s->arena, snapshot->folder, "tokenizer.json").data;
+        if (mg_file_read(path, (size_t)256 << 20, &text, NULL) == MG_OK) {
+            uint64_t hash = mg_hash64(text.data, text.size, 0);
+            differ = differ || (m > 0 && hash != first);
+            first = m == 0 ? hash : first;
+        }
+        mg_bytes_release(&text);
+    }
+    if (differ) {
+        mg_buf_printf(messages,
+                      "%s%.*s: 'tokenizer_source' with models of different tokenizers cannot be "
+                      "searched; merge the vocabularies first, with 'merge'",
+                      messages->size > 0 ? "\n" : "", MG_STR_ARG(s->o->config->path));
+    }
+}
+
 /* Opens every model and makes the plan of the first merge, so that what does not fit is known now.
  */
 static void open_models(search *s, mg_buf *messages)
@@ -189,6 +221,7 @@ static void open_models(search *s, mg_buf *messages)
         collect(messages, &err);
     }
     mg_plan_destroy(plan);
+    check_tokenizers(s, messages);
 }
 
 static mg_status open_inputs(search *s, mg_error *err)
