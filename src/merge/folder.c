@@ -4,6 +4,7 @@
 #include "base/fs.h"
 #include "base/log.h"
 #include "merge/card_internal.h"
+#include "merge/chat_template.h"
 #include "merge/execute.h"
 #include "merge/plan_internal.h"
 #include "text/json.h"
@@ -75,6 +76,25 @@ static mg_status copy_donor_files(const mg_plan *plan, const mg_merge_options *o
         MG_TRY(status);
     }
     return MG_OK;
+}
+
+static mg_status write_chat_template(const mg_plan *plan, const mg_recipe *recipe,
+                                     const mg_merge_options *options, const char *to,
+                                     mg_arena *arena, mg_error *err)
+{
+    if (recipe->chat_template.size == 0) {
+        return MG_OK;
+    }
+    if (!options->copy_tokenizer && plan->vocabulary == NULL) {
+        mg_warn("the chat template is not written: no tokenizer is");
+        return MG_OK;
+    }
+    const char **folders = mg_arena_array(arena, const char *, plan->model_count);
+    for (int64_t i = 0; i < plan->model_count; i++) {
+        folders[i] = plan->models[i]->folder;
+    }
+    mg_str text = mg_chat_template_choose(recipe->chat_template, folders, plan->model_count, arena);
+    return text.size > 0 ? mg_chat_template_write(to, text, err) : MG_OK;
 }
 
 static mg_status write_config(const mg_plan *plan, const char *folder, mg_arena *arena,
@@ -149,6 +169,7 @@ mg_status mg_merge_to_folder(const mg_recipe *recipe, mg_model_set *set, const m
         MG_TRY_OR_DONE(write_card(plan, recipe, out, folder, &arena, err));
     }
     MG_TRY_OR_DONE(copy_donor_files(plan, options, folder, &arena, err));
+    MG_TRY_OR_DONE(write_chat_template(plan, recipe, options, folder, &arena, err));
     mg_sink_close(sink);
     sink = NULL;
     MG_TRY_OR_DONE(mg_staging_finish(staging, err));

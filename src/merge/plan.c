@@ -11,6 +11,7 @@
 #include <stdlib.h>
 
 #include "base/log.h"
+#include "merge/chat_template.h"
 #include "merge/plan_internal.h"
 
 typedef struct planner {
@@ -733,6 +734,13 @@ mg_status mg_plan_create(const mg_recipe *recipe, mg_model_set *set, bool allow_
         mg_diagnose(&p.diagnostics, recipe->method_where, "unknown merge method '%.*s'%s%s%s",
                     MG_STR_ARG(recipe->method), nearest != NULL ? ", did you mean '" : "",
                     nearest != NULL ? nearest : "", nearest != NULL ? "'?" : "");
+    }
+    if (recipe->chat_template.size > 0 && !mg_chat_template_valid(recipe->chat_template)) {
+        mg_diagnose(
+            &p.diagnostics, NULL,
+            "'chat_template' is '%.*s', must be auto, alpaca, chatml, exaone, llama3, mistral "
+            "or a template",
+            MG_STR_ARG(recipe->chat_template));
     }
     open_models(&p);
     MG_TRY_OR_DONE(mg_diagnostics_finish(&p.diagnostics, err));
