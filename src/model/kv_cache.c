@@ -41,10 +41,16 @@ mg_status mg_kv_cache_create(const mg_model *model, int64_t slot_count, int64_t 
     cache->layers = mg_new_array(mg_kv, model->config.layer_count);
     /* One more slot for the rows that fill up a recorded pass. */
     int64_t held = slot_count + (device->sequence_begin != NULL ? 1 : 0);
+    mg_kv whole = kv_of(model, held, position_count);
+    size_t bytes = 0;
+    MG_TRY_OR_DONE(model->ops->kv_bytes(&whole, &bytes, err));
+    size_t total = 0;
+    if (!mg_size_mul(bytes, (size_t)model->config.layer_count, &total)) {
+        total = SIZE_MAX;
+    }
+    MG_TRY_OR_DONE(mg_model_check_memory(device, total, "keys and values", err));
     for (int64_t i = 0; i < model->config.layer_count; i++) {
-        mg_kv kv = kv_of(model, held, position_count);
-        size_t bytes = 0;
-        MG_TRY_OR_DONE(model->ops->kv_bytes(&kv, &bytes, err));
+        mg_kv kv = whole;
         MG_TRY_OR_DONE(device->alloc(device, bytes, "keys and values", &kv.data, err));
         cache->layers[i] = kv;
         cache->bytes += bytes;

@@ -140,6 +140,11 @@ MG_MUST_CHECK mg_status mg_workspace_init(mg_workspace *space, const mg_model *m
                                           int64_t tokens_cap, mg_error *err);
 void mg_workspace_release(mg_workspace *space, const mg_model *model);
 
+/* MG_ERR_MEMORY, with both numbers, when bytes is more than is free: said before the memory is
+ * touched, since later the system would end the process instead. */
+MG_MUST_CHECK mg_status mg_model_check_memory(const mg_device *device, size_t bytes,
+                                              const char *what, mg_error *err);
+
 /* out = a * b * 4 bytes of device memory; counts them in *bytes. */
 MG_MUST_CHECK mg_status mg_alloc_floats(const mg_device *device, int64_t a, int64_t b,
                                         const char *what, float **out, size_t *bytes,

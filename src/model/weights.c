@@ -224,14 +224,13 @@ static size_t available_bytes(void)
     return found ? (size_t)kib * 1024 : SIZE_MAX;
 }
 
-/* Said before the memory is touched: later the system would end the process instead. */
-static mg_status check_memory(const mg_model *model, mg_error *err)
+mg_status mg_model_check_memory(const mg_device *device, size_t bytes, const char *what,
+                                mg_error *err)
 {
-    size_t available = model->device->host_memory ? available_bytes() : SIZE_MAX;
-    if (model->bytes > available) {
-        return mg_fail(
-            err, MG_ERR_MEMORY, "the model's weights take %.2f GB in %s, but only %.2f GB are free",
-            (double)model->bytes / 1e9, mg_dtype_torch_name(model->dtype), (double)available / 1e9);
+    size_t available = device->host_memory ? available_bytes() : SIZE_MAX;
+    if (bytes > available) {
+        return mg_fail(err, MG_ERR_MEMORY, "%s take %.2f GB, but only %.2f GB are free", what,
+                       (double)bytes / 1e9, (double)available / 1e9);
     }
     return MG_OK;
 }
@@ -288,7 +287,7 @@ mg_status mg_model_allocate(mg_model *model, mg_error *err)
     for (int64_t i = 0; i < c->layer_count; i++) {
         MG_TRY(shape_layer(model, &model->layers[i], err));
     }
-    MG_TRY(check_memory(model, err));
+    MG_TRY(mg_model_check_memory(model->device, model->bytes, "the model's weights", err));
     MG_TRY(alloc_matrices(model, err));
     mg_arch_expand(model->arch, c, &model->arena, &filler->slots, &filler->slot_count);
     return alloc_vectors(model, err);

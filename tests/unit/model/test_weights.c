@@ -217,6 +217,14 @@ static void model_larger_than_memory_is_refused_with_both_numbers(void **state)
     assert_status(mg_model_create(&config, mg_device_ref(), MG_F32, &model, &err), MG_ERR_MEMORY);
     assert_non_null(strstr(err.message, "weights take"));
     assert_non_null(strstr(err.message, "are free"));
+    mg_stream *stream = NULL;
+    mg_kv_cache *cache = NULL;
+    model = tiny_model(mg_device_ref(), &stream);
+    assert_status(mg_kv_cache_create(model, 1 << 20, 1 << 20, &cache, &err), MG_ERR_MEMORY);
+    assert_non_null(strstr(err.message, "keys and values take"));
+    assert_null(cache);
+    mg_device_ref()->stream_destroy(stream);
+    mg_model_destroy(model);
 }
 
 static void token_outside_the_vocabulary_is_an_error(void **state)
