@@ -93,21 +93,6 @@ static mg_status add_document(mg_table *table, const mg_value *document, const m
     return add_object(table, document, source->name, err);
 }
 
-/* Parses one line; a failure names the line of the file. */
-static mg_status parse_line(mg_str line, const mg_source *source, int64_t number, mg_table *table,
-                            mg_value *value_out, mg_error *err)
-{
-    mg_status status = mg_json_parse(line, source->name, &table->arena, value_out, NULL);
-    if (status == MG_OK) {
-        return MG_OK;
-    }
-    mg_arena names = { 0 };
-    mg_str name = mg_arena_printf(&names, "%s: line %" PRId64, source->name, number);
-    status = mg_json_parse(line, name.data, &table->arena, value_out, err);
-    mg_arena_release(&names);
-    return status;
-}
-
 static mg_status add_lines(mg_str text, const mg_source *source, mg_table *table, mg_error *err)
 {
     mg_str rest = text;
@@ -120,10 +105,10 @@ static mg_status add_lines(mg_str text, const mg_source *source, mg_table *table
             continue;
         }
         mg_value value;
-        MG_TRY(parse_line(line, source, number, table, &value, err));
+        MG_TRY(mg_json_parse_line(line, source->name, number, &table->arena, &value, err));
         if (value.kind != MG_MAP) {
             return mg_fail(err, MG_ERR_FORMAT,
-                           "%s: line %" PRId64 " is %s, expected one object a line", source->name,
+                           "%s:%" PRId64 ":1: is %s, expected one object a line", source->name,
                            number, mg_kind_name(value.kind));
         }
         value.line = (int32_t)MG_MIN(number, INT32_MAX);

@@ -439,12 +439,13 @@ static mg_status check_utf8(parser *p)
     }
 }
 
-mg_status mg_json_parse(mg_str text, const char *name, mg_arena *arena, mg_value *value_out,
-                        mg_error *err)
+mg_status mg_json_parse_line(mg_str text, const char *name, int64_t number, mg_arena *arena,
+                             mg_value *value_out, mg_error *err)
 {
     *value_out = mg_value_null;
     mg_status status = MG_OK;
-    parser p = { .text = text, .name = name, .arena = arena, .err = err, .line = 1, .column = 1 };
+    parser p = { .text = text, .name = name, .arena = arena, .err = err, .column = 1 };
+    p.line = (int32_t)MG_MIN(number, INT32_MAX / 2);
     if (mg_str_starts(text, "\xEF\xBB\xBF")) {
         p.at = 3;
         p.counted = 3;
@@ -463,6 +464,12 @@ done:
     mg_buf_release(&p.scratch);
     mg_free(p.stack);
     return status;
+}
+
+mg_status mg_json_parse(mg_str text, const char *name, mg_arena *arena, mg_value *value_out,
+                        mg_error *err)
+{
+    return mg_json_parse_line(text, name, 1, arena, value_out, err);
 }
 
 mg_status mg_json_read(const char *path, size_t bytes_max, mg_arena *arena, mg_value *value_out,

@@ -17,6 +17,10 @@ MG_BEGIN_C
 /* name stands in messages ("FILE:LINE:COL: ...").  The tree lives in arena.  MG_ERR_FORMAT. */
 MG_MUST_CHECK mg_status mg_json_parse(mg_str text, const char *name, mg_arena *arena,
                                       mg_value *value_out, mg_error *err);
+/* The same for one line of a file of JSON lines; its number, from 1, stands in messages and places.
+ */
+MG_MUST_CHECK mg_status mg_json_parse_line(mg_str text, const char *name, int64_t number,
+                                           mg_arena *arena, mg_value *value_out, mg_error *err);
 MG_MUST_CHECK mg_status mg_json_read(const char *path, size_t bytes_max, mg_arena *arena,
                                      mg_value *value_out, mg_error *err);
 

@@ -123,6 +123,7 @@ class Damaged(ProgramTest):
         result = self.attempt("merge", "merge.yml", "out")
         self.assertIn(result.code, (2, 3), result.err)
         self.assertIn(shard, result.err)
+        shutil.copy(self.folder / "away", self.bad / shard)
         content["weight_map"]["model.norm.weight"] = "../away"
         index.write_text(json.dumps(content))
         result = self.attempt("merge", "merge.yml", "out")
