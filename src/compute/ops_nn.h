@@ -7,13 +7,13 @@
  * the device: only the operations here read and write them.
  *
  * Numbers.  An operation's result is fixed by its shapes alone: ref and cpu give the same bits on
- * any instruction set, for any thread count and any composition of the batch. chain    a dot
- * product is one chain of fused multiply-adds, s = fma(a_k, b_k, s) for k = 0, 1,
- *            ..., starting from +0.
- *   lanes    a sum over a vector x runs in 16 lanes, lane l taking x_l, x_(l+16), ... in that
- * order; the lanes are then folded in halves: l += l+8, l += l+4, l += l+2, l += l+1. exp      one
- * polynomial, the same in every backend on a CPU (compute/math_internal.h). A cuda device follows
- * the formulas within its own tolerances.
+ * any instruction set, for any thread count and any composition of the batch.
+ *   chain  a dot product is one chain of fused multiply-adds, s = fma(a_k, b_k, s) for k = 0, 1,
+ *          ..., starting from +0.
+ *   lanes  a sum over a vector x runs in 16 lanes, lane l taking x_l, x_(l+16), ... in that order;
+ *          the lanes are then folded in halves: l += l+8, l += l+4, l += l+2, l += l+1.
+ *   exp    one polynomial, the same in every backend on a CPU (compute/math_internal.h).
+ * A cuda device follows the formulas within its own tolerances.
  *
  * Arguments are checked by assertion: they come from the model code, never from outside.
  * Thread-safety: as the stream. */
@@ -170,11 +170,13 @@ typedef struct mg_kv_run {
 
 /* Causal attention of any mix of prefill and decode runs.  Query head h uses key/value head
  * h / (heads / kv_heads).  For the query at position i, with j from max(0, i - window + 1) (0
- * without window) to i: s_j = chain over d of (q_d * scale) * k_(j,d);  with a soft cap c: s_j = c
- * * tanh(s_j / c) then blocks of MG_ATTENTION_BLOCK positions, counted from position 0, in
- * ascending order: m' = max(m, max of s_j in the block);  a = exp(m - m')  (m = -infinity before
- * the first) p_j = exp(s_j - m');  l = fma(l, a, lanes(p) with lane = j mod 16);  o_d = o_d * a,
- * then o_d = fma(p_j, v_(j,d), o_d) for j ascending out_d = o_d / l. */
+ * without window) to i:
+ *   s_j = chain over d of (q_d * scale) * k_(j,d);  with a soft cap c: s_j = c * tanh(s_j / c)
+ * then, in blocks of MG_ATTENTION_BLOCK positions counted from position 0, in ascending order:
+ *   m' = max(m, max of s_j in the block);  a = exp(m - m')  (m = -infinity before the first)
+ *   p_j = exp(s_j - m');  l = fma(l, a, lanes(p) with lane = j mod 16)
+ *   o_d = o_d * a, then o_d = fma(p_j, v_(j,d), o_d) for j ascending
+ *   out_d = o_d / l */
 #define MG_ATTENTION_BLOCK 256
 
 typedef struct mg_attention_args {

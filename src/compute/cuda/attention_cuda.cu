@@ -1,13 +1,13 @@
 /* compute/cuda/attention_cuda.cu - causal attention over the cache on tensor cores.
  *
  * Tiled with running maximum and sum (FlashAttention-2: Dao, arXiv 2307.08691).  The query heads
- * that share a key/value head are packed into the rows of one tile: row r of a run is query r /
- * group, head r % group, so that a decode step with grouped heads still fills its tile as far as it
+ * that share a key/value head are packed into the rows of one tile: row r of a run is query
+ * r / group, head r % group, so that a decode step with grouped heads fills its tile as far as it
  * can.
  *
  *   prefill  a block takes 64 rows; its 4 warps take 16 rows each and walk over all keys
  *   decode   a block takes up to 16 rows (a run of few queries); its warps take 16 of each 64 keys
- * and join their results at the end; with few blocks the keys are split over blocks as well
+ *            and join their results at the end; with few blocks the keys are split over blocks too
  *
  * Both kernels are launched over all runs, and each leaves the other's runs alone.  Caches in
  * float32 and head sizes that are no multiple of 8 go through a plain kernel. */
