@@ -52,7 +52,7 @@ static const mg_option options[] = {
     { "confirm-run-unsafe-code", 0, "confirm_run_unsafe_code", MG_OPTION_FLAG, NULL, NULL, NULL,
       "Allow tasks that run code which the model writes.", NULL },
     { "compare", 0, NULL, MG_OPTION_FLAG, NULL, NULL, NULL,
-      "Compare two samples files A and B, question by question.", NULL },
+      "Compare two files of results or samples, A and B, question by question.", NULL },
     { "metric", 0, NULL, MG_OPTION_TEXT, "NAME", NULL, NULL,
       "The metric to compare (default: the first).", NULL },
     { "model", 0, NULL, MG_OPTION_TEXT, "TYPE", NULL, NULL, "As in the harness.",
@@ -74,6 +74,7 @@ typedef struct eval_job {
     mg_evaluated model;
     mg_prepared_task **prepared;
     mg_task_results **results;
+    mg_buf *scores; /* of each task: JSON lists of its items' scores, one for each metric */
     FILE *samples;
     char *samples_path; /* while being written */
     int64_t total;
@@ -218,10 +219,28 @@ static mg_status finish_samples(eval_job *job, mg_error *err)
     return MG_OK;
 }
 
+/* Notes what the item scored, for --compare: a list of its metrics, null where it has none. */
+static void note_scores(eval_job *job, const mg_item_result *result)
+{
+    mg_buf *text = &job->scores[job->task];
+    int64_t count = mg_task_metric_count(mg_suite_task(job->suite, job->task));
+    mg_buf_add_text(text, text->size > 0 ? ", [" : "[");
+    for (int64_t i = 0; i < count; i++) {
+        mg_buf_add_text(text, i > 0 ? ", " : "");
+        if (result->failed || !isfinite(result->metrics[i])) {
+            mg_buf_add_text(text, "null");
+        } else {
+            mg_buf_add_double(text, result->metrics[i]);
+        }
+    }
+    mg_buf_add_char(text, ']');
+}
+
 static bool take_item(void *context, const mg_item_result *result)
 {
     eval_job *job = context;
     mg_task_results_add(job->results[job->task], result);
+    note_scores(job, result);
     if (job->samples != NULL && job->item_status == MG_OK) {
         job->item_status = mg_sample_write(job->samples, mg_suite_task(job->suite, job->task),
                                            job->prepared[job->task], result, &job->item_error);
@@ -271,6 +290,7 @@ static mg_status run_tasks(eval_job *job, mg_error *err)
     longest = longest > 0 ? MG_MIN(longest, positions) : positions;
     job->prepared = mg_new_array(mg_prepared_task *, tasks);
     job->results = mg_new_array(mg_task_results *, tasks);
+    job->scores = mg_new_array(mg_buf, tasks);
     for (int64_t i = 0; i < tasks; i++) {
         mg_task *task = mg_suite_task(job->suite, i);
         MG_TRY(
@@ -290,8 +310,38 @@ static void put(mg_value *map, mg_arena *arena, const char *key, mg_value value)
     map->entries[map->count++].value = value;
 }
 
+/* {task: {"hash", "metrics": [key, ...], "scores": [[number, ...] of each item, ...]}} */
+static mg_status items_value(eval_job *job, mg_value *items_out, mg_error *err)
+{
+    mg_arena *arena = &job->arena;
+    int64_t count = mg_suite_task_count(job->suite);
+    *items_out = mg_value_of_map(arena, count);
+    items_out->count = 0;
+    for (int64_t i = 0; i < count; i++) {
+        const mg_task *task = mg_suite_task(job->suite, i);
+        char hash[64];
+        mg_task_rows_hash(task, hash);
+        mg_value metrics = mg_value_of_list(arena, mg_task_metric_count(task));
+        for (int64_t m = 0; m < metrics.count; m++) {
+            metrics.items[m] = mg_value_of_str(arena, mg_task_metric(task, m));
+        }
+        mg_str text =
+            mg_arena_printf(arena, "[%s]", job->scores[i].data != NULL ? job->scores[i].data : "");
+        mg_value scores;
+        MG_TRY(mg_json_parse(text, "scores", arena, &scores, err));
+        mg_value entry = mg_value_of_map(arena, 3);
+        entry.count = 0;
+        put(&entry, arena, "hash", mg_value_of_str(arena, mg_str_of(hash)));
+        put(&entry, arena, "metrics", metrics);
+        put(&entry, arena, "scores", scores);
+        put(items_out, arena, mg_task_name(task).data, entry);
+    }
+    return MG_OK;
+}
+
 /* Adds what was asked for and who answered to the report. */
-static mg_value complete_report(eval_job *job, const mg_value *report, double seconds)
+static mg_value complete_report(eval_job *job, const mg_value *report, const mg_value *items,
+                                double seconds)
 {
     mg_arena *arena = &job->arena;
     const char *device_name = mg_args_text(job->args, "device");
@@ -314,6 +364,7 @@ static mg_value complete_report(eval_job *job, const mg_value *report, double se
     put(&own, arena, "device",
         mg_value_of_str(arena, mg_str_of(device_name != NULL ? device_name : "auto")));
     put(&own, arena, "seconds", mg_value_of_double(seconds));
+    put(&own, arena, "items", *items);
     for (int64_t i = 0; i < report->count; i++) {
         root.entries[root.count++] = report->entries[i];
     }
@@ -327,15 +378,16 @@ static mg_status write_report(eval_job *job, double started, mg_error *err)
     mg_status status = MG_OK;
     mg_buf text = { NULL, 0, 0 };
     mg_value report;
+    mg_value items;
     mg_report_options report_options = { mg_args_int(job->args, "bootstrap-iters"),
                                          mg_cli_pool(job->cli) };
     MG_TRY_OR_DONE(
         mg_report_build(job->suite, job->results, &report_options, &job->arena, &report, err));
-    mg_value root = complete_report(job, &report, mg_clock_now(NULL) - started);
-    mg_json_style style = { .indent = 2 };
+    MG_TRY_OR_DONE(items_value(job, &items, err));
+    mg_value root = complete_report(job, &report, &items, mg_clock_now(NULL) - started);
     const char *output = mg_args_text(job->args, "output");
     if (output != NULL) {
-        mg_json_write(&text, &root, &style);
+        mg_json_write(&text, &root, NULL);
         mg_buf_add_char(&text, '\n');
         MG_TRY_OR_DONE(mg_file_write_atomic(output, mg_buf_view(&text), err));
     }
@@ -383,9 +435,13 @@ static void release_job(eval_job *job)
         if (job->results != NULL) {
             mg_task_results_destroy(job->results[i]);
         }
+        if (job->scores != NULL) {
+            mg_buf_release(&job->scores[i]);
+        }
     }
     mg_free(job->prepared);
     mg_free(job->results);
+    mg_free(job->scores);
     if (job->samples != NULL) {
         fclose(job->samples);
     }
@@ -408,7 +464,7 @@ static mg_status run_eval(mg_cli *cli, const mg_args *args, mg_error *err)
     job.args = args;
     if (mg_args_flag(args, "compare")) {
         if (mg_args_operand_count(args) != 2) {
-            return mg_fail(err, MG_ERR_USAGE, "--compare needs two samples files");
+            return mg_fail(err, MG_ERR_USAGE, "--compare needs two files of results or samples");
         }
         return mg_samples_compare(cli, mg_args_operand(args, 0), mg_args_operand(args, 1),
                                   mg_args_text(args, "metric"), err);
@@ -442,7 +498,8 @@ const mg_command mg_command_eval = {
     "Score a model on lm-evaluation-harness tasks.",
     "MODEL is a folder, a cached repository, or a merge configuration, which is merged in memory. "
     "Task files run as they are; functions that they name with !function run in a python3 process. "
-    "--compare takes two files that --log-samples wrote and prints wins, losses and a paired test.",
+    "--compare takes two files that --output or --log-samples wrote and prints wins, losses and a "
+    "paired test.",
     "merganser eval examples/mini/models/mini-ja --tasks examples/mini/tasks/mini_ja_test.yaml",
     options,
     MG_ARRAY_COUNT(options),

@@ -13,6 +13,7 @@
 #include "text/json.h"
 
 #define MG_DRAWS 10000
+#define MG_REPORT_BYTES_MAX ((size_t)1 << 30)
 
 /* The lines of one file. */
 typedef struct samples {
@@ -56,14 +57,94 @@ static mg_status keep_line(void *context, const mg_value *value, const char *mes
     return MG_OK;
 }
 
+static void put(samples *file, mg_value *map, mg_str key, const mg_value *value)
+{
+    map->entries[map->count].key = mg_value_of_str(&file->arena, key);
+    map->entries[map->count++].value = *value;
+}
+
+/* The part of a key "METRIC,FILTER" before or behind its comma. */
+static mg_str part_of(mg_str key, bool filter)
+{
+    int64_t comma = mg_str_find(key, mg_str_of(","), 0);
+    size_t at = comma < 0 ? key.size : (size_t)comma;
+    return filter ? mg_str_slice(key, at + 1, key.size) : mg_str_slice(key, 0, at);
+}
+
+/* The line of one item and filter, with all metrics of that filter. */
+static mg_status spread_item(samples *file, const mg_value *task, const mg_value *entry,
+                             mg_str filter, int64_t item, mg_error *err)
+{
+    const mg_value *metrics = mg_value_get(entry, "metrics");
+    const mg_value *scores = &mg_value_get(entry, "scores")->items[item];
+    mg_value *line = mg_arena_new(&file->arena, mg_value);
+    mg_value row = mg_value_of_int(item);
+    mg_value name = mg_value_of_str(&file->arena, filter);
+    if (scores->kind != MG_LIST || scores->count != metrics->count) {
+        return mg_fail(err, MG_ERR_FORMAT, "scores of task '%.*s' are damaged",
+                       MG_STR_ARG(task->string));
+    }
+    *line = mg_value_of_map(&file->arena, 4 + metrics->count);
+    line->count = 0;
+    put(file, line, mg_str_of("task"), task);
+    put(file, line, mg_str_of("doc_id"), &row);
+    put(file, line, mg_str_of("doc"), mg_value_get(entry, "hash"));
+    put(file, line, mg_str_of("filter"), &name);
+    for (int64_t m = 0; m < metrics->count; m++) {
+        if (mg_str_equal(part_of(metrics->items[m].string, true), filter)) {
+            put(file, line, part_of(metrics->items[m].string, false), &scores->items[m]);
+        }
+    }
+    return keep_line(file, line, "", err);
+}
+
+static mg_status spread_task(samples *file, mg_str task, const mg_value *entry, mg_error *err)
+{
+    const mg_value *metrics = mg_value_get(entry, "metrics");
+    const mg_value *scores = mg_value_get(entry, "scores");
+    mg_value name = mg_value_of_str(&file->arena, task);
+    if (metrics == NULL || metrics->kind != MG_LIST || scores == NULL || scores->kind != MG_LIST ||
+        mg_value_get(entry, "hash") == NULL) {
+        return mg_fail(err, MG_ERR_FORMAT, "no scores of task '%.*s'", MG_STR_ARG(task));
+    }
+    for (int64_t m = 0; m < metrics->count; m++) {
+        mg_str filter = part_of(metrics->items[m].string, true);
+        bool seen = false;
+        for (int64_t k = 0; k < m; k++) {
+            seen = seen || mg_str_equal(part_of(metrics->items[k].string, true), filter);
+        }
+        for (int64_t i = 0; !seen && i < scores->count; i++) {
+            MG_TRY(spread_item(file, &name, entry, filter, i, err));
+        }
+    }
+    return MG_OK;
+}
+
+/* Whether the file is one JSON object with results. */
+static bool is_report(const char *path, samples *file, mg_value *root)
+{
+    return mg_json_read(path, MG_REPORT_BYTES_MAX, &file->arena, root, NULL) == MG_OK &&
+           mg_value_get(root, "results") != NULL;
+}
+
 static mg_status read_samples(const char *path, samples *file, mg_error *err)
 {
-    mg_status status = mg_json_lines_read(path, &file->arena, keep_line, file, err);
+    mg_value root;
+    mg_status status = MG_OK;
+    if (is_report(path, file, &root)) {
+        const mg_value *items = mg_value_path(&root, "merganser.items");
+        for (int64_t i = 0; items != NULL && status == MG_OK && i < items->count; i++) {
+            status = spread_task(file, items->entries[i].key.string, &items->entries[i].value, err);
+        }
+    } else {
+        status = mg_json_lines_read(path, &file->arena, keep_line, file, err);
+    }
     if (status == MG_OK && file->count == 0) {
         status = mg_fail(err, MG_ERR_FORMAT, "no answers in it");
     }
     if (status != MG_OK) {
-        mg_error_prefix(err, "%s (expected a file that eval --log-samples wrote)", path);
+        mg_error_prefix(err, "%s (expected a file that eval --output or --log-samples wrote)",
+                        path);
     }
     return status;
 }

@@ -261,8 +261,8 @@ static bool plain_value(const mg_parquet_leaf *leaf, mg_str *bytes, mg_value *va
 
 static mg_value *add_values(mg_parquet_leaf *leaf, int64_t count)
 {
-    if (leaf->value_count + count > leaf->value_cap) {
-        leaf->value_cap = MG_MAX(2 * leaf->value_cap, leaf->value_count + count);
+    if (leaf->values == NULL || leaf->value_count + count > leaf->value_cap) {
+        leaf->value_cap = MG_MAX(2 * leaf->value_cap, leaf->value_count + count + 1);
         leaf->values = mg_memory_resize(leaf->values, leaf->value_cap, sizeof(mg_value));
     }
     leaf->value_count += count;
@@ -391,8 +391,8 @@ static mg_status reserve_entries(mg_parquet_work *work, mg_parquet_leaf *leaf, i
         return mg_fail(err, MG_ERR_LIMIT, "%s: holds more values than a file of its size can",
                        work->name);
     }
-    if (leaf->count + count > leaf->cap) {
-        leaf->cap = MG_MAX(2 * leaf->cap, leaf->count + count);
+    if (leaf->rep == NULL || leaf->count + count > leaf->cap) {
+        leaf->cap = MG_MAX(2 * leaf->cap, leaf->count + count + 1);
         leaf->rep = mg_memory_resize(leaf->rep, leaf->cap, 1);
         leaf->def = mg_memory_resize(leaf->def, leaf->cap, 1);
     }

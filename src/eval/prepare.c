@@ -304,7 +304,8 @@ mg_status mg_prepare_task(const mg_task *task, const mg_tokenizer *tokenizer, in
     prepared->tokenizer = tokenizer;
     prepared->max_length = max_length;
     prepared->chat = task->apply_chat_template && mg_tokenizer_has_chat_template(tokenizer);
-    if (task->apply_chat_template && !prepared->chat) {
+    if (task->apply_chat_template && !prepared->chat &&
+        __atomic_exchange_n(task->chat_noted, 1, __ATOMIC_RELAXED) == 0) {
         mg_note("task '%.*s': the model has no chat template, so prompts are plain text",
                 MG_STR_ARG(task->name));
     }

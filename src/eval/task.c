@@ -67,6 +67,7 @@ mg_status mg_task_read_settings(const mg_task_index *index, mg_str name,
     mg_task *task = mg_new(mg_task);
     task->options = *options;
     task->apply_chat_template = options->apply_chat_template;
+    task->chat_noted = mg_arena_new(&task->arena, int);
     task->fewshot_as_multiturn = options->fewshot_as_multiturn;
     task->system_instruction = mg_arena_copy(&task->arena, options->system_instruction);
     task->name = mg_arena_copy(&task->arena, name);
@@ -271,6 +272,18 @@ void mg_task_hash(const mg_task *task, char *text_out)
         for (int64_t k = 0; k < task->fewshot.count; k++) {
             hash_row(hasher, &text, &task->pool_texts[task->shots[i * task->fewshot.count + k]]);
         }
+    }
+    mg_hasher_text(hasher, text_out);
+    mg_hasher_destroy(hasher);
+    mg_buf_release(&text);
+}
+
+void mg_task_rows_hash(const mg_task *task, char *text_out)
+{
+    mg_hasher *hasher = mg_hasher_create();
+    mg_buf text = { 0 };
+    for (int64_t i = 0; i < task->item_count; i++) {
+        hash_value(hasher, &text, mg_task_item(task, i));
     }
     mg_hasher_text(hasher, text_out);
     mg_hasher_destroy(hasher);

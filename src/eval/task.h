@@ -61,6 +61,8 @@ void mg_task_hash(const mg_task *task, char *text_out);
 mg_value mg_task_target(const mg_task *task, int64_t index); /* doc_to_target of a row; borrows */
 int64_t mg_task_filter_count(const mg_task *task);
 mg_str mg_task_filter(const mg_task *task, int64_t index); /* name */
+/* Hash of the rows alone: the same questions, however they are asked and scored. */
+void mg_task_rows_hash(const mg_task *task, char *text_out);
 /* The metric keys the task reports ("acc,none", ...). */
 int64_t mg_task_metric_count(const mg_task *task);
 mg_str mg_task_metric(const mg_task *task, int64_t index);
