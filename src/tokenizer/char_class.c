@@ -5,6 +5,7 @@
 #include "text/regex.h"
 #include "text/utf8.h"
 #include "tokenizer/chars_internal.h"
+#include "tokenizer/unicode_gap_internal.h"
 
 #define BLOCK 4096 /* code points searched at a time */
 
@@ -40,6 +41,17 @@ static void block_text(int32_t first, mg_buf *text)
     }
 }
 
+static void add_early_words(mg_char_classes *classes)
+{
+    const mg_code_range *ranges;
+    int64_t count = mg_reference_early_words(&ranges);
+    for (int64_t i = 0; i < count; i++) {
+        for (int32_t c = ranges[i].first; c <= ranges[i].last && c < MG_CLASS_PLANES; c++) {
+            classes->bits[c] |= MG_CLASS_WORD;
+        }
+    }
+}
+
 mg_status mg_char_classes_create(mg_char_classes **classes_out, mg_error *err)
 {
     static const struct {
@@ -68,6 +80,7 @@ mg_status mg_char_classes_create(mg_char_classes **classes_out, mg_error *err)
                                       runs[i].bit, err));
         }
     }
+    add_early_words(classes);
     *classes_out = classes;
     classes = NULL; /* handed over */
 

@@ -5,6 +5,7 @@
 #include "tokenizer/chars_internal.h"
 #include "tokenizer/charsmap_internal.h"
 #include "tokenizer/settings_internal.h"
+#include "tokenizer/unicode_gap_internal.h"
 
 /* Sorting a run of marks by their classes takes the library quadratic time. */
 #define MARKS_MAX 32768
@@ -272,7 +273,8 @@ static bool is_inert(int32_t c, mg_normal_form form)
 }
 
 /* Only runs around code points that are not inert go through the Unicode library: each run starts
- * at the inert one before it, as that may combine with what follows. */
+ * at the inert one before it, as that may combine with what follows.  Code points that the
+ * reference does not know stand like walls between runs. */
 static mg_status normal_form(mg_normal_form form, mg_str text, mg_buf *out, mg_error *err)
 {
     size_t bytes;
@@ -281,8 +283,9 @@ static mg_status normal_form(mg_normal_form form, mg_str text, mg_buf *out, mg_e
     size_t at = 0;
     mg_buf_reserve(out, text.size);
     while (at < text.size) {
-        if (is_inert(mg_char_decode(text.data + at, &bytes), form)) {
-            previous = at;
+        int32_t first = mg_char_decode(text.data + at, &bytes);
+        if (is_inert(first, form) || mg_reference_never_normalizes(first)) {
+            previous = is_inert(first, form) ? at : at + bytes;
             at += bytes;
             continue;
         }
@@ -291,7 +294,7 @@ static mg_status normal_form(mg_normal_form form, mg_str text, mg_buf *out, mg_e
         int64_t marks = 0;
         for (int32_t c; at < text.size; at += bytes) {
             c = mg_char_decode(text.data + at, &bytes);
-            if (is_inert(c, form)) {
+            if (is_inert(c, form) || mg_reference_never_normalizes(c)) {
                 break;
             }
             marks = mg_unicode_is_mark(c) ? marks + 1 : 0;
@@ -360,7 +363,7 @@ static void filter(mg_normal_kind kind, mg_str text, mg_buf *out)
     size_t bytes;
     for (size_t at = 0; at < text.size; at += bytes) {
         int32_t c = mg_char_decode(text.data + at, &bytes);
-        bool drop = kind == MG_NORMAL_NMT ? nmt_drops(c) : mg_unicode_is_mark(c);
+        bool drop = kind == MG_NORMAL_NMT ? nmt_drops(c) : mg_reference_is_mark(c);
         if (kind == MG_NORMAL_NMT && nmt_is_space(c)) {
             mg_buf_add_char(out, ' ');
         } else if (!drop) {
@@ -482,7 +485,7 @@ static bool drops_first(const mg_normal_step *step, mg_str text)
     int32_t c = mg_char_decode(text.data, &bytes);
     return (step->kind == MG_NORMAL_STRIP && step->left && mg_unicode_is_white_space(c)) ||
            (step->kind == MG_NORMAL_NMT && nmt_drops(c)) ||
-           (step->kind == MG_NORMAL_STRIP_ACCENTS && mg_unicode_is_mark(c));
+           (step->kind == MG_NORMAL_STRIP_ACCENTS && mg_reference_is_mark(c));
 }
 
 mg_status mg_normalizer_apply(const mg_normalizer *normalizer, mg_str text, mg_buf scratch[2],

@@ -10,6 +10,7 @@
 #include "tokenizer/byte_level_internal.h"
 #include "tokenizer/chars_internal.h"
 #include "tokenizer/normalize_internal.h"
+#include "tokenizer/unicode_gap_internal.h"
 
 typedef struct flow {
     const mg_pretokenizer *pretokenizer;
@@ -261,14 +262,14 @@ static bool is_punctuation(int32_t c)
 {
     bool ascii = (c >= 33 && c <= 47) || (c >= 58 && c <= 64) || (c >= 91 && c <= 96) ||
                  (c >= 123 && c <= 126);
-    return ascii || mg_unicode_is_punctuation(c);
+    return ascii || mg_reference_is_punctuation(c);
 }
 
 /* Steps whose pattern is one character of a class. */
 static bool character_matches(mg_pre_kind kind, int32_t c)
 {
     if (kind == MG_PRE_DIGITS) {
-        return mg_unicode_is_number(c);
+        return mg_reference_is_number(c);
     }
     return kind == MG_PRE_PUNCTUATION ? is_punctuation(c) : mg_unicode_is_white_space(c);
 }

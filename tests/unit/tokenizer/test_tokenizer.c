@@ -211,6 +211,45 @@ static void a_folder_without_tokenizer_files_is_not_found(void **state)
     mg_ids_release(NULL);
 }
 
+static void code_points_that_the_reference_does_not_know_stay_as_they_are(void **state)
+{
+    (void)state;
+    /* U+08D0 has a combining class since Unicode 14: the marks around it are not sorted past it. */
+    static const char text[] = "a\xE0\xA3\x90\xCD\x85\xCC\x96";
+    mg_error err;
+    mg_normalizer normalizer;
+    mg_buf scratch[2] = { { 0 }, { 0 } };
+    mg_str out;
+    memset(&normalizer, 0, sizeof(normalizer));
+    mg_normalizer_add_form(&normalizer, MG_NFC);
+    assert_ok(mg_normalizer_apply(&normalizer, mg_str_of(text), scratch, &out, NULL, &err), &err);
+    assert_true(mg_str_starts(out, "a\xE0\xA3\x90"));
+    mg_buf_release(&scratch[0]);
+    mg_buf_release(&scratch[1]);
+    mg_normalizer_release(&normalizer);
+}
+
+static void too_many_marks_in_a_row_are_a_limit_error(void **state)
+{
+    (void)state;
+    mg_error err;
+    mg_normalizer normalizer;
+    mg_buf scratch[2] = { { 0 }, { 0 } };
+    mg_buf text = { 0 };
+    mg_str out;
+    memset(&normalizer, 0, sizeof(normalizer));
+    mg_normalizer_add_form(&normalizer, MG_NFD);
+    for (int i = 0; i < 40000; i++) {
+        mg_buf_add_text(&text, i % 2 == 0 ? "\xCC\x81" : "\xCC\x96");
+    }
+    assert_status(mg_normalizer_apply(&normalizer, mg_buf_view(&text), scratch, &out, NULL, &err),
+                  MG_ERR_LIMIT);
+    mg_buf_release(&text);
+    mg_buf_release(&scratch[0]);
+    mg_buf_release(&scratch[1]);
+    mg_normalizer_release(&normalizer);
+}
+
 #define THREADS 4
 #define TEXTS 60
 
@@ -297,6 +336,8 @@ int main(void)
         cmocka_unit_test(damaged_documents_are_format_errors),
         cmocka_unit_test(a_pattern_that_backtracks_without_end_is_an_error),
         cmocka_unit_test(a_folder_without_tokenizer_files_is_not_found),
+        cmocka_unit_test(code_points_that_the_reference_does_not_know_stay_as_they_are),
+        cmocka_unit_test(too_many_marks_in_a_row_are_a_limit_error),
         cmocka_unit_test(threads_share_a_tokenizer_and_its_word_cache),
         cmocka_unit_test(a_full_word_cache_changes_nothing),
     };
