@@ -571,8 +571,9 @@ static mg_status filler_finish(mg_sink *sink, mg_error *err)
         }
     }
     if (filler->bad != NULL) {
-        return mg_fail(err, MG_ERR_NUMERIC, "tensor '%.*s' has %lld values that are not finite",
-                       MG_STR_ARG(filler->bad->name), (long long)filler->bad_count);
+        return mg_fail(err, MG_ERR_NUMERIC, "tensor '%.*s' has %lld %s not finite",
+                       MG_STR_ARG(filler->bad->name), (long long)filler->bad_count,
+                       filler->bad_count == 1 ? "value that is" : "values that are");
     }
     return filler->model->device->stream_wait(filler->stream, err);
 }
