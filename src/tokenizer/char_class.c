@@ -41,13 +41,13 @@ static void block_text(int32_t first, mg_buf *text)
     }
 }
 
-static void add_early_words(mg_char_classes *classes)
+static void add_early_classes(mg_char_classes *classes)
 {
-    const mg_code_range *ranges;
-    int64_t count = mg_reference_early_words(&ranges);
+    const mg_class_range *ranges;
+    int64_t count = mg_reference_early_classes(&ranges);
     for (int64_t i = 0; i < count; i++) {
         for (int32_t c = ranges[i].first; c <= ranges[i].last && c < MG_CLASS_PLANES; c++) {
-            classes->bits[c] |= MG_CLASS_WORD;
+            classes->bits[c] |= ranges[i].bits;
         }
     }
 }
@@ -80,7 +80,7 @@ mg_status mg_char_classes_create(mg_char_classes **classes_out, mg_error *err)
                                       runs[i].bit, err));
         }
     }
-    add_early_words(classes);
+    add_early_classes(classes);
     *classes_out = classes;
     classes = NULL; /* handed over */
 

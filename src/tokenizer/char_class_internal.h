@@ -1,7 +1,8 @@
 /* tokenizer/char_class_internal.h - what pre-tokenisers and added tokens ask about characters.
  *
- * The table is filled through text/regex.h, so that the scanners and the regular expressions they
- * stand for agree on every code point.  Thread-safety: immutable. */
+ * The table is filled through text/regex.h, so that the scanners agree with the regular expressions
+ * they stand for, and completed for characters that only the reference's Unicode tables know.
+ * Thread-safety: immutable. */
 #pragma once
 
 #include "base/error.h"

@@ -2,9 +2,15 @@
 #include "tokenizer/unicode_gap_internal.h"
 
 #include "text/utf8.h"
+#include "tokenizer/char_class_internal.h"
+
+typedef struct code_range {
+    int32_t first;
+    int32_t last;
+} code_range;
 
 /* Punctuation for us only. */
-static const mg_code_range late_punctuation[] = {
+static const code_range late_punctuation[] = {
     { 0x61D, 0x61D },     { 0x9FD, 0x9FD },     { 0xA76, 0xA76 },     { 0xC77, 0xC77 },
     { 0xC84, 0xC84 },     { 0x1B7D, 0x1B7E },   { 0x2E43, 0x2E4F },   { 0x2E52, 0x2E5D },
     { 0x10EAD, 0x10EAD }, { 0x10F55, 0x10F59 }, { 0x10F86, 0x10F89 }, { 0x1144B, 0x1144F },
@@ -16,14 +22,14 @@ static const mg_code_range late_punctuation[] = {
 };
 
 /* Numbers for the library only. */
-static const mg_code_range early_numbers[] = { { 0x10D40, 0x10D49 }, { 0x116D0, 0x116E3 },
-                                               { 0x11BF0, 0x11BF9 }, { 0x11DE0, 0x11DE9 },
-                                               { 0x16130, 0x16139 }, { 0x16D70, 0x16D79 },
-                                               { 0x16FF4, 0x16FF6 }, { 0x1CCF0, 0x1CCF9 },
-                                               { 0x1E5F1, 0x1E5FA } };
+static const code_range early_numbers[] = { { 0x10D40, 0x10D49 }, { 0x116D0, 0x116E3 },
+                                            { 0x11BF0, 0x11BF9 }, { 0x11DE0, 0x11DE9 },
+                                            { 0x16130, 0x16139 }, { 0x16D70, 0x16D79 },
+                                            { 0x16FF4, 0x16FF6 }, { 0x1CCF0, 0x1CCF9 },
+                                            { 0x1E5F1, 0x1E5FA } };
 
 /* Marks for us only. */
-static const mg_code_range late_marks[] = {
+static const code_range late_marks[] = {
     { 0x7FD, 0x7FD },     { 0x898, 0x89F },     { 0x8CA, 0x8D3 },     { 0x9FE, 0x9FE },
     { 0xAFA, 0xAFF },     { 0xB55, 0xB55 },     { 0xC04, 0xC04 },     { 0xC3C, 0xC3C },
     { 0xCF3, 0xCF3 },     { 0xD00, 0xD00 },     { 0xD3B, 0xD3C },     { 0xD81, 0xD81 },
@@ -46,7 +52,7 @@ static const mg_code_range late_marks[] = {
 };
 
 /* With a combining class, a decomposition or a composition for us only. */
-static const mg_code_range late_forms[] = {
+static const code_range late_forms[] = {
     { 0x7FD, 0x7FD },     { 0x898, 0x89F },     { 0x8CA, 0x8D3 },     { 0x9FE, 0x9FE },
     { 0xC3C, 0xC3C },     { 0xD3B, 0xD3C },     { 0xEBA, 0xEBA },     { 0x1715, 0x1715 },
     { 0x1ABF, 0x1ACE },   { 0x1DF6, 0x1DFA },   { 0x32FF, 0x32FF },   { 0xA7F2, 0xA7F4 },
@@ -61,23 +67,57 @@ static const mg_code_range late_forms[] = {
     { 0x1E2EC, 0x1E2EF }, { 0x1E4EC, 0x1E4EF }, { 0x1F16C, 0x1F16C }, { 0x1FBF0, 0x1FBF9 }
 };
 
-/* Word characters for the library only. */
-static const mg_code_range early_words[] = {
-    { 0x897, 0x897 },     { 0xCF3, 0xCF3 },     { 0xECE, 0xECE },     { 0x1C89, 0x1C8A },
-    { 0xA7CB, 0xA7CD },   { 0xA7DA, 0xA7DC },   { 0x105C0, 0x105F3 }, { 0x10D40, 0x10D65 },
-    { 0x10D69, 0x10D6D }, { 0x10D6F, 0x10D85 }, { 0x10EC2, 0x10EC4 }, { 0x10EFC, 0x10EFF },
-    { 0x1123F, 0x11241 }, { 0x11380, 0x11389 }, { 0x1138B, 0x1138B }, { 0x1138E, 0x1138E },
-    { 0x11390, 0x113B5 }, { 0x113B7, 0x113C0 }, { 0x113C2, 0x113C2 }, { 0x113C5, 0x113C5 },
-    { 0x113C7, 0x113CA }, { 0x113CC, 0x113D3 }, { 0x113E1, 0x113E2 }, { 0x116D0, 0x116E3 },
-    { 0x11BC0, 0x11BE0 }, { 0x11BF0, 0x11BF9 }, { 0x11F00, 0x11F10 }, { 0x11F12, 0x11F3A },
-    { 0x11F3E, 0x11F42 }, { 0x11F50, 0x11F5A }, { 0x1342F, 0x1342F }, { 0x13440, 0x13455 },
-    { 0x13460, 0x143FA }, { 0x16100, 0x16139 }, { 0x16D40, 0x16D6C }, { 0x16D70, 0x16D79 },
-    { 0x18CFF, 0x18CFF }, { 0x1B132, 0x1B132 }, { 0x1B155, 0x1B155 }, { 0x1CCF0, 0x1CCF9 },
-    { 0x1DF25, 0x1DF2A }, { 0x1E030, 0x1E06D }, { 0x1E08F, 0x1E08F }, { 0x1E4D0, 0x1E4F9 },
-    { 0x1E5D0, 0x1E5FA }, { 0x2B739, 0x2B739 }, { 0x2EBF0, 0x2EE5D }, { 0x31350, 0x323AF }
+#define CASELESS (MG_CLASS_LETTER | MG_CLASS_UPPER | MG_CLASS_LOWER | MG_CLASS_WORD)
+#define MARK (MG_CLASS_UPPER | MG_CLASS_LOWER | MG_CLASS_WORD)
+#define NUMBER (MG_CLASS_NUMBER | MG_CLASS_WORD)
+#define UPPER (MG_CLASS_LETTER | MG_CLASS_UPPER | MG_CLASS_WORD)
+#define LOWER (MG_CLASS_LETTER | MG_CLASS_LOWER | MG_CLASS_WORD)
+#define LONE_NUMBER (MG_CLASS_NUMBER)
+
+/* Classes that characters have for the library only: its regular expressions know Unicode 16, ours
+ * 14. */
+static const mg_class_range early_classes[] = {
+    { 0x897, 0x897, MARK },         { 0xCF3, 0xCF3, MARK },
+    { 0xECE, 0xECE, MARK },         { 0x1C89, 0x1C89, UPPER },
+    { 0x1C8A, 0x1C8A, LOWER },      { 0xA7CB, 0xA7CC, UPPER },
+    { 0xA7CD, 0xA7CD, LOWER },      { 0xA7DA, 0xA7DA, UPPER },
+    { 0xA7DB, 0xA7DB, LOWER },      { 0xA7DC, 0xA7DC, UPPER },
+    { 0x105C0, 0x105F3, CASELESS }, { 0x10D40, 0x10D49, NUMBER },
+    { 0x10D4A, 0x10D4F, CASELESS }, { 0x10D50, 0x10D65, UPPER },
+    { 0x10D69, 0x10D6D, MARK },     { 0x10D6F, 0x10D6F, CASELESS },
+    { 0x10D70, 0x10D85, LOWER },    { 0x10EC2, 0x10EC4, CASELESS },
+    { 0x10EFC, 0x10EFF, MARK },     { 0x1123F, 0x11240, CASELESS },
+    { 0x11241, 0x11241, MARK },     { 0x11380, 0x11389, CASELESS },
+    { 0x1138B, 0x1138B, CASELESS }, { 0x1138E, 0x1138E, CASELESS },
+    { 0x11390, 0x113B5, CASELESS }, { 0x113B7, 0x113B7, CASELESS },
+    { 0x113B8, 0x113C0, MARK },     { 0x113C2, 0x113C2, MARK },
+    { 0x113C5, 0x113C5, MARK },     { 0x113C7, 0x113CA, MARK },
+    { 0x113CC, 0x113D0, MARK },     { 0x113D1, 0x113D1, CASELESS },
+    { 0x113D2, 0x113D2, MARK },     { 0x113D3, 0x113D3, CASELESS },
+    { 0x113E1, 0x113E2, MARK },     { 0x116D0, 0x116E3, NUMBER },
+    { 0x11BC0, 0x11BE0, CASELESS }, { 0x11BF0, 0x11BF9, NUMBER },
+    { 0x11F00, 0x11F01, MARK },     { 0x11F02, 0x11F02, CASELESS },
+    { 0x11F03, 0x11F03, MARK },     { 0x11F04, 0x11F10, CASELESS },
+    { 0x11F12, 0x11F33, CASELESS }, { 0x11F34, 0x11F3A, MARK },
+    { 0x11F3E, 0x11F42, MARK },     { 0x11F50, 0x11F59, NUMBER },
+    { 0x11F5A, 0x11F5A, MARK },     { 0x1342F, 0x1342F, CASELESS },
+    { 0x13440, 0x13440, MARK },     { 0x13441, 0x13446, CASELESS },
+    { 0x13447, 0x13455, MARK },     { 0x13460, 0x143FA, CASELESS },
+    { 0x16100, 0x1611D, CASELESS }, { 0x1611E, 0x1612F, MARK },
+    { 0x16130, 0x16139, NUMBER },   { 0x16D40, 0x16D6C, CASELESS },
+    { 0x16D70, 0x16D79, NUMBER },   { 0x18CFF, 0x18CFF, CASELESS },
+    { 0x1B132, 0x1B132, CASELESS }, { 0x1B155, 0x1B155, CASELESS },
+    { 0x1CCF0, 0x1CCF9, NUMBER },   { 0x1D2C0, 0x1D2D3, LONE_NUMBER },
+    { 0x1DF25, 0x1DF2A, LOWER },    { 0x1E030, 0x1E06D, CASELESS },
+    { 0x1E08F, 0x1E08F, MARK },     { 0x1E4D0, 0x1E4EB, CASELESS },
+    { 0x1E4EC, 0x1E4EF, MARK },     { 0x1E4F0, 0x1E4F9, NUMBER },
+    { 0x1E5D0, 0x1E5ED, CASELESS }, { 0x1E5EE, 0x1E5EF, MARK },
+    { 0x1E5F0, 0x1E5F0, CASELESS }, { 0x1E5F1, 0x1E5FA, NUMBER },
+    { 0x2B739, 0x2B739, CASELESS }, { 0x2EBF0, 0x2EE5D, CASELESS },
+    { 0x31350, 0x323AF, CASELESS }
 };
 
-static bool holds(const mg_code_range *ranges, int64_t count, int32_t c)
+static bool holds(const code_range *ranges, int64_t count, int32_t c)
 {
     int64_t low = 0;
     int64_t high = count;
@@ -119,8 +159,8 @@ bool mg_reference_never_normalizes(int32_t c)
     return holds(late_forms, MG_ARRAY_COUNT(late_forms), c);
 }
 
-int64_t mg_reference_early_words(const mg_code_range **ranges_out)
+int64_t mg_reference_early_classes(const mg_class_range **ranges_out)
 {
-    *ranges_out = early_words;
-    return MG_ARRAY_COUNT(early_words);
+    *ranges_out = early_classes;
+    return MG_ARRAY_COUNT(early_classes);
 }

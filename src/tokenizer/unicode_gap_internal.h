@@ -1,7 +1,7 @@
 /* tokenizer/unicode_gap_internal.h - code points that the tokenizers library knows otherwise.
  *
  * Its normalisation and punctuation come from crates with tables older than ours (Unicode 8 to 12),
- * its digits and word characters from newer ones (Unicode 16).  Ids must be equal to its, so the
+ * its digits and character classes from newer ones (Unicode 16).  Ids must be equal to its, so the
  * differences are listed here; they were found by asking it about every code point.
  * Thread-safety: pure functions. */
 #pragma once
@@ -12,18 +12,19 @@
 
 MG_BEGIN_C
 
-/* Both ends belong to the range. */
-typedef struct mg_code_range {
+/* Characters that have bits of char_class_internal.h for the library only; both ends belong to the
+ * range. */
+typedef struct mg_class_range {
     int32_t first;
     int32_t last;
-} mg_code_range;
+    uint8_t bits;
+} mg_class_range;
+/* *ranges_out points to all of them; returns how many. */
+int64_t mg_reference_early_classes(const mg_class_range **ranges_out);
 
 bool mg_reference_is_punctuation(int32_t c); /* category P */
 bool mg_reference_is_number(int32_t c);      /* category N */
 bool mg_reference_is_mark(int32_t c);        /* category M */
 /* No normal form changes c or moves it: it was not assigned yet. */
 bool mg_reference_never_normalizes(int32_t c);
-/* Word characters (\w) for the library only: *ranges_out points to them; returns how many. */
-int64_t mg_reference_early_words(const mg_code_range **ranges_out);
-
 MG_END_C
