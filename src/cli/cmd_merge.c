@@ -19,6 +19,10 @@ static const mg_option options[] = {
       "Write README.md and mergekit_config.yml.", NULL },
     { "allow-crimes", 0, NULL, MG_OPTION_FLAG, NULL, NULL, NULL,
       "Merge models of different architectures.", NULL },
+    { "intermediate-dir", 'I', NULL, MG_OPTION_TEXT, "DIR", NULL, NULL,
+      "Where the named merges of a CONFIG with several documents go.", NULL },
+    { "lazy", 0, NULL, MG_OPTION_FLAG, NULL, "on", NULL,
+      "Keep named merges that are there already.", NULL },
     { "cuda", 0, NULL, MG_OPTION_FLAG, NULL, NULL, NULL, "As in mergekit.",
       "merges run on the CPU, with the same result" },
     { "low-cpu-memory", 0, NULL, MG_OPTION_FLAG, NULL, NULL, NULL, "As in mergekit.",
@@ -59,7 +63,8 @@ static mg_status run_merge(mg_cli *cli, const mg_args *args, mg_error *err)
 {
     mg_status status = MG_OK;
     mg_arena arena = { NULL, 0, 0 };
-    mg_recipe recipe;
+    mg_recipe *recipes;
+    int64_t count;
     const char *out = mg_args_operand(args, 1);
     mg_model_set *set = mg_model_set_create(mg_cli_hub(cli));
     mg_merge_options merge;
@@ -75,9 +80,20 @@ static mg_status run_merge(mg_cli *cli, const mg_args *args, mg_error *err)
     merge.write_model_card = mg_args_flag(args, "write-model-card");
     merge.allow_crimes = mg_args_flag(args, "allow-crimes");
 
-    MG_TRY_OR_DONE(mg_recipe_read(mg_args_operand(args, 0), &arena, &recipe, err));
-    status = mg_merge_to_folder(&recipe, set, mg_device_cpu(mg_isa_best()), mg_cli_pool(cli),
-                                &merge, out, err);
+    MG_TRY_OR_DONE(mg_recipe_read_all(mg_args_operand(args, 0), &arena, &recipes, &count, err));
+    const char *intermediate = mg_args_text(args, "intermediate-dir");
+    if (count > 1 && intermediate == NULL) {
+        status = mg_fail(err, MG_ERR_USAGE, "%s has %lld documents: --intermediate-dir is needed",
+                         mg_args_operand(args, 0), (long long)count);
+        goto done;
+    }
+    const mg_device *device = mg_device_cpu(mg_isa_best());
+    if (count > 1) {
+        status = mg_merge_documents(recipes, count, set, device, mg_cli_pool(cli), &merge,
+                                    intermediate, mg_args_flag(args, "lazy"), out, &arena, err);
+    } else {
+        status = mg_merge_to_folder(&recipes[0], set, device, mg_cli_pool(cli), &merge, out, err);
+    }
     mg_cli_progress_end(cli);
     if (status != MG_OK) {
         goto done;

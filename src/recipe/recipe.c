@@ -1,5 +1,7 @@
-/* recipe/recipe.c - looking up settings and evaluating curves. */
+/* recipe/recipe.c - looking up settings, evaluating curves, moving models. */
 #include "recipe/recipe.h"
+
+#include "base/fs.h"
 
 const mg_setting *mg_settings_find(const mg_settings *settings, mg_str name)
 {
@@ -35,4 +37,63 @@ double mg_curve_at(const mg_curve *curve, double t)
     int64_t high = MG_MIN(curve->count - 1, low + 1);
     double part = scaled - (double)low;
     return (1.0 - part) * curve->values[low] + part * curve->values[high];
+}
+
+typedef struct mover {
+    const mg_str *names;
+    int64_t count;
+    const char *folder;
+    mg_arena *arena;
+    bool *used;
+} mover;
+
+static void move_ref(const mover *m, mg_model_ref *ref)
+{
+    for (int64_t i = 0; i < m->count; i++) {
+        if (m->names[i].size > 0 && mg_str_equal(ref->path, m->names[i])) {
+            mg_str name = mg_arena_copy(m->arena, m->names[i]);
+            ref->path = mg_path_join(m->arena, m->folder, name.data);
+            m->used[i] = true;
+            return;
+        }
+    }
+}
+
+static mg_recipe_slice move_slice(const mover *m, const mg_recipe_slice *from)
+{
+    mg_recipe_slice slice = *from;
+    mg_recipe_source *sources = mg_arena_array(m->arena, mg_recipe_source, from->source_count);
+    for (int64_t i = 0; i < from->source_count; i++) {
+        sources[i] = from->sources[i];
+        move_ref(m, &sources[i].model);
+    }
+    slice.sources = sources;
+    if (slice.has_base) {
+        move_ref(m, &slice.base);
+    }
+    return slice;
+}
+
+void mg_recipe_relocate(mg_recipe *recipe, const mg_str *names, int64_t count, const char *folder,
+                        mg_arena *arena, bool *used)
+{
+    mover m = { names, count, folder, arena, used };
+    mg_recipe_module *modules = mg_arena_array(arena, mg_recipe_module, recipe->module_count);
+    for (int64_t i = 0; i < recipe->module_count; i++) {
+        modules[i] = recipe->modules[i];
+        mg_recipe_slice *slices = mg_arena_array(arena, mg_recipe_slice, modules[i].slice_count);
+        for (int64_t k = 0; k < modules[i].slice_count; k++) {
+            slices[k] = move_slice(&m, &modules[i].slices[k]);
+        }
+        modules[i].slices = slices;
+    }
+    recipe->modules = modules;
+    if (recipe->has_base) {
+        move_ref(&m, &recipe->base);
+    }
+    mg_model_ref source;
+    memset(&source, 0, sizeof(source));
+    source.path = recipe->tokenizer_source;
+    move_ref(&m, &source);
+    recipe->tokenizer_source = source.path;
 }

@@ -114,6 +114,10 @@ MG_MUST_CHECK mg_status mg_recipe_read(const char *path, mg_arena *arena, mg_rec
 MG_MUST_CHECK mg_status mg_recipe_read_all(const char *path, mg_arena *arena,
                                            mg_recipe **recipes_out, int64_t *count_out,
                                            mg_error *err);
+/* Replaces references to models called like one of names by folder/NAME, and sets used[i] for those
+ * found.  recipe changes; what it newly points to lives in arena. */
+void mg_recipe_relocate(mg_recipe *recipe, const mg_str *names, int64_t count, const char *folder,
+                        mg_arena *arena, bool *used);
 /* Appends the canonical YAML of a recipe (merging.md 1.10), with the `merganser` block for Philox
  * masks; reading it back gives the same recipe. */
 void mg_recipe_write(const mg_recipe *recipe, mg_buf *out);
