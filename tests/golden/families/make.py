@@ -55,6 +55,8 @@ CASES = {
     "phi3": case("Phi3", sliding_window=8, original_max_position_embeddings=64),
     "phi3_longrope": case("Phi3", original_max_position_embeddings=44, max_position_embeddings=176, rope_scaling={
         "type": "longrope", "short_factor": HALF_FACTORS, "long_factor": [1.0, 2.0, 3.0, 5.0]}),
+    "phi3_partial": case("Phi3", original_max_position_embeddings=64, tie_word_embeddings=True, head_dim=16,
+                         hidden_size=64, partial_rotary_factor=0.75),
     "gpt_neox": case("GPTNeoX", rotary_pct=0.5, hidden_act="gelu"),
     "gpt_neox_sequential": case("GPTNeoX", rotary_pct=0.25, use_parallel_residual=False, attention_bias=False),
     "stablelm": case("StableLm", use_qkv_bias=True, partial_rotary_factor=0.5),

@@ -335,25 +335,16 @@ static void greedy_answers_agree(const char *name)
 }
 
 static const char *const cases[] = {
-    "llama",
-    "llama_linear",
-    "llama_dynamic",
-    "llama_llama3",
-    "llama_yarn",
-    "mistral",
-    "qwen2",
-    "qwen3",
-    "gemma",
-    "gemma2",
-    "gemma3",
-    "phi3",
-    "phi3_longrope",
-    "gpt_neox",
-    "gpt_neox_sequential",
-    "stablelm",
-    "stablelm_parallel",
-    "mixtral",
-    "llama_longrope",
+    "llama",         "llama_linear",
+    "llama_dynamic", "llama_llama3",
+    "llama_yarn",    "mistral",
+    "qwen2",         "qwen3",
+    "gemma",         "gemma2",
+    "gemma3",        "phi3",
+    "phi3_longrope", "phi3_partial",
+    "gpt_neox",      "gpt_neox_sequential",
+    "stablelm",      "stablelm_parallel",
+    "mixtral",       "llama_longrope",
 };
 
 static void logits_of_every_family_are_those_of_transformers(void **state)

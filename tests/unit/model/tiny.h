@@ -33,7 +33,19 @@ static inline mg_model_config tiny_config(void)
     return config;
 }
 
-/* Reserves and commits one tensor of the model with numbers from a formula. */
+/* Numbers of a tensor by a formula: of its place only, not of its spelling. */
+static inline void tiny_values(const mg_tensor_slot *slot, float scale, float *values)
+{
+    uint32_t x = 12345u + (uint32_t)slot->part * 131071u + (uint32_t)(slot->layer + 1) * 8191u +
+                 (uint32_t)slot->index * 524287u;
+    for (int64_t i = 0; i < mg_shape_count(&slot->shape); i++) {
+        x = x * 1664525u + 1013904223u;
+        float unit = (float)(x >> 8) / 8388608.0f - 1.0f;
+        values[i] = slot->shape.rank == 1 ? 1.0f + 0.2f * unit : scale * unit;
+    }
+}
+
+/* Reserves and commits one tensor of the model. */
 static inline void tiny_give(mg_sink *sink, const mg_tensor_slot *slot, float scale)
 {
     mg_error err;
@@ -44,14 +56,7 @@ static inline void tiny_give(mg_sink *sink, const mg_tensor_slot *slot, float sc
     spec.shape = slot->shape;
     spec.bytes = (size_t)mg_shape_count(&slot->shape) * sizeof(float);
     assert_ok(sink->ops->reserve(sink, &spec, &data, &err), &err);
-    float *values = (float *)data;
-    uint32_t x = 12345u + (uint32_t)slot->name.size * 977u + (uint32_t)slot->part * 131071u +
-                 (uint32_t)(slot->layer + 1) * 8191u;
-    for (int64_t i = 0; i < mg_shape_count(&slot->shape); i++) {
-        x = x * 1664525u + 1013904223u;
-        float unit = (float)(x >> 8) / 8388608.0f - 1.0f;
-        values[i] = slot->shape.rank == 1 ? 1.0f + 0.2f * unit : scale * unit;
-    }
+    tiny_values(slot, scale, (float *)data);
     assert_ok(sink->ops->commit(sink, &err), &err);
 }
 
