@@ -24,7 +24,7 @@ struct mg_task_results {
     int64_t item_count;
     int64_t failed_count;
     const char *failure;
-    mg_metric extra; /* how metrics are aggregated that no metric_list names: the mean */
+    mg_metric extra; /* how metrics are aggregated that no metric_list names: mostly the mean */
 };
 
 static column *add_column(mg_task_results *results, mg_str key, const mg_metric *metric)
@@ -43,6 +43,15 @@ mg_task_results *mg_task_results_create(const mg_task *task)
     mg_task_results *results = mg_new(mg_task_results);
     results->task = task;
     results->extra.name = mg_str_of("metric");
+    for (int64_t m = 0; m < task->metric_count; m++) {
+        /* a function that returns a dict lends its aggregation to the keys of the dict */
+        bool lends = task->metrics[m].kind == MG_METRIC_FUNCTION ||
+                     task->metrics[m].kind == MG_METRIC_LIBRARY;
+        if (lends && results->extra.aggregation == MG_AGGREGATE_MEAN) {
+            results->extra.aggregation = task->metrics[m].aggregation;
+            results->extra.aggregator = task->metrics[m].aggregator;
+        }
+    }
     for (int64_t i = 0; i < mg_task_metric_count(task); i++) {
         add_column(results, task->keys[i], &task->metrics[i % task->metric_count]);
     }

@@ -347,6 +347,7 @@ def load(file, name):
         module = importlib.util.module_from_spec(spec)
         sys.modules[spec.name] = module
         folder = os.path.dirname(file)
+        before = set(sys.modules)
         sys.path.insert(0, folder)
         try:
             spec.loader.exec_module(module)
@@ -354,6 +355,11 @@ def load(file, name):
             sys.path.remove(folder)
             if folder not in sys.path:
                 sys.path.append(folder)
+            # Two tasks may each have a utils.py beside them: the next one must find its own.
+            for other in set(sys.modules) - before - {spec.name}:
+                if os.path.dirname(getattr(sys.modules[other], "__file__", None) or "") == folder \
+                        and "." not in other:
+                    del sys.modules[other]
         known = modules[file] = (stamp, module)
     if not hasattr(known[1], name):
         raise UserError(f"{file}: has no function '{name}'")

@@ -94,6 +94,7 @@ UTILS = '''
 import re
 
 import datasets
+from lm_eval.api.samplers import ContextSampler
 
 
 def doc_to_text(doc):
@@ -119,6 +120,10 @@ def process_results(doc, results):
     numbers = re.findall(r"\\d+", results[0])
     right = bool(numbers) and numbers[-1] == str(doc["number"])
     return {"acc": 1.0 if right else 0.0, "length": len(results[0])}
+
+
+def process_length(doc, results):
+    return {"length": len(results[0])}
 
 
 def process_choices(doc, results):
@@ -151,6 +156,30 @@ def winogrande_choice(doc):
 
 def winogrande_target(doc):
     return doc["one"][doc["one"].index("_") + 1:].strip()
+
+
+def splits(rows=3, **kwargs):
+    made = [{"question": f"{i} and {i}?", "short": str(2 * i), "number": 2 * i, "id": i} for i in range(rows)]
+    return {"test": datasets.Dataset.from_list(made)}
+
+
+class LastSampler(ContextSampler):
+    def sample(self, n, eval_doc=None, df=None, **kwargs):
+        first = self.rnd.randrange(3)
+        return self.fewshot_docs()[::-1][first:first + n]
+
+
+def two_metrics(references, predictions, **kwargs):
+    return {"same": float(references[0] == predictions[0]), "chars": len(predictions[0])}
+
+
+def contains(items):
+    gold, said = items
+    return float(gold in said)
+
+
+def first_word(resps, docs):
+    return [[text.split()[0] if text.split() else "" for text in texts] for texts in resps]
 
 
 class LastNumber:
@@ -241,6 +270,23 @@ TASKS = {
              "regex_pattern": "(\\\\([A-Z]\\\\))"}, {"function": "take_first"}]}]},
     "gen_metric_function": {**GEN, "metric_list": [
         {"metric": "!function utils.overlap", "aggregation": "mean", "higher_is_better": True, "scale": 2}]},
+    "gen_metric_dict": {**GEN, "metric_list": [
+        {"metric": "!function utils.two_metrics", "aggregation": "mean", "higher_is_better": True}]},
+    "gen_metric_targets": {**GEN, "doc_to_target": "targets", "metric_list": [
+        {"metric": "!function utils.contains", "aggregation": "mean", "higher_is_better": True}]},
+    "gen_filter_function": {**GEN, "filter_list": [
+        {"name": "word", "filter": [{"function": "custom", "filter_fn": "!function utils.first_word"},
+                                    {"function": "take_first"}]}]},
+    "gen_spans": {**GEN, "doc_to_target": "{{answer}}", "filter_list": [
+        {"name": "span", "filter": [{"function": "format_span"}, {"function": "take_first"}]},
+        {"name": "pos", "filter": [{"function": "regex_pos"}, {"function": "take_first"}]}],
+        "process_results": "!function utils.process_length", "metric_list": mean("length")},
+    "gen_sampler_class": {**GEN, "fewshot_split": "train", "num_fewshot": 2,
+                          "fewshot_config": {"sampler": "!function utils.LastSampler"}},
+    "gen_custom_dataset": {**JSON, "dataset_path": None, "dataset_kwargs": None, "output_type": "generate_until",
+                           "custom_dataset": "!function utils.splits", "metadata": {"rows": 4, "version": 1},
+                           "doc_to_text": "{{question}}", "doc_to_target": "{{short}}"},
+    "gen_until_text": {**GEN, "generation_kwargs": {"until": "\\n", "max_new_tokens": 30, "temperature": "0.0"}},
     "gen_process_docs": {**GEN, "process_docs": "!function utils.keep_even", "doc_to_text": "marked",
                          "training_split": "train", "num_fewshot": 2},
     "gen_bleu": {**GEN, "doc_to_target": "answer", "metric_list": [
@@ -264,6 +310,8 @@ TASKS = {
                     "doc_to_text": "{{question}} {{meta}} {{choices}} {{empty}} {{flag}} {{score}}"},
     # multiple choice
     "mc_plain": {**MC, "metric_list": mean("acc", "acc_norm", "acc_bytes", "exact_match")},
+    "mc_fewshot_choice": {**MC, "fewshot_split": "train", "num_fewshot": 2, "fewshot_config": {
+        "doc_to_choice": "{{choices[::-1]}}", "doc_to_target": "{{3 - label}}", "doc_to_text": "{{question}} ="}},
     "mc_defaults": {**MC, "doc_to_choice": "{{choices}}"},
     "mc_letters": {**MC, "doc_to_choice": ["A", "B", "C", "D"], "doc_to_target": "letter",
                    "doc_to_text": "{{question}}\\nA. {{choices[0]}}\\nB. {{choices[1]}}\\nAnswer:"},
@@ -359,7 +407,9 @@ def answer_text(doc, index):
     """A text with something of the row in it, right in about half of the rows."""
     right = doc.get("number", 7)
     options = [f"{right}", f"It is {right + 3}.", f" so #### {right:,}", f"The answer is ({doc.get('letter', 'A')}).",
-               f"{doc.get('short', 'x')}", f"A: {right}. Yes", "no idea", f"{' '.join(doc.get('targets', ['?']))}"]
+               f"{doc.get('short', 'x')}", f"A: {right}. Yes", "no idea", f"{' '.join(doc.get('targets', ['?']))}",
+               f"person: {doc.get('short', 'x')}, Bob $$ Location : none\nDATE: {right}",
+               f"['x'] ('a', 'NOUN') ('{right}', 'NUM')"]
     return options[(index * 5 + doc.get("id", 0) * 3) % len(options)]
 
 

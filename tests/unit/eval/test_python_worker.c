@@ -200,6 +200,31 @@ static void a_changed_file_is_loaded_again(void **state)
     assert_got(f, "-1\n");
 }
 
+static void helpers_of_the_same_name_stay_apart(void **state)
+{
+    fixture *f = *state;
+    mg_error err;
+    static const char *const folders[] = { "one", "two" };
+    mg_str first = f->function.file;
+    for (int i = 0; i < 2; i++) {
+        mg_str folder = mg_path_join(&f->arena, f->root, folders[i]);
+        assert_ok(mg_folder_make(folder.data, &err), &err);
+        assert_ok(mg_file_write_atomic(mg_path_join(&f->arena, folder.data, "helper.py").data,
+                                       mg_arena_printf(&f->arena, "NAME = '%s'\n", folders[i]),
+                                       &err),
+                  &err);
+        f->function.file = mg_path_join(&f->arena, folder.data, "task.py");
+        assert_ok(mg_file_write_atomic(f->function.file.data,
+                                       mg_str_of("from helper import NAME\n\n\n"
+                                                 "def name(x):\n    return NAME\n"),
+                                       &err),
+                  &err);
+        assert_ok(call(f, "name", 1, &err), &err);
+        assert_string_equal(f->got.data, i == 0 ? "\"one\"\n" : "\"two\"\n");
+    }
+    f->function.file = first;
+}
+
 static void process_docs_gets_a_data_set(void **state)
 {
     fixture *f = *state;
@@ -239,6 +264,7 @@ int main(void)
         WITH(leaving_and_forged_answers_are_errors),
         WITH(a_missing_function_file_or_python_is_named),
         WITH(a_changed_file_is_loaded_again),
+        WITH(helpers_of_the_same_name_stay_apart),
         WITH(process_docs_gets_a_data_set),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

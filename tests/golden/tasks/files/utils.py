@@ -1,6 +1,7 @@
 import re
 
 import datasets
+from lm_eval.api.samplers import ContextSampler
 
 
 def doc_to_text(doc):
@@ -26,6 +27,10 @@ def process_results(doc, results):
     numbers = re.findall(r"\d+", results[0])
     right = bool(numbers) and numbers[-1] == str(doc["number"])
     return {"acc": 1.0 if right else 0.0, "length": len(results[0])}
+
+
+def process_length(doc, results):
+    return {"length": len(results[0])}
 
 
 def process_choices(doc, results):
@@ -58,6 +63,30 @@ def winogrande_choice(doc):
 
 def winogrande_target(doc):
     return doc["one"][doc["one"].index("_") + 1:].strip()
+
+
+def splits(rows=3, **kwargs):
+    made = [{"question": f"{i} and {i}?", "short": str(2 * i), "number": 2 * i, "id": i} for i in range(rows)]
+    return {"test": datasets.Dataset.from_list(made)}
+
+
+class LastSampler(ContextSampler):
+    def sample(self, n, eval_doc=None, df=None, **kwargs):
+        first = self.rnd.randrange(3)
+        return self.fewshot_docs()[::-1][first:first + n]
+
+
+def two_metrics(references, predictions, **kwargs):
+    return {"same": float(references[0] == predictions[0]), "chars": len(predictions[0])}
+
+
+def contains(items):
+    gold, said = items
+    return float(gold in said)
+
+
+def first_word(resps, docs):
+    return [[text.split()[0] if text.split() else "" for text in texts] for texts in resps]
 
 
 class LastNumber:
