@@ -166,7 +166,8 @@ static mg_status start(mg_python *python, const mg_function *function, mg_error 
         python->pid = 0;
         stop(python);
         return mg_fail(err, code == ENOENT ? MG_ERR_NOT_FOUND : MG_ERR_IO,
-                       "%.*s: function '%.*s' of %.*s needs Python: '%s' cannot be started: %s",
+                       "%.*s: function '%.*s' of %.*s needs Python: '%s' cannot be started: %s "
+                       "(install python3, or name another with --python)",
                        MG_STR_ARG(function->where), MG_STR_ARG(function->name),
                        MG_STR_ARG(function->file), python->command, strerror(code));
     }

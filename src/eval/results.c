@@ -98,7 +98,9 @@ void mg_task_results_add(mg_task_results *results, const mg_item_result *item)
         results->failed_count++;
         if (results->failure == NULL) {
             const char *message = item->message != NULL ? item->message : "failed";
-            results->failure = mg_arena_copy(&results->arena, mg_str_of(message)).data;
+            results->failure =
+                mg_arena_printf(&results->arena, "row %lld: %s", (long long)item->item, message)
+                    .data;
         }
         return;
     }
