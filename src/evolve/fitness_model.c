@@ -74,12 +74,30 @@ static void rig_release(rig *r, int64_t task_count, const mg_device *device)
 }
 
 /* Takes sizes that a merge may change from the config.json it would write. */
-static void adopt_sizes(mg_model_config *config, const mg_value *merged)
+static mg_status adopt_sizes(mg_model_config *config, const mg_value *merged, mg_error *err)
 {
     int64_t value;
     if (mg_value_to_int(mg_value_get(merged, "vocab_size"), &value) && value > 0) {
         config->vocab_size = value;
     }
+    if (!mg_value_to_int(mg_value_get(merged, "num_hidden_layers"), &value) || value < 1 ||
+        value == config->layer_count) {
+        return MG_OK;
+    }
+    bool *sliding = mg_arena_array(&config->arena, bool, value);
+    for (int64_t i = 0; config->layer_is_sliding != NULL && i < config->layer_count; i++) {
+        if (config->layer_is_sliding[i] != config->layer_is_sliding[0]) {
+            return mg_fail(
+                err, MG_ERR_UNSUPPORTED,
+                "a merge of another depth needs layers with one kind of attention window");
+        }
+    }
+    for (int64_t i = 0; config->layer_is_sliding != NULL && i < value; i++) {
+        sliding[i] = config->layer_is_sliding[0];
+    }
+    config->layer_is_sliding = sliding;
+    config->layer_count = value;
+    return MG_OK;
 }
 
 /* folder gives config and tokenizer; merged, the config of the merge, may be NULL. */
@@ -92,7 +110,7 @@ static mg_status rig_make(model_fitness *f, const char *folder, const mg_value *
     MG_TRY_OR_DONE(mg_model_config_read(folder, true, &r->config, err));
     r->has_config = true;
     if (merged != NULL) {
-        adopt_sizes(&r->config, merged);
+        MG_TRY_OR_DONE(adopt_sizes(&r->config, merged, err));
     }
     MG_TRY_OR_DONE(device->stream_create(device, pool_inside(f), &r->stream, err));
     MG_TRY_OR_DONE(mg_model_create(&r->config, device, f->dtype, &r->model, err));
@@ -211,8 +229,13 @@ static mg_status run_recipe(model_fitness *f, const mg_recipe *recipe, rig *r, m
     status = mg_plan_create(recipe, f->options.models, f->options.allow_crimes, &plan, err);
     pthread_mutex_unlock(&f->planning);
     MG_TRY_OR_DONE(status);
+    mg_value merged = mg_plan_config(plan, &arena);
+    int64_t layers;
+    if (r->model != NULL && mg_value_to_int(mg_value_get(&merged, "num_hidden_layers"), &layers) &&
+        layers != r->config.layer_count) { /* paths differ in length */
+        rig_release(r, f->options.task_count, device_of(f));
+    }
     if (r->model == NULL) {
-        mg_value merged = mg_plan_config(plan, &arena);
         MG_TRY_OR_DONE(rig_make(f, mg_plan_donor(plan)->folder, &merged, r, err));
     }
     MG_TRY_OR_DONE(mg_plan_execute(plan, device_of(f), pool_inside(f), &execute,

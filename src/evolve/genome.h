@@ -1,8 +1,11 @@
-/* evolve/genome.h - from vectors to recipes: the parameter space (evolution.md 3, merging.md 8).
+/* evolve/genome.h - from vectors to recipes: parameter space and data-flow space (evolution.md 3 and
+ * 4, merging.md 8).
  *
  * A genome is an array [group][model][set][parameter] of doubles.  A group is a part of the depth
  * (all layers, a run of layers, an anchor), a set a part of each layer (a filter, a class of
- * tensors), the parameters are those of the merge method.  Thread-safety: immutable after creation.
+ * tensors), the parameters are those of the merge method.  In the data-flow space it is a bit for each slot of the
+ * stacked layers but the first, then a log-scale for each slot, then that of the hop that may have to
+ * be added.  Thread-safety: immutable after creation.
  */
 #pragma once
 
@@ -19,7 +22,15 @@ typedef struct mg_genome mg_genome;
  * MG_ERR_CONFIG when the granularity does not fit the layers. */
 MG_MUST_CHECK mg_status mg_genome_create(const mg_evolve_config *config, int64_t layer_count,
                                          mg_genome **genome_out, mg_error *err);
+/* The data-flow space over the stacks of layers of all models; layer_counts has one number each. */
+mg_genome *mg_genome_create_path(const mg_evolve_config *config, const int64_t *layer_counts);
 void mg_genome_destroy(mg_genome *genome); /* NULL is fine */
+
+/* What is a bit: see mg_loop_space. */
+int64_t mg_genome_bit_count(const mg_genome *genome);
+int64_t mg_genome_bits_max(const mg_genome *genome);
+const double *mg_genome_bit_start(const mg_genome *genome);
+const int64_t *mg_genome_gates(const mg_genome *genome);
 
 int64_t mg_genome_dimension(const mg_genome *genome);
 /* All of mg_genome_dimension values; the bounds are NULL in mergekit's encoding, which folds

@@ -10,7 +10,7 @@
 #include "base/fs.h"
 #include "base/memory.h"
 #include "base/rng.h"
-#include "evolve/genome.h"
+#include "evolve/genome_internal.h"
 #include "evolve/searchable.h"
 
 #define DENSITY_MIN 0.01 /* below it a model counts as weight 0 */
@@ -23,23 +23,6 @@ static const char *const embedding_filters[] = { "embed", "wte" };
 /* Sets of the granularity `class`; tensors that no filter matches are the third. */
 static const char *const class_filters[CLASS_COUNT - 1] = { "attn", "mlp" };
 static const char *const class_names[CLASS_COUNT] = { "attention", "mlp", "norms and embeddings" };
-
-typedef enum form { FORM_MODELS, FORM_RUNS, FORM_SMOOTH, FORM_ANCHORS, FORM_BLOCKS } form;
-
-struct mg_genome {
-    const mg_evolve_config *config;
-    const mg_searchable *method;
-    form form;
-    bool mergekit; /* encoding */
-    bool single_t; /* native slerp: one gene t for a group and set, no models */
-    int64_t layer_count;
-    int64_t run_layers; /* of a run or block */
-    int64_t run_count;
-    int64_t group_count, model_count, set_count, parameter_count;
-    int64_t dimension;
-    mg_arena arena;
-    double *start, *standard, *lower, *upper, *scale;
-};
 
 static int64_t gene_index(const mg_genome *g, int64_t group, int64_t model, int64_t set,
                           int64_t parameter)
@@ -222,6 +205,8 @@ static mg_str group_name(const mg_genome *g, int64_t group, mg_arena *arena)
                                    (long long)((group + 1) * g->run_layers - 1));
         }
         break;
+    case FORM_PATH: /* named in genome_dfs.c */
+        break;
     case FORM_ANCHORS:
         return mg_arena_printf(arena, ", anchor %lld", (long long)group);
     case FORM_BLOCKS:
@@ -249,6 +234,9 @@ static mg_str set_filter(const mg_genome *g, int64_t set)
 
 mg_str mg_genome_gene_name(const mg_genome *g, int64_t index, mg_arena *arena)
 {
+    if (g->form == FORM_PATH) {
+        return mg_genome_path_gene_name(g, index, arena);
+    }
     int64_t parameter = index % g->parameter_count;
     int64_t set = index / g->parameter_count % g->set_count;
     int64_t model = index / (g->parameter_count * g->set_count) % g->model_count;
@@ -491,6 +479,10 @@ static mg_settings global_settings(const mg_genome *g, mg_arena *arena)
 
 void mg_genome_recipe(const mg_genome *g, const double *x, mg_arena *arena, mg_recipe *recipe_out)
 {
+    if (g->form == FORM_PATH) {
+        mg_genome_path_recipe(g, x, arena, recipe_out);
+        return;
+    }
     const mg_genome_config *file = &g->config->genome;
     int64_t slice_count = g->form == FORM_ANCHORS  ? g->layer_count
                           : g->form == FORM_RUNS   ? g->group_count

@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "evolve/loop_internal.h"
+#include "evolve/explorer.h"
 #include "store/run.h"
 
 #define FULL_DIMENSION_MAX 100  /* above it the diagonal form */
@@ -30,14 +31,14 @@ typedef struct progress_state {
     bool finished; /* the phase is over */
 } progress_state;
 
-static mg_status save_state(mg_loop *loop, const progress_state *state, const mg_cma *cma,
+static mg_status save_state(mg_loop *loop, const progress_state *state, const mg_explorer *explorer,
                             mg_error *err)
 {
     mg_store *store = loop->o->store;
     mg_buf bytes = { 0 };
     mg_buf counters = { 0 };
     mg_status status = MG_OK;
-    mg_cma_save(cma, &bytes);
+    mg_explorer_save(explorer, &bytes);
     mg_buf_printf(&counters, "%d %lld %lld %lld %d %.17g %lld %.17g", (int)state->kind,
                   (long long)state->generation, (long long)state->asked, (long long)state->restart,
                   state->finished ? 1 : 0, mg_loop_seconds(loop),
@@ -59,6 +60,9 @@ done:
 static mg_cma_kind choose_kind(const mg_loop *loop)
 {
     int64_t n = loop->o->space.dimension;
+    if (loop->o->space.bit_count > 0) {
+        return MG_CMA_SEP; /* the only form that knows of numbers without a part */
+    }
     switch (loop->o->search->optimiser) {
     case MG_OPTIMISER_SEP:
         return MG_CMA_SEP;
@@ -80,7 +84,8 @@ static void make_options(const mg_loop *loop, const progress_state *state, const
     const mg_search_config *search = loop->o->search;
     const mg_preset *preset = search->preset;
     const mg_loop_space *space = &loop->o->space;
-    int64_t n = space->dimension;
+    int64_t bits = space->bit_count;
+    int64_t n = space->dimension - bits;
     bool lra = search->optimiser == MG_OPTIMISER_LRA ||
                (preset->adapt_learning_rate && search->optimiser != MG_OPTIMISER_CMA);
     int64_t population = search->population > 0 ? search->population : mg_cma_default_population(n);
@@ -88,11 +93,11 @@ static void make_options(const mg_loop *loop, const progress_state *state, const
         .kind = state->kind,
         .dimension = n,
         .population = population << state->restart, /* IPOP */
-        .start = start,
+        .start = start + bits,
         .sigma = search->sigma,
-        .scale = space->scale,
-        .lower = space->lower,
-        .upper = space->upper,
+        .scale = space->scale + bits,
+        .lower = space->lower != NULL ? space->lower + bits : NULL,
+        .upper = space->upper != NULL ? space->upper + bits : NULL,
         .bounds = space->lower != NULL ? preset->bounds : MG_BOUND_NONE,
         .active = preset->active,
         .adapt_learning_rate = lra && state->kind != MG_CMA_LM_MA,
@@ -148,7 +153,7 @@ static mg_status load_counters(mg_loop *loop, progress_state *state, bool *found
     return MG_OK;
 }
 
-static mg_status open_optimiser(mg_loop *loop, progress_state *state, mg_cma **cma_out,
+static mg_status open_optimiser(mg_loop *loop, progress_state *state, mg_explorer **explorer_out,
                                 mg_error *err)
 {
     mg_status status = MG_OK;
@@ -162,9 +167,10 @@ static mg_status open_optimiser(mg_loop *loop, progress_state *state, mg_cma **c
     make_options(loop, state, start, &options);
     if (found) {
         MG_TRY_OR_DONE(mg_store_get(loop->o->store, "state/optimiser", &bytes, &found, err));
-        MG_TRY_OR_DONE(mg_cma_load(&options, mg_buf_view(&bytes), cma_out, err));
+        MG_TRY_OR_DONE(
+            mg_explorer_load(&options, &loop->o->space, mg_buf_view(&bytes), explorer_out, err));
     } else {
-        MG_TRY_OR_DONE(mg_cma_create(&options, cma_out, err));
+        MG_TRY_OR_DONE(mg_explorer_create(&options, &loop->o->space, explorer_out, err));
     }
 
 done:
@@ -187,8 +193,8 @@ static mg_status run_references(mg_loop *loop, mg_error *err)
         references[s] =
             mg_loop_candidate_make(loop, s, "source", fitness->source_names[s], 0, s, NULL, s);
     }
-    references[sources] =
-        mg_loop_candidate_make(loop, sources, "default", mg_str_of(""), 0, 0, space->standard, -1);
+    references[sources] = mg_loop_candidate_make(
+        loop, sources, "default", mg_str_of(space->standard_name), 0, 0, space->standard, -1);
     references[sources + 1] =
         mg_loop_candidate_make(loop, sources + 1, "start", mg_str_of(""), 0, 0, space->start, -1);
     MG_TRY_OR_DONE(mg_loop_evaluate(loop, references, sources + 2, &loop->pool, true, err));
@@ -265,7 +271,7 @@ static mg_status check_failures(mg_loop_candidate *const *candidates, int64_t co
                    MG_STR_ARG(first->note));
 }
 
-static void tell_generation(mg_loop *loop, const progress_state *state, const mg_cma *cma,
+static void tell_generation(mg_loop *loop, const progress_state *state, const mg_explorer *explorer,
                             mg_loop_candidate *const *candidates, int64_t count)
 {
     if (loop->o->generation == NULL) {
@@ -275,8 +281,8 @@ static void tell_generation(mg_loop *loop, const progress_state *state, const mg
                              .evaluations = loop->evaluations,
                              .best = -INFINITY,
                              .best_ever = loop->best_score,
-                             .sigma = mg_cma_sigma(cma),
-                             .learning_rate = mg_cma_learning_rate(cma) };
+                             .sigma = mg_explorer_sigma(explorer),
+                             .learning_rate = mg_explorer_learning_rate(explorer) };
     int64_t scored = 0;
     for (int64_t k = 0; k < count; k++) {
         if (!candidates[k]->failed) {
@@ -289,9 +295,10 @@ static void tell_generation(mg_loop *loop, const progress_state *state, const mg
     loop->o->generation(loop->o->context, &g);
 }
 
-static mg_status run_generation(mg_loop *loop, progress_state *state, mg_cma *cma, mg_error *err)
+static mg_status run_generation(mg_loop *loop, progress_state *state, mg_explorer *explorer,
+                                mg_error *err)
 {
-    int64_t population = mg_cma_population(cma);
+    int64_t population = mg_explorer_population(explorer);
     int64_t first = loop->o->fitness->source_count + 2 + state->asked;
     mg_loop_candidate **candidates = mg_new_array(mg_loop_candidate *, population);
     double *costs = mg_new_array(double, population);
@@ -299,7 +306,7 @@ static mg_status run_generation(mg_loop *loop, progress_state *state, mg_cma *cm
     double *x = mg_new_array(double, loop->o->space.dimension);
     mg_status status = MG_OK;
     for (int64_t k = 0; k < population; k++) {
-        mg_cma_ask(cma, k, x);
+        mg_explorer_ask(explorer, k, x);
         candidates[k] = mg_loop_candidate_make(loop, first + k, "sample", mg_str_of(""),
                                                state->generation, k, x, -1);
     }
@@ -309,8 +316,8 @@ static mg_status run_generation(mg_loop *loop, progress_state *state, mg_cma *cm
         costs[k] = candidates[k]->failed ? (double)INFINITY : -candidates[k]->search_score;
         violations[k] = candidates[k]->failed ? (double)INFINITY : candidates[k]->violation;
     }
-    mg_cma_tell(cma, costs, violations);
-    tell_generation(loop, state, cma, candidates, population);
+    mg_explorer_tell(explorer, costs, violations);
+    tell_generation(loop, state, explorer, candidates, population);
     state->generation++;
     state->asked += population;
 
@@ -323,10 +330,11 @@ done:
 }
 
 /* After a stop of the optimiser: another start when the preset and the budget allow one. */
-static mg_status maybe_restart(mg_loop *loop, progress_state *state, mg_cma **cma, mg_error *err)
+static mg_status maybe_restart(mg_loop *loop, progress_state *state, mg_explorer **explorer,
+                               mg_error *err)
 {
     const mg_search_config *search = loop->o->search;
-    const char *stop = mg_cma_stop(*cma);
+    const char *stop = mg_explorer_stop(*explorer);
     bool affordable = loop->evaluations_total >= RESTART_EVALUATIONS * loop->o->space.dimension;
     MG_TRY(mg_loop_event(loop, "stop", err, "the optimiser stopped after %lld candidates: %s",
                          (long long)state->asked, stop));
@@ -339,41 +347,53 @@ static mg_status maybe_restart(mg_loop *loop, progress_state *state, mg_cma **cm
     mg_cma_options options;
     restart_point(loop, state, start);
     make_options(loop, state, start, &options);
-    mg_cma *next = NULL;
-    mg_status status = mg_cma_create(&options, &next, err);
+    mg_explorer *next = NULL;
+    mg_status status = mg_explorer_create(&options, &loop->o->space, &next, err);
     if (status == MG_OK) {
-        mg_cma_destroy(*cma);
-        *cma = next;
+        mg_explorer_destroy(*explorer);
+        *explorer = next;
     }
     mg_free(start);
     return status;
 }
 
+/* The polish draws its bits from them. */
+static void keep_probabilities(mg_loop *loop, const mg_explorer *explorer)
+{
+    const double *probabilities = mg_explorer_probabilities(explorer);
+    int64_t count = loop->o->space.bit_count;
+    if (probabilities != NULL) {
+        loop->bit_probabilities = mg_arena_array(&loop->arena, double, count);
+        memcpy(loop->bit_probabilities, probabilities, (size_t)count * sizeof(double));
+    }
+}
+
 static mg_status run_optimiser(mg_loop *loop, progress_state *state, double *mean, mg_error *err)
 {
-    mg_cma *cma = NULL;
+    mg_explorer *explorer = NULL;
     mg_status status = MG_OK;
     loop->phase = "search";
-    MG_TRY_OR_DONE(open_optimiser(loop, state, &cma, err));
+    MG_TRY_OR_DONE(open_optimiser(loop, state, &explorer, err));
     while (!state->finished) {
-        if (mg_cma_stop(cma) != NULL && !loop->o->search->preset->ignore_stops) {
-            MG_TRY_OR_DONE(maybe_restart(loop, state, &cma, err));
+        if (mg_explorer_stop(explorer) != NULL && !loop->o->search->preset->ignore_stops) {
+            MG_TRY_OR_DONE(maybe_restart(loop, state, &explorer, err));
         }
         if (mg_loop_stopped(loop)) {
             status = mg_fail(err, MG_ERR_INTERRUPTED, "stopped; nothing that was answered is lost");
             goto done;
         }
-        if (state->finished || budget_spent(loop, state, mg_cma_population(cma))) {
+        if (state->finished || budget_spent(loop, state, mg_explorer_population(explorer))) {
             state->finished = true;
         } else {
-            MG_TRY_OR_DONE(run_generation(loop, state, cma, err));
+            MG_TRY_OR_DONE(run_generation(loop, state, explorer, err));
         }
-        MG_TRY_OR_DONE(save_state(loop, state, cma, err));
+        MG_TRY_OR_DONE(save_state(loop, state, explorer, err));
     }
-    mg_cma_mean(cma, mean);
+    mg_explorer_mean(explorer, mean);
+    keep_probabilities(loop, explorer);
 
 done:
-    mg_cma_destroy(cma);
+    mg_explorer_destroy(explorer);
     return status;
 }
 

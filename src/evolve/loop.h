@@ -29,10 +29,16 @@ typedef struct mg_loop_task {
     double guard; /* a candidate below it counts as worse than any that is not */
 } mg_loop_task;
 
-/* The box of the genomes; bounds may be NULL. */
+/* The box of the genomes; bounds may be NULL.  The first bit_count coordinates are bits, 0 or 1; the
+ * arrays of numbers below hold something there too, which is not used. */
 typedef struct mg_loop_space {
     int64_t dimension;
+    int64_t bit_count;
+    int64_t bits_max;        /* of a candidate that may be set */
+    const double *bit_start; /* bit_count: probabilities at the beginning */
+    const int64_t *gates;    /* per number: the bit without which it plays no part, -1 = none */
     const double *start, *standard; /* standard: the default merge */
+    const char *standard_name;      /* "default merge"; NULL = that */
     const double *scale;
     const double *lower, *upper;
 } mg_loop_space;

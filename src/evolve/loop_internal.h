@@ -56,8 +56,9 @@ typedef struct mg_loop {
     double best_score, best_violation;
     bool replaying; /* scores of earlier processes come in: the outside hears of the last best only
                      */
-    double seconds_before; /* spent by earlier processes */
-    double seconds_begin;  /* on the clock */
+    double seconds_before;     /* spent by earlier processes */
+    double seconds_begin;      /* on the clock */
+    double *bit_probabilities; /* of the optimiser at its end; NULL without bits */
     const char *phase;
     mg_status write_status; /* first failure inside a callback */
     mg_error write_error;

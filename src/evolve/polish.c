@@ -8,6 +8,7 @@
 
 #include "base/memory.h"
 #include "evolve/loop_internal.h"
+#include "evolve/explorer.h"
 #include "optim/bounds.h"
 
 #define CANDIDATES_MAX 64
@@ -74,7 +75,13 @@ static void draw_around(const mg_loop *loop, const double *mean, int64_t k, doub
     const mg_loop_space *space = &loop->o->space;
     mg_rng rng = mg_rng_make(loop->o->search->seed, MG_STREAM_POLISH);
     rng.counter = (uint64_t)k << 32; /* every candidate has its own stretch of the stream */
-    for (int64_t i = 0; i < space->dimension; i++) {
+    for (int64_t i = 0; i < space->bit_count; i++) {
+        x[i] = mg_rng_uniform(&rng) < loop->bit_probabilities[i] ? 1.0 : 0.0;
+    }
+    if (space->bit_count > 0) {
+        mg_explorer_limit_bits(space, loop->bit_probabilities, x);
+    }
+    for (int64_t i = space->bit_count; i < space->dimension; i++) {
         x[i] = mean[i] + SPREAD * space->scale[i] * mg_rng_normal(&rng);
         if (space->lower != NULL) {
             x[i] = mg_bound_clip(x[i], space->lower[i], space->upper[i]);

@@ -36,6 +36,7 @@ typedef struct mg_preset {
     double polish_share; /* of the budget */
     bool best_ever;      /* the best sample is a finalist, not only the mean */
     int64_t restarts;    /* at most */
+    int64_t population;  /* 0 = by the number of genes */
     double validate_share;
     bool ignore_stops; /* spends the whole budget whatever the optimiser thinks */
 } mg_preset;

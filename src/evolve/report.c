@@ -245,7 +245,9 @@ static mg_status compare_winner(reader *r, mg_report *report, mg_error *err)
         const mg_report_row *row = &report->rows[i];
         if (mg_str_is(row->kind, "default") && row->id != winner->id && !row->failed) {
             MG_TRY(compare(r, winner->id, row, set, name, &report->against_default, err));
-            report->against_default.other = mg_str_of("the default merge");
+            mg_str label = row->label.size > 0 ? row->label : mg_str_of("default merge");
+            report->against_default.other =
+                mg_arena_printf(r->arena, "the %.*s", MG_STR_ARG(label));
         }
     }
     report->thin = honest(winner)->items < THIN_ITEMS || honest(winner) == &winner->search;

@@ -15,7 +15,8 @@ static mg_str row_name(const mg_report *report, const mg_report_row *row, mg_are
         return mg_path_name(arena, mg_arena_copy(arena, row->label).data);
     }
     if (mg_str_is(row->kind, "default")) {
-        return mg_str_of(winner ? "default merge (winner)" : "default merge");
+        mg_str name = row->label.size > 0 ? row->label : mg_str_of("default merge");
+        return winner ? mg_arena_printf(arena, "%.*s (winner)", MG_STR_ARG(name)) : name;
     }
     if (mg_str_is(row->kind, "start")) {
         return mg_str_of(winner ? "start point (winner)" : "start point");

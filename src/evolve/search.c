@@ -182,6 +182,61 @@ static void check_tokenizers(search *s, mg_buf *messages)
     }
 }
 
+/* Whether the layers of model fit into a path: its factors are folded into o_proj and down_proj, and
+ * nothing may stand between those and the residual stream. */
+static bool layers_can_be_folded(const mg_snapshot *snapshot)
+{
+    bool attention = false;
+    bool mlp = false;
+    for (int64_t i = 0; i < mg_checkpoint_count(snapshot->checkpoint); i++) {
+        mg_str name = mg_checkpoint_at(snapshot->checkpoint, i).name;
+        if (mg_str_find(name, mg_str_of("post_feedforward"), 0) >= 0 ||
+            mg_str_find(name, mg_str_of("post_mlp"), 0) >= 0) {
+            return false;
+        }
+        attention = attention || mg_str_ends(name, "self_attn.o_proj.weight");
+        mlp = mlp || mg_str_ends(name, "mlp.down_proj.weight");
+    }
+    return attention && mlp;
+}
+
+/* The layers of all models must work under the configuration of the first. */
+static mg_status check_path_models(search *s, mg_error *err)
+{
+    const mg_genome_config *config = &s->o->config->genome;
+    const mg_model_config *first = NULL;
+    for (int64_t m = 0; m < config->model_count; m++) {
+        mg_snapshot *snapshot;
+        MG_TRY(mg_model_set_get(s->models, &config->models[m], &snapshot, err));
+        const mg_model_config *c = &snapshot->config;
+        first = m == 0 ? c : first;
+        mg_str path = config->models[m].path;
+        const char *what = c->hidden_size != first->hidden_size               ? "hidden_size"
+                           : c->intermediate_size != first->intermediate_size ? "intermediate_size"
+                           : c->head_count != first->head_count       ? "num_attention_heads"
+                           : c->kv_head_count != first->kv_head_count ? "num_key_value_heads"
+                           : c->head_dim != first->head_dim           ? "head_dim"
+                           : c->rope.kind != first->rope.kind || c->rope.theta != first->rope.theta
+                               ? "rope_theta or rope_scaling"
+                           : c->norm_epsilon != first->norm_epsilon     ? "rms_norm_eps"
+                           : c->sliding_window != first->sliding_window ? "sliding_window"
+                                                                        : NULL;
+        if (what != NULL) {
+            return mg_fail(err, MG_ERR_CONFIG,
+                           "%.*s: a path cannot mix layers of %.*s and %.*s: they differ in %s",
+                           MG_STR_ARG(s->o->config->path), MG_STR_ARG(config->models[0].path),
+                           MG_STR_ARG(path), what);
+        }
+        if (!layers_can_be_folded(snapshot)) {
+            return mg_fail(err, MG_ERR_UNSUPPORTED,
+                           "%.*s: the layers of %.*s have no plain self_attn.o_proj and "
+                           "mlp.down_proj, into which the factors of a path are folded",
+                           MG_STR_ARG(s->o->config->path), MG_STR_ARG(path));
+        }
+    }
+    return MG_OK;
+}
+
 /* Opens every model and makes the plan of the first merge, so that what does not fit is known now.
  */
 static void open_models(search *s, mg_buf *messages)
@@ -189,7 +244,7 @@ static void open_models(search *s, mg_buf *messages)
     const mg_genome_config *config = &s->o->config->genome;
     mg_error err;
     mg_snapshot *snapshot;
-    int64_t layers = 0;
+    int64_t *layers = mg_arena_array(&s->arena, int64_t, config->model_count);
     bool fine = true;
     s->models = mg_model_set_create(s->o->hub);
     for (int64_t m = 0; m <= config->model_count; m++) {
@@ -202,14 +257,20 @@ static void open_models(search *s, mg_buf *messages)
             mg_error_prefix(&err, "%.*s", MG_STR_ARG(s->o->config->path));
             collect(messages, &err);
             fine = false;
-        } else if (m == 0) {
-            layers = snapshot->config.layer_count;
+        } else if (!base) {
+            layers[m] = snapshot->config.layer_count;
         }
     }
     if (!fine) {
         return;
     }
-    if (mg_genome_create(s->o->config, layers, &s->genome, &err) != MG_OK) {
+    if (s->o->config->search.space == MG_SPACE_DFS) {
+        if (check_path_models(s, &err) != MG_OK) {
+            collect(messages, &err);
+            return;
+        }
+        s->genome = mg_genome_create_path(s->o->config, layers);
+    } else if (mg_genome_create(s->o->config, layers[0], &s->genome, &err) != MG_OK) {
         collect(messages, &err);
         return;
     }
@@ -291,6 +352,8 @@ static void add_facts(search *s, mg_fingerprint *facts)
                        set->preset->adapt_learning_rate);
     mg_fingerprint_add(facts, "search.items", "%lld %d", (long long)set->items,
                        set->items_from_preset);
+    mg_fingerprint_add(facts, "search.repeats or max_hops", "%d %lld %lld", (int)set->space,
+                       (long long)set->repeats, (long long)set->hops_max);
     mg_fingerprint_add(facts, "validate.share", "%.17g", config->validate_share);
     mg_fingerprint_add(facts, "num_fewshot, chat template or random_init", "%lld %d %d %d",
                        (long long)config->num_fewshot, config->apply_chat_template,
@@ -385,8 +448,13 @@ static mg_status run_loop(search *s, mg_loop_result *result, mg_error *err)
     s->fitness->stop_context = s;
     mg_loop_options loop = {
         .space = { .dimension = mg_genome_dimension(s->genome),
+                   .bit_count = mg_genome_bit_count(s->genome),
+                   .bits_max = mg_genome_bits_max(s->genome),
+                   .bit_start = mg_genome_bit_start(s->genome),
+                   .gates = mg_genome_gates(s->genome),
                    .start = mg_genome_start(s->genome),
                    .standard = mg_genome_default(s->genome),
+                   .standard_name = config->search.space == MG_SPACE_DFS ? "plain path" : NULL,
                    .scale = mg_genome_scale(s->genome),
                    .lower = mg_genome_lower(s->genome),
                    .upper = mg_genome_upper(s->genome) },

@@ -195,7 +195,7 @@ typedef struct raw_search {
     int space;
     bool has_space;
     mg_str preset;
-    int64_t evaluations, items, seed, population, restarts;
+    int64_t evaluations, items, seed, population, restarts, repeats, hops_max;
     bool has_evaluations, has_items, has_seed, has_restarts;
     double minutes, sigma, polish;
     bool has_minutes, has_sigma, has_polish;
@@ -279,6 +279,18 @@ static const mg_field search_fields[] = {
     { .name = "granularity",
       .kind = MG_FIELD_STRINGS,
       .offset = offsetof(raw_search, granularity) },
+    { .name = "repeats",
+      .kind = MG_FIELD_INT,
+      .offset = offsetof(raw_search, repeats),
+      .bounded = true,
+      .min = 1,
+      .max = 16 },
+    { .name = "max_hops",
+      .kind = MG_FIELD_INT,
+      .offset = offsetof(raw_search, hops_max),
+      .bounded = true,
+      .min = 2,
+      .max = 1000 },
     { .name = "optimiser",
       .kind = MG_FIELD_CHOICE,
       .offset = offsetof(raw_search, optimiser),
@@ -371,6 +383,28 @@ static void check_genome(const mg_value *root, const raw_genome *raw, const mg_s
     }
     if (method->interpolates && raw->models.count < 2) {
         mg_diagnose(diagnostics, where, "'slerp' needs at least two models");
+    }
+}
+
+/* In the data-flow space the models are stacks of layers: nothing is weighted. */
+static void check_path_genome(const mg_value *root, const raw_genome *raw,
+                              mg_diagnostics *diagnostics)
+{
+    const mg_value *genome = mg_value_get(root, "genome");
+    if (raw->has_method && !mg_str_is(raw->method, "passthrough")) {
+        mg_diagnose(diagnostics, mg_value_get(genome, "merge_method"),
+                    "'merge_method' is '%.*s', must be passthrough or left out in the space 'dfs'",
+                    MG_STR_ARG(raw->method));
+    }
+    if (raw->has_base && raw->models.count > 0 &&
+        !mg_model_ref_equal(&raw->base, &raw->models.items[0])) {
+        mg_diagnose(diagnostics, mg_value_get(genome, "base_model"),
+                    "'base_model' is not the first of 'models', which it is in the space 'dfs'");
+    }
+    if (raw->smooth || raw->filters.count > 0 || raw->layer_granularity > 0) {
+        mg_diagnose(
+            diagnostics, genome,
+            "'smooth', 'filters' and 'layer_granularity' have no meaning in the space 'dfs'");
     }
 }
 
@@ -469,7 +503,9 @@ static void fill_search(const mg_value *root, const raw_file *raw,
 {
     mg_search_config *search = &config->search;
     const mg_value *block = mg_value_get(root, "search");
-    mg_str name = raw->search.preset.size > 0 ? raw->search.preset : mg_str_of("default");
+    bool path = raw->search.has_space && raw->search.space == MG_SPACE_DFS;
+    mg_str name =
+        raw->search.preset.size > 0 ? raw->search.preset : mg_str_of(path ? "dfs" : "default");
     search->preset = mg_preset_find(name);
     if (search->preset == NULL) {
         const char *nearest = mg_preset_nearest(name);
@@ -488,6 +524,8 @@ static void fill_search(const mg_value *root, const raw_file *raw,
     search->seed = overrides->has_seed ? overrides->seed : search->seed;
     search->polish_share = raw->search.has_polish ? raw->search.polish : preset->polish_share;
     search->restarts = raw->search.has_restarts ? raw->search.restarts : preset->restarts;
+    search->repeats = raw->search.repeats;
+    search->hops_max = raw->search.hops_max;
     search->weight_low = config->genome.allow_negative_weights ? -0.5 : preset->weight_low;
     search->weight_high = preset->weight_high;
     if (raw->search.weights.count > 0) {
@@ -508,10 +546,15 @@ static void fill_search(const mg_value *root, const raw_file *raw,
         search->granularity = MG_GRANULARITY_ANCHORS;
         search->granularity_count = preset->anchors;
     }
-    if (search->space != MG_SPACE_PS) {
-        mg_diagnose(diagnostics, mg_value_get(block, "space"),
-                    "'space' is '%s'; this version searches the parameter space, 'ps', alone",
-                    space_names[search->space]);
+    if (search->space == MG_SPACE_HYBRID) {
+        mg_diagnose(
+            diagnostics, mg_value_get(block, "space"),
+            "'space' is 'hybrid'; search 'ps' first, then 'dfs' with its final_model as the "
+            "first model");
+    } else if (search->space != preset->space) {
+        mg_diagnose(diagnostics, mg_value_get(block, "preset"),
+                    "preset '%s' is one for the space '%s', not for '%s'", preset->name,
+                    space_names[preset->space], space_names[search->space]);
     }
     if (preset->encoding == MG_ENCODING_MERGEKIT &&
         (search->granularity != MG_GRANULARITY_FILE || search->by_class)) {
@@ -560,13 +603,19 @@ static mg_status read_document(const mg_value *root, const mg_evolve_overrides *
         mg_diagnose(diagnostics, root, "a search file must be a map with 'genome' and 'tasks'");
         return mg_diagnostics_finish(diagnostics, err);
     }
-    raw_file raw = { .apply_chat_template = true, .fewshot_as_multiturn = true };
+    raw_file raw = { .apply_chat_template = true,
+                     .fewshot_as_multiturn = true,
+                     .search = { .repeats = 3 } };
     mg_field_context context = { &config->arena, diagnostics };
     (void)mg_fields_read(&file_table, root, &raw, &context); /* mistakes are in diagnostics */
     fill_config(&raw, config);
-    check_genome(root, &raw.genome, mg_searchable_find(raw.genome.method), diagnostics);
     check_benchmarks(&raw.tasks, overrides->allow_benchmark_tasks, diagnostics);
     fill_search(root, &raw, overrides, config, diagnostics);
+    if (config->search.space == MG_SPACE_DFS) {
+        check_path_genome(root, &raw.genome, diagnostics);
+    } else {
+        check_genome(root, &raw.genome, mg_searchable_find(raw.genome.method), diagnostics);
+    }
     config->validate_share =
         raw.validate.has_share ? raw.validate.share : config->search.preset->validate_share;
     if (raw.validate.has_tasks) {

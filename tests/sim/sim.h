@@ -16,6 +16,9 @@ typedef struct sim {
     double validate_share;
     bool (*stop)(void *context);
     void *stop_context;
+    int64_t bit_count, bits_max; /* the first coordinates, where there are any */
+    double bit_start[64];
+    int64_t gates[64];
     double start[64], standard[64], scale[64], lower[64], upper[64];
 } sim;
 
@@ -40,6 +43,21 @@ static inline sim sim_make(int64_t dimension, const char *preset)
     return s;
 }
 
+/* Turns the first count coordinates into bits, of which at most max are set; every second number plays
+ * a part with one bit alone. */
+static inline void sim_add_bits(sim *s, int64_t count, int64_t max)
+{
+    s->bit_count = count;
+    s->bits_max = max;
+    for (int64_t i = 0; i < count; i++) {
+        s->bit_start[i] = 0.4;
+        s->start[i] = s->standard[i] = 0.0;
+    }
+    for (int64_t i = 0; i < s->fake.dimension - count; i++) {
+        s->gates[i] = i % 2 == 0 ? -1 : i % count;
+    }
+}
+
 /* Runs or continues s in folder; *truth_out (may be NULL) is what its winner is really worth. */
 static inline mg_status sim_run(const sim *s, const char *folder, double *truth_out, mg_error *err)
 {
@@ -53,6 +71,10 @@ static inline mg_status sim_run(const sim *s, const char *folder, double *truth_
     fitness->stop_context = s->stop_context;
     mg_loop_options options = {
         .space = { .dimension = s->fake.dimension,
+                   .bit_count = s->bit_count,
+                   .bits_max = s->bits_max,
+                   .bit_start = s->bit_start,
+                   .gates = s->gates,
                    .start = s->start,
                    .standard = s->standard,
                    .scale = s->scale,

@@ -93,6 +93,15 @@ static void parked_run_on_part_of_the_questions_ends_in_the_same_bytes(void **st
     park_often(s, 800);
 }
 
+static void parked_run_with_bits_ends_in_the_same_bytes(void **state)
+{
+    (void)state;
+    sim s = sim_make(12, "dfs");
+    sim_add_bits(&s, 5, 4);
+    s.search.evaluations = 200;
+    park_often(s, 900);
+}
+
 static void killed_runs_end_in_the_same_bytes(void **state)
 {
     (void)state;
@@ -204,6 +213,7 @@ int main(void)
         cmocka_unit_test(parked_run_with_failures_ends_in_the_same_bytes),
         cmocka_unit_test(parked_mergekit_run_ends_in_the_same_bytes),
         cmocka_unit_test(parked_run_on_part_of_the_questions_ends_in_the_same_bytes),
+        cmocka_unit_test(parked_run_with_bits_ends_in_the_same_bytes),
         cmocka_unit_test(killed_runs_end_in_the_same_bytes),
         cmocka_unit_test(finished_run_asks_nothing_again),
         cmocka_unit_test(larger_budget_continues_a_finished_run),

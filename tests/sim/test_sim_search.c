@@ -148,12 +148,51 @@ static void search_ends_with_the_reason_when_most_candidates_fail(void **state)
     sim_remove(folder);
 }
 
+static void bits_find_their_sides_and_keep_their_limit(void **state)
+{
+    (void)state;
+    sim s = sim_make(12, "dfs");
+    sim_add_bits(&s, 6, 4); /* the best have bits 0, 1, 2 and 4 on: near 0.8, 0.6, 0.9 and 0.7 */
+    s.search.evaluations = 800;
+    char folder[64];
+    sim_folder(folder, sizeof(folder));
+    assert_ok(sim_run(&s, folder, NULL, &err), &err);
+    mg_store *store = NULL;
+    mg_arena arena = { 0 };
+    mg_candidate_row *rows;
+    int64_t count;
+    double on[6] = { 0.0 };
+    int64_t late = 0;
+    assert_ok(mg_store_open_reader(folder, &store, &err), &err);
+    assert_ok(mg_run_candidates(store, &arena, &rows, &count, &err), &err);
+    for (int64_t i = 0; i < count; i++) {
+        double set = 0.0;
+        bool sample = mg_str_is(rows[i].kind, "sample");
+        for (int b = 0; sample && b < 6; b++) {
+            assert_true(rows[i].genome[b] == 0.0 || rows[i].genome[b] == 1.0);
+            set += rows[i].genome[b];
+            on[b] += rows[i].generation >= 12 ? rows[i].genome[b] : 0.0;
+        }
+        late += sample && rows[i].generation >= 12 ? 1 : 0;
+        assert_true(set <= 4.0);
+    }
+    assert_true(late > 50);
+    assert_true(on[0] / (double)late > 0.7 && on[2] / (double)late > 0.7);
+    assert_true(on[5] / (double)late < 0.4);
+    mg_arena_release(&arena);
+    mg_store_close(store);
+    sim_remove(folder);
+}
+
 static void every_preset_runs(void **state)
 {
     (void)state;
     for (int64_t p = 0; p < mg_preset_count; p++) {
         sim s = sim_make(6, mg_presets[p].name);
         s.search.evaluations = 60;
+        if (mg_presets[p].space == MG_SPACE_DFS) {
+            sim_add_bits(&s, 3, 2);
+        }
         char folder[64];
         sim_folder(folder, sizeof(folder));
         assert_ok(sim_run(&s, folder, NULL, &err), &err);
@@ -221,6 +260,7 @@ int main(void)
         cmocka_unit_test(validation_questions_are_never_asked_of_samples),
         cmocka_unit_test(failing_candidates_do_not_end_the_search),
         cmocka_unit_test(search_ends_with_the_reason_when_most_candidates_fail),
+        cmocka_unit_test(bits_find_their_sides_and_keep_their_limit),
         cmocka_unit_test(every_preset_runs),
         cmocka_unit_test(many_genes_and_tiny_question_sets_run),
         cmocka_unit_test(guards_rule_out_what_breaks_them),

@@ -120,6 +120,21 @@ static void mergekit_preset_keeps_its_ways(void **state)
     mg_evolve_config_release(&c);
 }
 
+static void data_flow_files_need_models_alone(void **state)
+{
+    (void)state;
+    mg_evolve_config c;
+    assert_ok(read_text("genome: {models: [a, b], merge_method: passthrough, base_model: a}\n"
+                        "tasks: [t]\nsearch: {space: dfs, repeats: 2, max_hops: 40}\n",
+                        &c),
+              &err);
+    assert_int_equal(c.search.space, MG_SPACE_DFS);
+    assert_string_equal(c.search.preset->name, "dfs");
+    assert_int_equal(c.search.repeats, 2);
+    assert_int_equal(c.search.hops_max, 40);
+    mg_evolve_config_release(&c);
+}
+
 static void all_mistakes_are_told_with_their_places(void **state)
 {
     (void)state;
@@ -168,6 +183,10 @@ static void contradictions_are_mistakes(void **state)
         "search: {granularity: class}\n",
         "genome: {models: [a], base_model: o, merge_method: ties}\ntasks: [t]\n"
         "search: {space: dfs}\n",
+        "genome: {models: [a, b], base_model: b}\ntasks: [t]\nsearch: {space: dfs}\n",
+        "genome: {models: [a, b], smooth: true}\ntasks: [t]\nsearch: {space: dfs}\n",
+        "genome: {models: [a, b]}\ntasks: [t]\nsearch: {space: dfs, preset: quick}\n",
+        "genome: {models: [a, b]}\ntasks: [t]\nsearch: {space: hybrid}\n",
         "[]\n",
         "genome: [\n",
     };
@@ -212,6 +231,7 @@ int main(void)
         cmocka_unit_test(file_of_mergekit_evolve_reads_unchanged),
         cmocka_unit_test(budgets_come_from_preset_file_and_command_line),
         cmocka_unit_test(mergekit_preset_keeps_its_ways),
+        cmocka_unit_test(data_flow_files_need_models_alone),
         cmocka_unit_test(all_mistakes_are_told_with_their_places),
         cmocka_unit_test(contradictions_are_mistakes),
         cmocka_unit_test(public_benchmarks_need_a_flag),

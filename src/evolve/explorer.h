@@ -1,0 +1,40 @@
+/* evolve/explorer.h - the optimiser of a search: CMA-ES over numbers, with bits beside them where the
+ * space has any (evolution.md 4.4, 6.7).
+ *
+ * A vector holds the bits first, as 0 and 1, then the numbers.  Thread-safety: one thread at a time. */
+#pragma once
+
+#include <stdbool.h>
+
+#include "evolve/loop.h"
+#include "optim/cmaes.h"
+
+MG_BEGIN_C
+
+typedef struct mg_explorer mg_explorer;
+
+/* options are those of the numbers alone.  space is borrowed. */
+MG_MUST_CHECK mg_status mg_explorer_create(const mg_cma_options *options,
+                                           const mg_loop_space *space, mg_explorer **explorer_out,
+                                           mg_error *err);
+/* Restores what mg_explorer_save wrote for the same options.  MG_ERR_FORMAT. */
+MG_MUST_CHECK mg_status mg_explorer_load(const mg_cma_options *options, const mg_loop_space *space,
+                                         mg_str state, mg_explorer **explorer_out, mg_error *err);
+void mg_explorer_save(const mg_explorer *explorer, mg_buf *out);
+void mg_explorer_destroy(mg_explorer *explorer); /* NULL is fine */
+
+int64_t mg_explorer_population(const mg_explorer *explorer);
+void mg_explorer_ask(mg_explorer *explorer, int64_t k, double *x_out);
+void mg_explorer_tell(mg_explorer *explorer, const double *costs, const double *violations);
+/* The mean of the numbers, and of each bit what is more probable. */
+void mg_explorer_mean(const mg_explorer *explorer, double *x_out);
+/* Probability of each bit; NULL without bits.  Borrowed until the next tell. */
+const double *mg_explorer_probabilities(const mg_explorer *explorer);
+double mg_explorer_sigma(const mg_explorer *explorer);
+double mg_explorer_learning_rate(const mg_explorer *explorer);
+const char *mg_explorer_stop(const mg_explorer *explorer);
+
+/* Clears the least probable set bits of x until at most space->bits_max are left. */
+void mg_explorer_limit_bits(const mg_loop_space *space, const double *probabilities, double *x);
+
+MG_END_C
