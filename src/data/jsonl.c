@@ -175,7 +175,8 @@ mg_status mg_json_rows(mg_str text, const mg_source *source, mg_table *table, mg
         MG_TRY(status);
         MG_TRY(add_document(table, &document, source, err));
     }
-    mg_table_square(table, first, true);
+    mg_table_square(table, first);
+    mg_table_conform(table, first);
     return MG_OK;
 }
 

@@ -87,31 +87,11 @@ static void square_row(mg_table *table, mg_value *row)
     *row = whole;
 }
 
-static void promote_column(mg_table *table, int64_t first, int64_t column)
-{
-    bool ints = false;
-    bool floats = false;
-    for (int64_t i = first; i < table->count; i++) {
-        mg_kind kind = table->rows[i].entries[column].value.kind;
-        ints = ints || kind == MG_INT;
-        floats = floats || kind == MG_FLOAT;
-    }
-    for (int64_t i = first; ints && floats && i < table->count; i++) {
-        mg_value *value = &table->rows[i].entries[column].value;
-        if (value->kind == MG_INT) {
-            *value = mg_value_of_double((double)value->integer);
-        }
-    }
-}
-
-void mg_table_square(mg_table *table, int64_t first, bool promote)
+void mg_table_square(mg_table *table, int64_t first)
 {
     for (int64_t i = first; i < table->count; i++) {
         if (!row_is_square(table, &table->rows[i])) {
             square_row(table, &table->rows[i]);
         }
-    }
-    for (int64_t column = 0; promote && column < table->column_count; column++) {
-        promote_column(table, first, column);
     }
 }

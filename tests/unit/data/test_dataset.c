@@ -49,6 +49,20 @@ static void json_lines_give_rows_with_the_union_of_columns(void **state)
     assert_rows(mg_json_rows, "", NULL, "");
 }
 
+static void nested_objects_get_the_keys_of_all_rows(void **state)
+{
+    (void)state;
+    assert_rows(mg_json_rows,
+                "{\"m\": {\"a\": 1}}\n{\"m\": {\"b\": [2], \"a\": 3}}\n{\"m\": null}\n", NULL,
+                "{\"m\": {\"a\": 1, \"b\": null}}{\"m\": {\"a\": 3, \"b\": [2]}}{\"m\": null}");
+    assert_rows(mg_json_rows, "{\"l\": [{\"x\": 1}, {\"y\": 2}]}\n{\"l\": [1.5]}\n{\"l\": []}\n",
+                NULL,
+                "{\"l\": [{\"x\": 1, \"y\": null}, {\"x\": null, \"y\": 2}]}{\"l\": [1.5]}"
+                "{\"l\": []}");
+    assert_rows(mg_json_rows, "{\"l\": [[1], [2.5]]}\n{\"l\": [[3]]}\n", NULL,
+                "{\"l\": [[1.0], [2.5]]}{\"l\": [[3.0]]}");
+}
+
 static void json_documents_are_rows_columns_or_one_member(void **state)
 {
     (void)state;
@@ -318,6 +332,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(json_lines_give_rows_with_the_union_of_columns),
+        cmocka_unit_test(nested_objects_get_the_keys_of_all_rows),
         cmocka_unit_test(json_documents_are_rows_columns_or_one_member),
         cmocka_unit_test(a_damaged_line_is_named),
         cmocka_unit_test(csv_columns_are_typed_as_a_whole),
