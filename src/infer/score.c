@@ -17,6 +17,8 @@ typedef struct mg_scored {
     const int32_t *continuation;
     int64_t continuation_count;
     int64_t index; /* of the request */
+    int64_t group; /* of equal contexts */
+    bool reported;
 } mg_scored;
 
 /* What a slot works on. */
@@ -65,11 +67,6 @@ static int compare_scored(const void *left, const void *right)
     return order != 0 ? order : (a->index > b->index) - (a->index < b->index);
 }
 
-static bool same_group(const mg_scored *a, const mg_scored *b)
-{
-    return compare_ids(a->context, a->context_count, b->context, b->context_count) == 0;
-}
-
 /* Tokens that go through the model: all but the last. */
 static int64_t input_count(const mg_scored *item)
 {
@@ -108,12 +105,24 @@ static mg_status plan(mg_scorer *scorer, const mg_score_request *requests, int64
         }
         int64_t keep = MG_MIN(limit + 1 - request->continuation_count, request->context_count);
         int64_t cut = request->context_count - keep;
-        mg_scored item = { request->context + cut, keep, request->continuation,
-                           request->continuation_count, i };
+        mg_scored item = { request->context + cut,
+                           keep,
+                           request->continuation,
+                           request->continuation_count,
+                           i,
+                           0,
+                           false };
         scorer->list[i] = item;
         longest = MG_MAX(longest, input_count(&item));
     }
     qsort(scorer->list, (size_t)scorer->count, sizeof(mg_scored), compare_scored);
+    for (int64_t i = 1; i < scorer->count; i++) {
+        const mg_scored *last = &scorer->list[i - 1];
+        mg_scored *item = &scorer->list[i];
+        bool same = compare_ids(last->context, last->context_count, item->context,
+                                item->context_count) == 0;
+        item->group = last->group + (same ? 0 : 1);
+    }
     *positions_out = longest;
     return MG_OK;
 }
@@ -130,11 +139,13 @@ static void begin_item(mg_scoring *slot, int64_t at, int64_t computed)
 static mg_status report(mg_scorer *scorer, const mg_scoring *slot, mg_error *err)
 {
     mg_score result;
+    mg_scored *item = &scorer->list[slot->at];
+    item->reported = true;
     result.logprob = slot->failed ? (double)NAN : slot->logprob;
     result.token_logprobs = slot->token_logprobs;
     result.is_greedy = slot->is_greedy && !slot->failed;
     result.failed = slot->failed;
-    if (!scorer->done(scorer->context, scorer->list[slot->at].index, &result)) {
+    if (!scorer->done(scorer->context, item->index, &result)) {
         return mg_fail(err, MG_ERR_INTERRUPTED, "scoring was cancelled");
     }
     return MG_OK;
@@ -150,7 +161,11 @@ static mg_status advance(mg_scorer *scorer, mg_scoring *slot, mg_error *err)
         }
         MG_TRY(report(scorer, slot, err));
         int64_t at = slot->at + 1;
-        if (at == scorer->count || !same_group(item, &scorer->list[at])) {
+        while (at < scorer->count && scorer->list[at].group == item->group &&
+               scorer->list[at].reported) {
+            at++;
+        }
+        if (at == scorer->count || scorer->list[at].group != item->group) {
             slot->at = -1;
             scorer->live--;
             return MG_OK;
@@ -168,7 +183,7 @@ static mg_status admit(mg_scorer *scorer, int64_t index, mg_error *err)
     mg_engine *engine = scorer->engine;
     int64_t first = scorer->next;
     while (scorer->next < scorer->count &&
-           same_group(&scorer->list[first], &scorer->list[scorer->next])) {
+           scorer->list[first].group == scorer->list[scorer->next].group) {
         scorer->next++;
     }
     begin_item(&scorer->slots[index], first, scorer->prefix_count);
@@ -227,6 +242,42 @@ static void take_row(mg_scorer *scorer, int64_t row)
     slot->failed = slot->failed || engine->host_picked[row] < 0 || !isfinite(logprob);
 }
 
+/* The last token of a group's context went through the pass as logit row `row`: requests of that
+ * group that want one token have all they need. */
+static mg_status read_single_tokens(mg_scorer *scorer, int64_t row, mg_error *err)
+{
+    mg_engine *engine = scorer->engine;
+    const mg_scoring *slot = &scorer->slots[scorer->row_slots[row]];
+    const mg_scored *first = &scorer->list[slot->at];
+    bool is_first = slot->at == 0 || first[-1].group != first->group;
+    if (!is_first ||
+        (mg_model_rope_depends_on_length(engine->model) && first->continuation_count > 1)) {
+        return MG_OK;
+    }
+    for (int64_t at = slot->at + 1; at < scorer->count && scorer->list[at].group == first->group;
+         at++) {
+        const mg_scored *item = &scorer->list[at];
+        if (item->continuation_count != 1) {
+            continue;
+        }
+        float logprob = 0.0f;
+        mg_logprob_args args = { engine->logprobs, engine->logits + row * engine->vocab,
+                                 engine->targets, 1, engine->vocab };
+        MG_TRY(engine->device->upload(engine->stream, engine->targets, item->continuation,
+                                      sizeof(int32_t), err));
+        MG_TRY(engine->ops->logprob(engine->stream, &args, err));
+        MG_TRY(engine->device->download(engine->stream, &logprob, engine->logprobs, sizeof(float),
+                                        err));
+        bool failed = engine->host_picked[row] < 0 || !isfinite(logprob);
+        mg_scoring single = {
+            at,     0,       (double)logprob, engine->host_picked[row] == item->continuation[0],
+            failed, &logprob
+        };
+        MG_TRY(report(scorer, &single, err));
+    }
+    return MG_OK;
+}
+
 static mg_status run(mg_scorer *scorer, mg_error *err)
 {
     mg_engine *engine = scorer->engine;
@@ -247,11 +298,21 @@ static mg_status run(mg_scorer *scorer, mg_error *err)
         for (int64_t row = 0; row < engine->batch.logit_count; row++) {
             take_row(scorer, row);
         }
+        for (int64_t row = 0; row < engine->batch.logit_count; row++) {
+            if (scorer->row_tokens[row] == 0) {
+                MG_TRY(read_single_tokens(scorer, row, err));
+            }
+        }
         for (int64_t i = 0; i < scorer->slot_count; i++) {
             MG_TRY(advance(scorer, &scorer->slots[i], err));
         }
     }
     return MG_OK;
+}
+
+static int64_t group_count(const mg_scorer *scorer)
+{
+    return scorer->count > 0 ? scorer->list[scorer->count - 1].group + 1 : 0;
 }
 
 /* The prefix of all contexts; the last token of each context is computed in its own slot. */
@@ -263,22 +324,12 @@ static int64_t shared_prefix(const mg_scorer *scorer)
         ids[i] = scorer->list[i].context;
         counts[i] = scorer->list[i].context_count;
     }
-    bool one_group =
-        scorer->count > 0 && same_group(&scorer->list[0], &scorer->list[scorer->count - 1]);
-    int64_t prefix =
-        one_group ? 0 : mg_engine_common_prefix(scorer->engine, ids, counts, scorer->count);
+    int64_t prefix = group_count(scorer) < 2
+                         ? 0
+                         : mg_engine_common_prefix(scorer->engine, ids, counts, scorer->count);
     mg_free(ids);
     mg_free(counts);
     return prefix;
-}
-
-static int64_t group_count(const mg_scorer *scorer)
-{
-    int64_t groups = 0;
-    for (int64_t i = 0; i < scorer->count; i++) {
-        groups += i == 0 || !same_group(&scorer->list[i - 1], &scorer->list[i]);
-    }
-    return groups;
 }
 
 mg_status mg_engine_score(mg_engine *engine, const mg_score_request *requests, int64_t count,

@@ -186,11 +186,37 @@ static void equal_contexts_are_computed_once(void **state)
     assert_ok(mg_engine_create(f.model, NULL, NULL, &options, &engine, &err), &err);
     int64_t inputs = 0; /* contexts once, and one token of them again for each further request */
     for (int64_t i = 0; i < REQUESTS; i++) {
-        inputs += f.requests[i].continuation_count - 1;
-        inputs += i < 3 ? f.requests[i].context_count : 1;
+        int64_t count = f.requests[i].continuation_count;
+        inputs += count - 1;
+        inputs += i < 3 ? f.requests[i].context_count : count > 1 ? 1 : 0;
     }
     assert_ok(mg_engine_score(engine, f.requests, REQUESTS, keep, &f, &err), &err);
     assert_int_equal(mg_engine_stats_get(engine).prefill_tokens, inputs);
+    mg_engine_destroy(engine);
+    close_fixture(&f);
+}
+
+static void choices_of_one_token_cost_one_pass(void **state)
+{
+    (void)state;
+    fixture f;
+    mg_engine_options options = { 0, 0, 0 };
+    open_fixture(&f);
+    for (int64_t i = 0; i < REQUESTS; i++) {
+        f.requests[i].continuation_count = 1 + (i == 4);
+    }
+    fixture alone = f;
+    for (int64_t i = 0; i < REQUESTS; i++) {
+        score(&alone, i, 1, options);
+    }
+    score(&f, 0, REQUESTS, options);
+    assert_memory_equal(f.tokens, alone.tokens, sizeof(f.tokens));
+    assert_memory_equal(f.greedy, alone.greedy, sizeof(f.greedy));
+    mg_error err;
+    mg_engine *engine = NULL;
+    assert_ok(mg_engine_create(f.model, NULL, NULL, &options, &engine, &err), &err);
+    assert_ok(mg_engine_score(engine, f.requests, REQUESTS, keep, &f, &err), &err);
+    assert_int_equal(mg_engine_stats_get(engine).prefill_tokens, 5 + 14 + 23 + 2);
     mg_engine_destroy(engine);
     close_fixture(&f);
 }
@@ -273,6 +299,7 @@ int main(void)
         cmocka_unit_test(scores_do_not_depend_on_the_batch),
         cmocka_unit_test(lengths_keep_their_own_rotation),
         cmocka_unit_test(equal_contexts_are_computed_once),
+        cmocka_unit_test(choices_of_one_token_cost_one_pass),
         cmocka_unit_test(long_context_is_cut_on_the_left),
         cmocka_unit_test(continuation_without_room_is_refused),
         cmocka_unit_test(empty_continuation_has_probability_one),
