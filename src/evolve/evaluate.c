@@ -18,7 +18,7 @@ static const char *const kinds[] = { "source", "default", "start", "sample", "me
 
 bool mg_loop_stopped(const mg_loop *loop)
 {
-    return loop->write_status != MG_OK ||
+    return __atomic_load_n(&loop->broken, __ATOMIC_ACQUIRE) != 0 ||
            (loop->o->stop != NULL && loop->o->stop(loop->o->context));
 }
 
@@ -33,10 +33,12 @@ void mg_loop_show_progress(mg_loop *loop)
         return;
     }
     int64_t references = loop->o->fitness->source_count + 2;
+    bool known = loop->evaluations_total < INT32_MAX / 2; /* a limit of time alone has no total */
     mg_loop_progress progress = {
         .phase = loop->phase,
         .evaluations = loop->evaluations,
-        .evaluations_total = loop->evaluations_total + loop->polish_count + references + 1,
+        .evaluations_total =
+            known ? loop->evaluations_total + loop->polish_count + references + 1 : 0,
         .questions = loop->questions,
         .best = loop->best_id >= 0 ? loop->best_score : (double)NAN,
         .seconds = mg_clock_now(loop->o->clock) - loop->seconds_begin,
@@ -421,6 +423,9 @@ static void job_done(void *context, int64_t index)
     evaluation *e = context;
     if (e->loop->write_status == MG_OK) {
         e->loop->write_status = settle(e, index, &e->loop->write_error);
+        if (e->loop->write_status != MG_OK) {
+            __atomic_store_n(&e->loop->broken, 1, __ATOMIC_RELEASE);
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 /* evolve/explorer.c - see explorer.h.
  *
- * State: the size of the optimiser's bytes as a 64-bit number, those bytes, then the bits' bytes. */
+ * State: the size of the optimiser's bytes as a 64-bit number, those bytes, then the bits'
+ * bytes. */
 #include "evolve/explorer.h"
 
 #include <string.h>

@@ -1,7 +1,8 @@
-/* evolve/explorer.h - the optimiser of a search: CMA-ES over numbers, with bits beside them where the
- * space has any (evolution.md 4.4, 6.7).
+/* evolve/explorer.h - the optimiser of a search: CMA-ES over numbers, with bits beside them where
+ * the space has any (evolution.md 4.4, 6.7).
  *
- * A vector holds the bits first, as 0 and 1, then the numbers.  Thread-safety: one thread at a time. */
+ * A vector holds the bits first, as 0 and 1, then the numbers.  Thread-safety: one thread at a
+ * time. */
 #pragma once
 
 #include <stdbool.h>

@@ -1,12 +1,12 @@
-/* evolve/genome.h - from vectors to recipes: parameter space and data-flow space (evolution.md 3 and
- * 4, merging.md 8).
+/* evolve/genome.h - from vectors to recipes: parameter space and data-flow space (evolution.md 3
+ * and 4, merging.md 8).
  *
  * A genome is an array [group][model][set][parameter] of doubles.  A group is a part of the depth
  * (all layers, a run of layers, an anchor), a set a part of each layer (a filter, a class of
- * tensors), the parameters are those of the merge method.  In the data-flow space it is a bit for each slot of the
- * stacked layers but the first, then a log-scale for each slot, then that of the hop that may have to
- * be added.  Thread-safety: immutable after creation.
- */
+ * tensors), the parameters are those of the merge method.  In the data-flow space it is a bit for
+ * each slot of the stacked layers but the first, then a log-scale for each slot, then that of the
+ * hop that may have to be added.  Thread-safety: immutable after creation.
+ * */
 #pragma once
 
 #include "base/arena.h"

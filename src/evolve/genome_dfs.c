@@ -1,11 +1,12 @@
 /* evolve/genome_dfs.c - the data-flow space: paths through the layers of several models.
  *
- * All models' layers are stacked, A's first, and the stack is repeated: slots.  The slots whose bit is
- * on are the hops, in order; slot 0 is always one, and A's last block is added as an extra hop when the
- * path does not end with it.  In front of hop t stands a factor exp(g): the residual stream is
- * multiplied by it.  Since every block is x + F(norm(x)) with a norm that ignores scale, the path is an
- * ordinary deep model whose output projections are divided by the product P_t of the factors so far
- * (evolution.md 4.5); that is the recipe, a passthrough of one-layer slices, and also what is scored. */
+ * All models' layers are stacked, A's first, and the stack is repeated: slots.  The slots whose bit
+ * is on are the hops, in order; slot 0 is always one, and A's last block is added as an extra hop
+ * when the path does not end with it.  In front of hop t stands a factor exp(g): the residual
+ * stream is multiplied by it.  Since every block is x + F(norm(x)) with a norm that ignores scale,
+ * the path is an ordinary deep model whose output projections are divided by the product P_t of the
+ * factors so far (evolution.md 4.5); that is the recipe, a passthrough of one-layer slices, and
+ * also what is scored. */
 #include <math.h>
 
 #include "base/fs.h"

@@ -29,8 +29,8 @@ typedef struct mg_loop_task {
     double guard; /* a candidate below it counts as worse than any that is not */
 } mg_loop_task;
 
-/* The box of the genomes; bounds may be NULL.  The first bit_count coordinates are bits, 0 or 1; the
- * arrays of numbers below hold something there too, which is not used. */
+/* The box of the genomes; bounds may be NULL.  The first bit_count coordinates are bits, 0 or 1;
+ * the arrays of numbers below hold something there too, which is not used. */
 typedef struct mg_loop_space {
     int64_t dimension;
     int64_t bit_count;

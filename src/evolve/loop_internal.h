@@ -60,6 +60,7 @@ typedef struct mg_loop {
     double seconds_begin;      /* on the clock */
     double *bit_probabilities; /* of the optimiser at its end; NULL without bits */
     const char *phase;
+    int broken;             /* not 0 once write_status is; read by threads at work, atomically */
     mg_status write_status; /* first failure inside a callback */
     mg_error write_error;
 } mg_loop;

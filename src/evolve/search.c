@@ -36,6 +36,7 @@ typedef struct search {
     mg_fitness *fitness;
     mg_store *store;
     mg_outputs *outputs;
+    int broken;            /* not 0 once file_status is; read by threads at work, atomically */
     mg_status file_status; /* first failure inside a callback that returns nothing */
     mg_error file_error;
 } search;
@@ -182,8 +183,8 @@ static void check_tokenizers(search *s, mg_buf *messages)
     }
 }
 
-/* Whether the layers of model fit into a path: its factors are folded into o_proj and down_proj, and
- * nothing may stand between those and the residual stream. */
+/* Whether the layers of model fit into a path: its factors are folded into o_proj and down_proj,
+ * and nothing may stand between those and the residual stream. */
 static bool layers_can_be_folded(const mg_snapshot *snapshot)
 {
     bool attention = false;
@@ -391,6 +392,7 @@ static void keep_first(search *s, mg_status status, const mg_error *err)
     if (status != MG_OK && s->file_status == MG_OK) {
         s->file_status = status;
         s->file_error = *err;
+        __atomic_store_n(&s->broken, 1, __ATOMIC_RELEASE);
     }
 }
 
@@ -414,7 +416,8 @@ static void generation_done(void *context, const mg_loop_generation *generation)
 static bool stop(void *context)
 {
     const search *s = context;
-    return s->file_status != MG_OK || (s->o->stop != NULL && s->o->stop(s->o->context));
+    return __atomic_load_n(&s->broken, __ATOMIC_ACQUIRE) != 0 ||
+           (s->o->stop != NULL && s->o->stop(s->o->context));
 }
 
 static void progress(void *context, const mg_loop_progress *now)
