@@ -20,7 +20,7 @@ static const mg_option options[] = {
       "Tasks, groups, tags or task files, separated by commas.", NULL },
     { "include-path", 'I', "include_path", MG_OPTION_TEXTS, "DIR", NULL, NULL,
       "A folder of task files; may be repeated.", NULL },
-    { "output", 'o', "output-path", MG_OPTION_TEXT, "FILE", NULL, NULL,
+    { "output", 'o', "output_path", MG_OPTION_TEXT, "FILE", NULL, NULL,
       "Write the results as JSON.", NULL },
     { "log-samples", 's', NULL, MG_OPTION_TEXT, "FILE", NULL, NULL,
       "Write every question with its answers and scores as JSON lines.", NULL },

@@ -545,6 +545,7 @@ if __name__ == "__main__":
         stand_in.DatasetDict = dict
         sys.modules["datasets"] = stand_in
     sys.stdout = sys.stderr
+    sys.dont_write_bytecode = True  # the folders of task files stay as they are
     waiting_requests = queue.Queue()
     reader = threading.Thread(target=read_requests, daemon=True,
                               args=(os.fdopen(request_fd, encoding="utf-8"), waiting_requests))
