@@ -43,8 +43,8 @@ static inline sim sim_make(int64_t dimension, const char *preset)
     return s;
 }
 
-/* Turns the first count coordinates into bits, of which at most max are set; every second number plays
- * a part with one bit alone. */
+/* Turns the first count coordinates into bits, of which at most max are set; every second number
+ * plays a part with one bit alone. */
 static inline void sim_add_bits(sim *s, int64_t count, int64_t max)
 {
     s->bit_count = count;

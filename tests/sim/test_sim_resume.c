@@ -174,8 +174,8 @@ static void finished_run_asks_nothing_again(void **state)
     mg_buf_release(&b);
 }
 
-/* A finished run with a larger budget goes on as if it had been given that budget at once.  References
- * may have answered more: a first choice may have been another. */
+/* A finished run with a larger budget goes on as if it had been given that budget at once.
+ * References may have answered more: a first choice may have been another. */
 static void larger_budget_continues_a_finished_run(void **state)
 {
     (void)state;
