@@ -68,9 +68,9 @@ class ProgramTest(unittest.TestCase):
             options["stdin"] = subprocess.PIPE
         result = self.finish(self.start(*words, **options), None if text is None else text.encode())
         self.assertGreaterEqual(result.code, 0, f"signal {-result.code}: {result.err}")
-        self.assertNotIn(result.code, (70, 99, 127), result.err)
+        self.assertNotIn(result.code, (70, 127), result.err)
         self.assertNotIn("runtime error", result.err)
-        self.assertNotIn("AddressSanitizer", result.err)
+        self.assertNotIn("Sanitizer", result.err)
         return result
 
     def run_ok(self, *words, **options):
