@@ -427,6 +427,49 @@ static mg_status add_repository(resolver *work, const char *folder, mg_error *er
                                    : add_data_files(work, folder, NULL, files, err);
 }
 
+/* The part of a path behind its first folders: the configuration in CACHE/NAME/CONFIG/... */
+static mg_str config_of(const char *info, const char *cache, mg_str name)
+{
+    mg_str rest = mg_str_of(info + strlen(cache) + 1 + name.size + 1);
+    mg_str config = rest;
+    (void)mg_str_split(&rest, '/', &config);
+    return config;
+}
+
+/* The newest complete folder of the wanted configuration; without a name `default`, or the only one
+ * there is.  NULL when there is none. */
+static mg_status find_prepared(resolver *work, const char *cache, mg_str name,
+                               const char **folder_out, mg_error *err)
+{
+    const char **infos;
+    int64_t count;
+    time_t newest = 0;
+    mg_str wanted = work->args->name.size > 0 ? work->args->name : mg_str_of("default*");
+    mg_str pattern = mg_arena_printf(work->arena, "%.*s/%.*s/*/*/dataset_info.json",
+                                     MG_STR_ARG(name), MG_STR_ARG(wanted));
+    *folder_out = NULL;
+    MG_TRY(mg_glob(cache, pattern, work->arena, &infos, &count, err));
+    if (count == 0 && work->args->name.size == 0) {
+        pattern = mg_arena_printf(work->arena, "%.*s/*/*/*/dataset_info.json", MG_STR_ARG(name));
+        MG_TRY(mg_glob(cache, pattern, work->arena, &infos, &count, err));
+        for (int64_t i = 1; i < count; i++) {
+            if (!mg_str_equal(config_of(infos[i], cache, name), config_of(infos[0], cache, name))) {
+                return MG_OK; /* several: the repository says which is the default */
+            }
+        }
+    }
+    for (int64_t i = 0; i < count; i++) {
+        mg_str version = mg_path_folder(work->arena, infos[i]);
+        struct stat info;
+        if (!mg_str_ends(version, ".incomplete") && stat(infos[i], &info) == 0 &&
+            (*folder_out == NULL || info.st_mtime > newest)) {
+            *folder_out = version.data;
+            newest = info.st_mtime;
+        }
+    }
+    return MG_OK;
+}
+
 /* Files NAME-SPLIT.arrow in CACHE/owner___name/CONFIG/VERSION/HASH, the newest complete one. */
 static mg_status add_prepared(resolver *work, bool *found_out, mg_error *err)
 {
@@ -446,25 +489,11 @@ static mg_status add_prepared(resolver *work, bool *found_out, mg_error *err)
     mg_str name = slash < 0 ? folder
                             : mg_arena_printf(work->arena, "%.*s___%s", (int)slash, folder.data,
                                               folder.data + slash + 1);
-    mg_str config = args->name.size > 0 ? args->name : mg_str_of("default*");
-    const char **infos;
-    int64_t count;
-    mg_str pattern = mg_arena_printf(work->arena, "%.*s/%.*s/*/*/dataset_info.json",
-                                     MG_STR_ARG(name), MG_STR_ARG(config));
-    MG_TRY(mg_glob(cache, pattern, work->arena, &infos, &count, err));
-    const char *best = NULL;
-    time_t best_time = 0;
-    for (int64_t i = 0; i < count; i++) {
-        mg_str version = mg_path_folder(work->arena, infos[i]);
-        struct stat info;
-        if (!mg_str_ends(version, ".incomplete") && stat(infos[i], &info) == 0 &&
-            (best == NULL || info.st_mtime > best_time)) {
-            best = version.data;
-            best_time = info.st_mtime;
-        }
-    }
+    const char *best;
+    MG_TRY(find_prepared(work, cache, name, &best, err));
     for (int pass = 0; best != NULL && pass < 2 && work->files->count == 0; pass++) {
         const char **paths;
+        int64_t count;
         mg_str file = mg_arena_printf(work->arena, "*-%.*s%s.arrow", MG_STR_ARG(args->split),
                                       pass == 0 ? "" : "-*-of-*");
         MG_TRY(mg_glob(best, file, work->arena, &paths, &count, err));

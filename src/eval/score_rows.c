@@ -558,6 +558,11 @@ static mg_status call_metric(mg_eval_run *run, int64_t filter, int64_t m, mg_err
     mg_status status = mg_python_call_many(task->python, "score", &metric->function, &calls,
                                            metric->arguments, take_metric, &context, err);
     int64_t key = filter * task->metric_count + m;
+    for (int64_t i = 0; status == MG_OK && task->multiple_target && i < run->count; i++) {
+        if (!run->rows[i].failed) {
+            set_number(run, &run->rows[i], key, 0); /* also where there is no right answer */
+        }
+    }
     for (int64_t i = 0; status == MG_OK && task->multiple_target && i < calls.count; i++) {
         mg_run_row *row = &run->rows[context.row_of[i]];
         bool before = row->values[key] != NULL && row->values[key]->number != 0;

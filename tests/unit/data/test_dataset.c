@@ -288,6 +288,11 @@ static void the_hub_cache_holds_snapshots_conversions_and_prepared_sets(void **s
     to = mg_path_join(&f->arena, f->root, "datasets/own___made/default/0.0.0/hash/made-test.arrow");
     assert_ok(mg_file_copy(MG_SOURCE_DIR "/tests/golden/data/stream.arrow", to.data, &err), &err);
     assert_string_equal(open_split(f, "own/made", NULL, "test"), "0/23");
+    put(f, "datasets/own___named/plain/0.0.0/hash/dataset_info.json", "{}");
+    to = mg_path_join(&f->arena, f->root,
+                      "datasets/own___named/plain/0.0.0/hash/named-test-00000-of-00001.arrow");
+    assert_ok(mg_file_copy(MG_SOURCE_DIR "/tests/golden/data/stream.arrow", to.data, &err), &err);
+    assert_string_equal(open_split(f, "own/named", NULL, "test"), "0/23");
 }
 
 static void saved_folders_are_opened_by_split_or_as_a_file(void **state)
