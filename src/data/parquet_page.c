@@ -16,7 +16,15 @@
 #define PAGE_BYTES_MAX ((int64_t)1 << 30)
 
 enum page_type { PAGE_DATA = 0, PAGE_INDEX = 1, PAGE_DICTIONARY = 2, PAGE_DATA_V2 = 3 };
-enum encoding { PLAIN = 0, PLAIN_DICTIONARY = 2, RLE = 3, RLE_DICTIONARY = 8 };
+enum encoding {
+    PLAIN = 0,
+    PLAIN_DICTIONARY = 2,
+    RLE = 3,
+    DELTA_BINARY_PACKED = 5,
+    DELTA_LENGTH_BYTE_ARRAY = 6,
+    DELTA_BYTE_ARRAY = 7,
+    RLE_DICTIONARY = 8
+};
 
 static mg_status damaged(const mg_parquet_work *work, const mg_parquet_leaf *leaf, const char *what,
                          mg_error *err)
@@ -313,6 +321,66 @@ static mg_status read_indexes(mg_parquet_work *work, mg_parquet_leaf *leaf, mg_s
     return MG_OK;
 }
 
+static mg_status read_delta_ints(mg_parquet_work *work, mg_parquet_leaf *leaf, mg_str bytes,
+                                 int64_t count, mg_error *err)
+{
+    mg_value *values = add_values(leaf, count);
+    int64_t *numbers = mg_new_array(int64_t, count + 1);
+    bool good = mg_parquet_delta_ints(&bytes, numbers, count);
+    for (int64_t i = 0; good && i < count; i++) {
+        int64_t number = numbers[i];
+        if (leaf->type == MG_PARQUET_INT32) {
+            number = leaf->meaning == MG_MEANS_UNSIGNED ? (int64_t)(uint32_t)number
+                                                        : (int64_t)(int32_t)number;
+        }
+        values[i] = mg_value_of_int(number);
+    }
+    mg_free(numbers);
+    return good ? MG_OK : damaged(work, leaf, "wrong delta-encoded numbers", err);
+}
+
+static mg_status read_delta_texts(mg_parquet_work *work, mg_parquet_leaf *leaf, bool prefixed,
+                                  mg_str bytes, int64_t count, mg_error *err)
+{
+    mg_value *values = add_values(leaf, count);
+    int64_t *prefixes = mg_new_array(int64_t, count + 1);
+    mg_str *texts = mg_new_array(mg_str, count + 1);
+    size_t total = 0;
+    mg_bytes whole = { 0 };
+    mg_status status = MG_OK;
+    bool good = prefixed ? mg_parquet_delta_prefixes(&bytes, prefixes, texts, count, &total)
+                         : mg_parquet_delta_lengths(&bytes, texts, count);
+    if (!good || total > (size_t)PAGE_BYTES_MAX) {
+        status = damaged(work, leaf, "wrong delta-encoded texts", err);
+        goto done;
+    }
+    if (prefixed) {
+        work->budget -= (int64_t)(total / 64);
+        MG_TRY_OR_DONE(keep_buffer(work, work->budget < 0 ? -1 : (int64_t)total, &whole, err));
+    }
+    size_t at = 0;
+    size_t before = 0;
+    for (int64_t i = 0; i < count; i++) {
+        if (!prefixed) {
+            values[i] = borrow_text(texts[i].data, texts[i].size);
+            continue;
+        }
+        char *text = (char *)whole.data + at;
+        memcpy(text, (char *)whole.data + before, (size_t)prefixes[i]);
+        if (texts[i].size > 0) {
+            memcpy(text + prefixes[i], texts[i].data, texts[i].size);
+        }
+        values[i] = borrow_text(text, (size_t)prefixes[i] + texts[i].size);
+        before = at;
+        at += values[i].string.size;
+    }
+
+done:
+    mg_free(prefixes);
+    mg_free(texts);
+    return status;
+}
+
 static mg_status read_values(mg_parquet_work *work, mg_parquet_leaf *leaf, int64_t encoding,
                              mg_str bytes, int64_t count, mg_error *err)
 {
@@ -331,6 +399,14 @@ static mg_status read_values(mg_parquet_work *work, mg_parquet_leaf *leaf, int64
     }
     if (leaf->type == MG_PARQUET_BOOLEAN && (encoding == PLAIN || encoding == RLE)) {
         return read_booleans(work, leaf, encoding, bytes, count, err);
+    }
+    bool is_int = leaf->type == MG_PARQUET_INT32 || leaf->type == MG_PARQUET_INT64;
+    if (encoding == DELTA_BINARY_PACKED && is_int) {
+        return read_delta_ints(work, leaf, bytes, count, err);
+    }
+    if ((encoding == DELTA_LENGTH_BYTE_ARRAY || encoding == DELTA_BYTE_ARRAY) &&
+        leaf->type == MG_PARQUET_BYTE_ARRAY) {
+        return read_delta_texts(work, leaf, encoding == DELTA_BYTE_ARRAY, bytes, count, err);
     }
     if (encoding != PLAIN) {
         return mg_fail(err, MG_ERR_UNSUPPORTED,

@@ -73,9 +73,17 @@ def main():
         pyarrow.parquet.write_table(table, here / f"{codec}.parquet", compression=codec, row_group_size=10)
     pyarrow.parquet.write_table(table, here / "v2.parquet", compression="snappy", data_page_version="2.0",
                                 use_dictionary=False, row_group_size=20, version="1.0")
-    pyarrow.parquet.write_table(table.select(["i64"]), here / "delta.parquet", use_dictionary=False,
-                                column_encoding={"i64": "DELTA_BINARY_PACKED"})
-    rows = {"table": plain(table.to_pylist()), "fixed": plain(fixed.to_pylist()), "view": plain(views.to_pylist())}
+    long = pyarrow.table({"i64": [i * i * (-7) ** (i % 9) for i in range(700)],
+                          "i32": pyarrow.array([i % 77 - 30 for i in range(700)], pyarrow.int32()),
+                          "text": [f"prefix {i // 10} and {i} 日本" if i % 13 else None for i in range(700)],
+                          "bytes": ["y" * (i % 17) for i in range(700)]})
+    pyarrow.parquet.write_table(long, here / "delta.parquet", use_dictionary=False, column_encoding={
+        "i64": "DELTA_BINARY_PACKED", "i32": "DELTA_BINARY_PACKED", "text": "DELTA_BYTE_ARRAY",
+        "bytes": "DELTA_LENGTH_BYTE_ARRAY"})
+    pyarrow.parquet.write_table(table.select(["f64"]), here / "split.parquet", use_dictionary=False,
+                                column_encoding={"f64": "BYTE_STREAM_SPLIT"})
+    rows = {"table": plain(table.to_pylist()), "fixed": plain(fixed.to_pylist()), "view": plain(views.to_pylist()),
+            "long": plain(long.to_pylist())}
     (here / "rows.json").write_text(json.dumps(rows, ensure_ascii=False))
 
 

@@ -91,6 +91,12 @@ static void parquet_is_read_with_every_codec_and_both_page_versions(void **state
     assert_same_rows("v2.parquet", mg_parquet_rows, "table");
 }
 
+static void delta_encodings_of_parquet_are_read(void **state)
+{
+    (void)state;
+    assert_same_rows("delta.parquet", mg_parquet_rows, "long");
+}
+
 static void assert_refused(const char *file, reader_fn *reader, const char *word)
 {
     mg_error err;
@@ -113,7 +119,7 @@ static void what_is_not_supported_is_named(void **state)
     assert_refused("lz4.arrow", mg_arrow_rows, "LZ4");
     assert_refused("decimal.arrow", mg_arrow_rows, "decimal");
     assert_refused("brotli.parquet", mg_parquet_rows, "Brotli");
-    assert_refused("delta.parquet", mg_parquet_rows, "DELTA_BINARY_PACKED");
+    assert_refused("split.parquet", mg_parquet_rows, "BYTE_STREAM_SPLIT");
 }
 
 /* Reads every prefix and many files with one byte changed: any answer but a crash is fine. */
@@ -152,6 +158,7 @@ static void damaged_files_are_errors_not_crashes(void **state)
     assert_survives("view.arrow", mg_arrow_rows);
     assert_survives("snappy.parquet", mg_parquet_rows);
     assert_survives("v2.parquet", mg_parquet_rows);
+    assert_survives("delta.parquet", mg_parquet_rows);
 }
 
 int main(void)
@@ -159,6 +166,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(arrow_streams_and_files_are_read),
         cmocka_unit_test(parquet_is_read_with_every_codec_and_both_page_versions),
+        cmocka_unit_test(delta_encodings_of_parquet_are_read),
         cmocka_unit_test(what_is_not_supported_is_named),
         cmocka_unit_test(damaged_files_are_errors_not_crashes),
     };
