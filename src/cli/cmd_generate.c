@@ -58,6 +58,7 @@ typedef struct generate_job {
     int64_t answered;
     mg_ids *ids; /* of requests */
     bool streamed;
+    int64_t failed_at; /* token at which a single answer failed; -1 = it did not */
     mg_buf reply;
 } generate_job;
 
@@ -274,13 +275,18 @@ static bool take_answer(void *context, int64_t index, const mg_generation *resul
 {
     generate_job *job = (generate_job *)context;
     job->answered++;
+    if (job->values[index] == NULL) { /* a single prompt */
+        job->failed_at = result->nonfinite_at;
+    }
     if (job->streamed) {
         mg_cli_printf(job->cli, "\n");
         return !mg_cli_interrupted();
     }
     write_reply(job, job->values[index], result);
     put_reply(job);
-    mg_cli_progress(job->cli, "answers", job->answered, job->count, NULL);
+    if (job->count > 1) {
+        mg_cli_progress(job->cli, "answers", job->answered, job->count, NULL);
+    }
     return !mg_cli_interrupted();
 }
 
@@ -334,6 +340,7 @@ static mg_status run_generate(mg_cli *cli, const mg_args *args, mg_error *err)
     generate_job job = { 0 };
     job.cli = cli;
     job.args = args;
+    job.failed_at = -1;
     const char *path = mg_args_text(args, "requests");
     const char *stats = mg_args_text(args, "stats");
     if (mg_args_given(args, "prompt") + mg_args_given(args, "chat") + (path != NULL) != 1) {
@@ -347,6 +354,11 @@ static mg_status run_generate(mg_cli *cli, const mg_args *args, mg_error *err)
                                 : read_single(&job, err));
     MG_TRY_OR_DONE(
         mg_engine_generate(job.running.engine, job.requests, job.count, take_answer, &job, err));
+    if (job.failed_at >= 0) {
+        status = mg_fail(err, MG_ERR_NUMERIC, "logits are not finite at token %lld",
+                         (long long)job.failed_at);
+        goto done;
+    }
     if (stats != NULL) {
         MG_TRY_OR_DONE(write_stats(&job, stats, err));
     }
@@ -375,8 +387,8 @@ const mg_command mg_command_generate = {
     "A single prompt is streamed as text.  --requests takes JSON lines {\"id\", \"ids\" | "
     "\"prompt\" | "
     "\"messages\", \"max_new_tokens\", \"until\"} and prints {\"id\", \"ids\", \"text\", "
-    "\"finish\"} in the "
-    "order in which answers are complete.",
+    "\"finish\"} "
+    "in the order in which answers are complete.",
     "merganser generate examples/mini/models/mini-ja --prompt $'問題:3+4は?\\n答え:'",
     options,
     MG_ARRAY_COUNT(options),
