@@ -5,8 +5,8 @@
  * lower bits).  Elements equal to the value at a boundary are taken in order of their index: blocks
  * count their equals first, so that each knows how many the blocks before it have.
  *
- *   find_boundary (histograms) -> count_equals, only where a boundary divides equals -> write_bits
- */
+ *   start_boundary, finish_boundary (histograms) -> count_equals, only where a boundary divides
+ *   equals -> write_bits */
 #include "base/memory.h"
 #include "compute/cpu/kernels_internal.h"
 #include "compute/cpu/mix_kernels_internal.h"
@@ -81,8 +81,8 @@ static void histogram_block(void *context, int64_t block, int worker)
     }
 }
 
-/* Fills bins with the histogram that l asks for. */
-static void histogram(rank_launch *l, int64_t *bins)
+/* The histogram that l asks for, in the first worker's scratch. */
+static uint32_t *histogram(rank_launch *l)
 {
     mg_stream *stream = l->stream;
     int64_t blocks = block_count(l->args->count);
@@ -91,21 +91,25 @@ static void histogram(rank_launch *l, int64_t *bins)
         memset(mg_stream_scratch(stream, w), 0, (size_t)LOWER_COUNT * sizeof(uint32_t));
     }
     mg_pool_run(blocks > 1 ? stream->pool : NULL, blocks, histogram_block, l);
-    memset(bins, 0, (size_t)LOWER_COUNT * sizeof(int64_t));
-    for (int w = 0; w < workers; w++) {
+    uint32_t *bins = (uint32_t *)mg_stream_scratch(stream, 0);
+    for (int w = 1; w < workers; w++) {
         const uint32_t *part = (const uint32_t *)mg_stream_scratch(stream, w);
         for (int64_t i = 0; i < LOWER_COUNT; i++) {
-            bins[l->lower ? i : i & (UPPER_COUNT - 1)] += part[i];
+            bins[i] += part[i];
         }
     }
+    for (int64_t i = 0; i < UPPER_COUNT && !l->lower; i++) {
+        bins[i] += bins[UPPER_COUNT + i];
+    }
+    return bins;
 }
 
 /* The bin that holds rank in the asked direction; rank becomes the rank inside it. */
-static uint32_t find_bin(const int64_t *bins, int64_t count, bool descending, int64_t *rank)
+static uint32_t find_bin(const uint32_t *bins, int64_t count, bool descending, int64_t *rank)
 {
     for (int64_t i = 0; i < count; i++) {
         int64_t bin = descending ? count - 1 - i : i;
-        if (*rank < bins[bin]) {
+        if (*rank < (int64_t)bins[bin]) {
             return (uint32_t)bin;
         }
         *rank -= bins[bin];
@@ -114,28 +118,33 @@ static uint32_t find_bin(const int64_t *bins, int64_t count, bool descending, in
     return 0;
 }
 
-/* The boundary in front of which rank elements are. */
-static boundary find_boundary(rank_launch *l, const int64_t *upper_bins, int64_t *lower_bins,
-                              int64_t rank)
+/* The boundary in front of which rank elements are, as far as the upper bits tell; equals is the rank
+ * inside their bin. */
+static boundary start_boundary(const rank_launch *l, const uint32_t *bins, int64_t rank)
 {
     boundary b = { rank <= 0, rank >= l->args->count, 0, 0, false };
     if (b.none || b.every) {
         return b;
     }
-    bool descending = l->args->descending;
-    l->upper = find_bin(upper_bins, UPPER_COUNT, descending, &rank);
-    b.value = l->upper << LOWER_BITS;
-    int64_t equals = upper_bins[l->upper];
-    if (l->args->work != MG_BF16) {
-        l->lower = true;
-        histogram(l, lower_bins);
-        uint32_t lower = find_bin(lower_bins, LOWER_COUNT, descending, &rank);
-        b.value |= lower;
-        equals = lower_bins[lower];
-    }
+    uint32_t upper = find_bin(bins, UPPER_COUNT, l->args->descending, &rank);
+    b.value = upper << LOWER_BITS;
     b.equals = rank;
-    b.split = rank > 0 && rank < equals;
+    b.split = rank > 0 && rank < (int64_t)bins[upper];
     return b;
+}
+
+/* The same with the lower bits. */
+static void finish_boundary(rank_launch *l, boundary *b)
+{
+    if (b->none || b->every || l->args->work == MG_BF16) {
+        return;
+    }
+    l->lower = true;
+    l->upper = b->value >> LOWER_BITS;
+    const uint32_t *bins = histogram(l);
+    uint32_t lower = find_bin(bins, LOWER_COUNT, l->args->descending, &b->equals);
+    b->value |= lower;
+    b->split = b->equals > 0 && b->equals < (int64_t)bins[lower];
 }
 
 static int64_t count_equals(const rank_launch *l, const float *magnitudes, const boundary *b)
@@ -221,26 +230,26 @@ static void write_bits_block(void *context, int64_t block, int worker)
 
 mg_status mg_mix_rank_cpu(mg_stream *stream, const mg_rank_args *args, mg_error *err)
 {
-    if (args->work == MG_F64 || args->x.dtype == MG_F64 || args->base.dtype == MG_F64) {
+    if (args->work == MG_F64 || args->x.dtype == MG_F64 || args->base.dtype == MG_F64 ||
+        args->count > UINT32_MAX) {
         return mg_mix_ops_ref.rank(stream, args, err);
     }
     int64_t blocks = block_count(args->count);
-    size_t bytes = (size_t)(2 * LOWER_COUNT + 2 * blocks) * sizeof(int64_t);
     void *block;
-    MG_TRY(mg_memory_try(bytes, "ranks of a merge", &block, err));
-    int64_t *upper_bins = (int64_t *)block;
-    int64_t *lower_bins = upper_bins + LOWER_COUNT;
+    MG_TRY(mg_memory_try((size_t)(2 * blocks) * sizeof(int64_t), "ranks of a merge", &block, err));
     rank_launch l;
     memset(&l, 0, sizeof(l));
     l.stream = stream;
     l.kernels = mg_stream_kernels(stream)->isa == MG_ISA_AVX512 ? &mg_mix_kernels_avx512
                                                                 : &mg_mix_kernels_avx2;
     l.args = args;
-    l.equals_from = lower_bins + LOWER_COUNT;
+    l.equals_from = (int64_t *)block;
     l.equals_to = l.equals_from + blocks;
-    histogram(&l, upper_bins);
-    l.from = find_boundary(&l, upper_bins, lower_bins, args->first);
-    l.to = find_boundary(&l, upper_bins, lower_bins, args->first + args->kept);
+    const uint32_t *bins = histogram(&l);
+    l.from = start_boundary(&l, bins, args->first);
+    l.to = start_boundary(&l, bins, args->first + args->kept);
+    finish_boundary(&l, &l.from);
+    finish_boundary(&l, &l.to);
     if (blocks > 1 && (l.from.split || l.to.split)) {
         mg_pool_run(stream->pool, blocks, count_equals_block, &l);
         count_before(l.equals_from, blocks);

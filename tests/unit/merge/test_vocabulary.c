@@ -1,5 +1,5 @@
-/* tests/unit/merge/test_vocabulary.c - output tokenizers, rows of embeddings, chat templates, documents
- * that need each other. */
+/* tests/unit/merge/test_vocabulary.c - output tokenizers, rows of embeddings, chat templates, and
+ * documents that need each other. */
 #include "support.h"
 
 #include <unistd.h>
