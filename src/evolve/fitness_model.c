@@ -50,6 +50,17 @@ static const mg_device *device_of(const model_fitness *f)
     return f->options.device;
 }
 
+static bool stopped(const model_fitness *f)
+{
+    return f->base.stop != NULL && f->base.stop(f->base.stop_context);
+}
+
+/* For the engine, which asks between its steps. */
+static bool engine_stopped(void *context)
+{
+    return stopped((const model_fitness *)context);
+}
+
 static mg_pool *pool_inside(const model_fitness *f)
 {
     return f->one_each ? NULL : f->options.pool;
@@ -117,6 +128,7 @@ static mg_status rig_make(model_fitness *f, const char *folder, const mg_value *
     MG_TRY_OR_DONE(mg_tokenizer_open(folder, &r->tokenizer, err));
     MG_TRY_OR_DONE(
         mg_engine_create(r->model, r->tokenizer, pool_inside(f), &engine_options, &r->engine, err));
+    mg_engine_stop_when(r->engine, engine_stopped, f);
     r->prepared = mg_new_array(mg_prepared_task *, f->options.task_count);
 
 done:
@@ -157,8 +169,7 @@ static bool take_answer(void *context, const mg_item_result *result)
         job->texts[a->next] = mg_arena_copy(&job->arena, result->responses[0]);
     }
     a->next++;
-    const mg_fitness *base = &a->fitness->base;
-    return base->stop == NULL || !base->stop(base->stop_context);
+    return !stopped(a->fitness);
 }
 
 /* The questions begin..end of one task. */
@@ -201,6 +212,14 @@ static mg_status run_questions(model_fitness *f, rig *r, mg_job *job)
     return MG_OK;
 }
 
+/* Between tensors, for merges that take long. */
+static bool keep_merging(void *context, int64_t done, int64_t total)
+{
+    (void)done;
+    (void)total;
+    return !stopped((const model_fitness *)context);
+}
+
 /* A source is the merge of itself alone, so that adapters are applied in the one place. */
 static void source_recipe(const mg_model_ref *ref, mg_arena *arena, mg_recipe *recipe_out)
 {
@@ -224,7 +243,9 @@ static mg_status run_recipe(model_fitness *f, const mg_recipe *recipe, rig *r, m
     mg_status status = MG_OK;
     mg_arena arena = { 0 };
     mg_plan *plan = NULL;
-    mg_execute_options execute = { .seed = f->options.seed, .has_seed = true };
+    mg_execute_options execute = {
+        .seed = f->options.seed, .has_seed = true, .progress = keep_merging, .progress_context = f
+    };
     pthread_mutex_lock(&f->planning);
     status = mg_plan_create(recipe, f->options.models, f->options.allow_crimes, &plan, err);
     pthread_mutex_unlock(&f->planning);
@@ -281,7 +302,7 @@ static void run_job(void *context, int64_t index, int worker)
     model_fitness *f = b->fitness;
     mg_job *job = &b->jobs[index];
     double begin = mg_clock_now(NULL);
-    if (f->base.stop != NULL && f->base.stop(f->base.stop_context)) {
+    if (stopped(f)) {
         job->status = mg_fail(&job->error, MG_ERR_INTERRUPTED, "stopped before it began");
     } else {
         job->status = run_candidate(f, worker, job);

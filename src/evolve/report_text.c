@@ -143,6 +143,9 @@ static void add_pair(const mg_report_pair *pair, const char *subject, mg_buf *ou
         mg_buf_printf(out, "; %lld right that it misses, %lld the other way round, p = %.2g",
                       (long long)pair->only_winner, (long long)pair->only_other, pair->p);
     }
+    if (mg_str_is(pair->set, "search")) {
+        mg_buf_add_text(out, " (it was chosen by these questions, which flatters it)");
+    }
     mg_buf_add_text(out, ".\n");
     mg_arena_release(&arena);
 }
