@@ -37,15 +37,6 @@ const mg_method *mg_method_find(mg_str name)
     return NULL;
 }
 
-const char *mg_method_nearest(mg_str name)
-{
-    const char *names[MG_ARRAY_COUNT(mg_methods)];
-    for (int64_t i = 0; i < mg_method_count; i++) {
-        names[i] = mg_methods[i]->name;
-    }
-    return mg_str_nearest(name, names, mg_method_count);
-}
-
 mg_status mg_job_scratch(mg_job *job, int index, size_t bytes, void **block_out, mg_error *err)
 {
     MG_ASSERT(index >= 0 && index < MG_JOB_SCRATCH_COUNT);

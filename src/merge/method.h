@@ -106,8 +106,6 @@ typedef struct mg_method {
 extern const mg_method *const mg_methods[];
 extern const int64_t mg_method_count;
 const mg_method *mg_method_find(mg_str name);
-/* The name nearest to a mistyped one, or NULL. */
-const char *mg_method_nearest(mg_str name);
 
 /* At least bytes in slot index (0 .. MG_JOB_SCRATCH_COUNT-1); contents are undefined. */
 MG_MUST_CHECK mg_status mg_job_scratch(mg_job *job, int index, size_t bytes, void **block_out,

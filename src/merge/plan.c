@@ -729,11 +729,9 @@ mg_status mg_plan_create(const mg_recipe *recipe, mg_model_set *set, bool allow_
     plan->mask_seed = recipe->mask_seed;
     plan->rescale = recipe->rescale;
     plan->method = mg_method_find(recipe->method);
-    if (plan->method == NULL) {
-        const char *nearest = mg_method_nearest(recipe->method);
-        mg_diagnose(&p.diagnostics, recipe->method_where, "unknown merge method '%.*s'%s%s%s",
-                    MG_STR_ARG(recipe->method), nearest != NULL ? ", did you mean '" : "",
-                    nearest != NULL ? nearest : "", nearest != NULL ? "'?" : "");
+    if (plan->method == NULL) { /* reading a file has found this already */
+        mg_diagnose(&p.diagnostics, recipe->method_where, "unknown merge method '%.*s'",
+                    MG_STR_ARG(recipe->method));
     }
     if (recipe->chat_template.size > 0 && !mg_chat_template_valid(recipe->chat_template)) {
         mg_diagnose(

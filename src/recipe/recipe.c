@@ -39,6 +39,38 @@ double mg_curve_at(const mg_curve *curve, double t)
     return (1.0 - part) * curve->values[low] + part * curve->values[high];
 }
 
+bool mg_recipe_method_known(mg_str name, const char **nearest_out)
+{
+    static const char *const names[] = { "linear",
+                                         "slerp",
+                                         "nuslerp",
+                                         "multislerp",
+                                         "karcher",
+                                         "ties",
+                                         "task_arithmetic",
+                                         "dare_ties",
+                                         "dare_linear",
+                                         "della",
+                                         "della_linear",
+                                         "breadcrumbs",
+                                         "sce",
+                                         "breadcrumbs_ties",
+                                         "model_stock",
+                                         "nearswap",
+                                         "arcee_fusion",
+                                         "passthrough",
+                                         "ram",
+                                         "ramplus_tl" };
+    *nearest_out = NULL;
+    for (int64_t i = 0; i < MG_ARRAY_COUNT(names); i++) {
+        if (mg_str_is(name, names[i])) {
+            return true;
+        }
+    }
+    *nearest_out = mg_str_nearest(name, names, MG_ARRAY_COUNT(names));
+    return false;
+}
+
 typedef struct mover {
     const mg_str *names;
     int64_t count;

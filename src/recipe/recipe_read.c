@@ -546,6 +546,12 @@ mg_status mg_recipe_from_value(const mg_value *document, mg_arena *arena,
     if (recipe_out->method_where == NULL) {
         mg_diagnose(diagnostics, document, "'merge_method' is missing");
     }
+    const char *nearest;
+    if (recipe_out->method.size > 0 && !mg_recipe_method_known(recipe_out->method, &nearest)) {
+        mg_diagnose(diagnostics, recipe_out->method_where, "unknown merge method '%.*s'%s%s%s",
+                    MG_STR_ARG(recipe_out->method), nearest != NULL ? ", did you mean '" : "",
+                    nearest != NULL ? nearest : "", nearest != NULL ? "'?" : "");
+    }
     const mg_value *base = get(document, "base_model");
     if (base != NULL) {
         recipe_out->has_base = true;

@@ -249,12 +249,16 @@ static void slerp_takes_the_base_as_its_start(void **state)
 static void names_are_unique_and_found(void **state)
 {
     (void)state;
+    const char *nearest;
     for (int64_t i = 0; i < mg_method_count; i++) {
         assert_ptr_equal(mg_method_find(mg_str_of(mg_methods[i]->name)), mg_methods[i]);
         assert_true(mg_methods[i]->param_count <= MG_METHOD_PARAMS_MAX);
+        assert_true(mg_recipe_method_known(mg_str_of(mg_methods[i]->name), &nearest));
     }
     assert_null(mg_method_find(mg_str_of("dare")));
-    assert_string_equal(mg_method_nearest(mg_str_of("dare_tie")), "dare_ties");
+    assert_false(mg_recipe_method_known(mg_str_of("dare_tie"), &nearest));
+    assert_string_equal(nearest, "dare_ties");
+    assert_int_equal(mg_method_count, 20);
 }
 
 int main(void)
