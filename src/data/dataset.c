@@ -148,11 +148,6 @@ mg_str mg_dataset_column(const mg_dataset *dataset, int64_t index)
     return dataset->table.columns[index];
 }
 
-bool mg_dataset_has_column(const mg_dataset *dataset, mg_str name)
-{
-    return mg_map_has(&dataset->table.column_map, name);
-}
-
 /* The hash covers names and values in order, as JSON. */
 void mg_dataset_hash(const mg_dataset *dataset, char *text_out)
 {

@@ -35,7 +35,6 @@ const mg_value *mg_dataset_row(const mg_dataset *dataset, int64_t index); /* a m
 /* Column names, in the order of the file. */
 int64_t mg_dataset_column_count(const mg_dataset *dataset);
 mg_str mg_dataset_column(const mg_dataset *dataset, int64_t index);
-bool mg_dataset_has_column(const mg_dataset *dataset, mg_str name);
 
 /* A data set of rows that somebody computed: a list of maps, copied. */
 MG_MUST_CHECK mg_status mg_dataset_from_rows(const mg_value *rows, mg_dataset **dataset_out,

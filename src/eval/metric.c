@@ -122,16 +122,6 @@ mg_status mg_aggregation_find(mg_str name, mg_aggregation *aggregation_out, mg_e
                    near != NULL ? "'?" : "");
 }
 
-const char *mg_aggregation_name(mg_aggregation aggregation)
-{
-    for (int64_t i = 0; i < MG_ARRAY_COUNT(aggregations); i++) {
-        if (aggregations[i].aggregation == aggregation) {
-            return aggregations[i].name;
-        }
-    }
-    return "function";
-}
-
 /* Python's truth of an option, which some files write as text. */
 static bool option_is_on(const mg_value *arguments, const char *key)
 {

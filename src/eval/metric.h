@@ -78,7 +78,6 @@ MG_MUST_CHECK mg_status mg_metric_find(mg_str name, mg_output_type type, mg_metr
                                        mg_error *err);
 MG_MUST_CHECK mg_status mg_aggregation_find(mg_str name, mg_aggregation *aggregation_out,
                                             mg_error *err);
-const char *mg_aggregation_name(mg_aggregation aggregation);
 /* Reads the options of exact_match from metric->arguments. */
 MG_MUST_CHECK mg_status mg_metric_read_options(mg_metric *metric, mg_error *err);
 void mg_metric_release(mg_metric *metric);

@@ -1,5 +1,4 @@
 /* eval/results.c - collected values of a task, and what they come to. */
-#include "base/map.h"
 #include "base/memory.h"
 #include "eval/runner.h"
 #include "eval/task_internal.h"

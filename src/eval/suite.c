@@ -16,21 +16,17 @@ struct mg_suite {
     mg_python *worker;
     const mg_task_options *options; /* during open only */
     mg_task **tasks;
-    int64_t *depths;
     int64_t task_count;
     int64_t task_cap;
     mg_group *groups;
     int64_t group_count;
     int64_t group_cap;
-    int64_t *roots;
-    int64_t root_count;
 };
 
 /* Tasks found and not yet opened: first all names are known, then data is read. */
 typedef struct pending {
     mg_str name;
     mg_settings settings;
-    int64_t depth;
 } pending;
 
 typedef struct expansion {
@@ -69,7 +65,7 @@ static bool is_group_key(mg_str key)
 }
 
 static mg_status add_task(expansion *work, mg_str name, const mg_settings *own,
-                          const mg_settings *overrides, int64_t depth, children *out, mg_error *err)
+                          const mg_settings *overrides, children *out, mg_error *err)
 {
     for (int64_t i = 0; i < work->count; i++) {
         if (mg_str_equal(work->items[i].name, name)) {
@@ -81,7 +77,7 @@ static mg_status add_task(expansion *work, mg_str name, const mg_settings *own,
         work->items = mg_memory_resize(work->items, work->cap, sizeof(pending));
     }
     pending *item = &work->items[work->count];
-    *item = (pending){ .name = name, .depth = depth };
+    *item = (pending){ .name = name };
     mg_settings_merge(&item->settings, &work->suite->arena, own);
     for (int64_t i = 0; i < overrides->count; i++) {
         if (!mg_str_is(overrides->items[i].key, "task")) {
@@ -163,7 +159,7 @@ static mg_status expand_member(expansion *work, mg_str group, const mg_setting *
         return expand_group(work, full, &own, overrides, depth, out, err);
     }
     mg_settings none = { 0 };
-    return add_task(work, full, &more, &none, depth, out, err);
+    return add_task(work, full, &more, &none, out, err);
 }
 
 static mg_str *read_filters(mg_arena *arena, const mg_value *value, int64_t *count_out)
@@ -279,7 +275,7 @@ static mg_status expand_group(expansion *work, mg_str name, const mg_settings *s
     }
     collect_tasks(suite, &own, &tasks);
     mg_str alias = mg_settings_text(settings, "group_alias");
-    mg_group group = { .name = mg_arena_copy(arena, name), .depth = depth };
+    mg_group group = { .name = mg_arena_copy(arena, name) };
     group.alias = alias.size > 0 ? alias : group.name;
     group.children = keep_list(arena, &own);
     group.child_count = own.count;
@@ -305,7 +301,7 @@ static mg_status expand_entry(expansion *work, const mg_task_entry *entry,
         return expand_group(work, entry->name, &entry->settings, overrides, depth, out, err);
     }
     if (entry->kind == MG_ENTRY_TASK) {
-        return add_task(work, entry->name, &entry->settings, overrides, depth, out, err);
+        return add_task(work, entry->name, &entry->settings, overrides, out, err);
     }
     for (int64_t i = 0; i < entry->member_count; i++) {
         const mg_task_entry *member;
@@ -321,11 +317,9 @@ static mg_status open_tasks(mg_suite *suite, const expansion *work, mg_error *er
     suite->worker = mg_task_worker(suite->index, &options);
     options.worker = options.worker != NULL ? options.worker : suite->worker;
     suite->tasks = mg_new_array(mg_task *, work->count + 1);
-    suite->depths = mg_new_array(int64_t, work->count + 1);
     for (int64_t i = 0; i < work->count; i++) {
         MG_TRY(mg_task_open_settings(suite->index, work->items[i].name, &work->items[i].settings,
                                      &options, &suite->tasks[i], err));
-        suite->depths[i] = work->items[i].depth;
         suite->task_count++;
     }
     return MG_OK;
@@ -349,8 +343,6 @@ mg_status mg_suite_open(const char *const *names, int64_t count, const mg_task_o
         MG_TRY_OR_DONE(expand_entry(&work, entry, &none, 0, &roots, err));
     }
     MG_TRY_OR_DONE(open_tasks(suite, &work, err));
-    suite->roots = keep_list(&suite->arena, &roots);
-    suite->root_count = roots.count;
     suite->options = NULL;
     *suite_out = suite;
     suite = NULL;
@@ -371,7 +363,6 @@ void mg_suite_close(mg_suite *suite)
         mg_task_close(suite->tasks[i]);
     }
     mg_free(suite->tasks);
-    mg_free(suite->depths);
     mg_free(suite->groups);
     mg_python_destroy(suite->worker);
     mg_task_index_destroy(suite->index);
@@ -390,12 +381,6 @@ mg_task *mg_suite_task(const mg_suite *suite, int64_t index)
     return suite->tasks[index];
 }
 
-int64_t mg_suite_task_depth(const mg_suite *suite, int64_t index)
-{
-    MG_ASSERT(index >= 0 && index < suite->task_count);
-    return suite->depths[index];
-}
-
 int64_t mg_suite_group_count(const mg_suite *suite)
 {
     return suite->group_count;
@@ -405,15 +390,4 @@ const mg_group *mg_suite_group(const mg_suite *suite, int64_t index)
 {
     MG_ASSERT(index >= 0 && index < suite->group_count);
     return &suite->groups[index];
-}
-
-int64_t mg_suite_root_count(const mg_suite *suite)
-{
-    return suite->root_count;
-}
-
-int64_t mg_suite_root(const mg_suite *suite, int64_t index)
-{
-    MG_ASSERT(index >= 0 && index < suite->root_count);
-    return suite->roots[index];
 }

@@ -22,7 +22,6 @@ typedef struct mg_group_metric {
 
 typedef struct mg_group {
     mg_str name, alias;
-    int64_t depth;        /* 0 = named by the user */
     const int64_t *tasks; /* indexes of all tasks below it */
     int64_t task_count;
     const int64_t *children; /* tasks as they are, groups as -1 - index; in order */
@@ -39,11 +38,7 @@ MG_MUST_CHECK mg_status mg_suite_open(const char *const *names, int64_t count,
 void mg_suite_close(mg_suite *suite); /* NULL is fine */
 int64_t mg_suite_task_count(const mg_suite *suite);
 mg_task *mg_suite_task(const mg_suite *suite, int64_t index);
-int64_t mg_suite_task_depth(const mg_suite *suite, int64_t index); /* groups above it */
 int64_t mg_suite_group_count(const mg_suite *suite);
 const mg_group *mg_suite_group(const mg_suite *suite, int64_t index);
-/* What the user named, in order: tasks as they are, groups as -1 - index. */
-int64_t mg_suite_root_count(const mg_suite *suite);
-int64_t mg_suite_root(const mg_suite *suite, int64_t index);
 
 MG_END_C

@@ -131,11 +131,6 @@ mg_str mg_task_name(const mg_task *task)
     return task->name;
 }
 
-mg_str mg_task_alias(const mg_task *task)
-{
-    return task->alias;
-}
-
 int64_t mg_task_item_count(const mg_task *task)
 {
     return task->item_count;
@@ -203,12 +198,6 @@ int64_t mg_task_metric_find(const mg_task *task, mg_str key)
         }
     }
     return -1;
-}
-
-bool mg_task_metric_higher_is_better(const mg_task *task, int64_t index)
-{
-    MG_ASSERT(index >= 0 && index < mg_task_metric_count(task));
-    return task->metrics[index % task->metric_count].higher_is_better;
 }
 
 static void hash_value(mg_hasher *hasher, mg_buf *text, const mg_value *value)

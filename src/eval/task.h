@@ -48,7 +48,6 @@ MG_MUST_CHECK mg_status mg_task_open(const char *name, const mg_task_options *op
 void mg_task_close(mg_task *task); /* NULL is fine */
 
 mg_str mg_task_name(const mg_task *task);
-mg_str mg_task_alias(const mg_task *task);           /* name for tables */
 int64_t mg_task_item_count(const mg_task *task);     /* evaluated rows */
 int64_t mg_task_original_count(const mg_task *task); /* rows before the limit */
 int64_t mg_task_fewshot_count(const mg_task *task);
@@ -67,6 +66,5 @@ void mg_task_rows_hash(const mg_task *task, char *text_out);
 int64_t mg_task_metric_count(const mg_task *task);
 mg_str mg_task_metric(const mg_task *task, int64_t index);
 int64_t mg_task_metric_find(const mg_task *task, mg_str key); /* -1 = none */
-bool mg_task_metric_higher_is_better(const mg_task *task, int64_t index);
 
 MG_END_C
