@@ -118,8 +118,8 @@ static uint32_t find_bin(const uint32_t *bins, int64_t count, bool descending, i
     return 0;
 }
 
-/* The boundary in front of which rank elements are, as far as the upper bits tell; equals is the rank
- * inside their bin. */
+/* The boundary in front of which rank elements are, as far as the upper bits tell; equals is the
+ * rank inside their bin. */
 static boundary start_boundary(const rank_launch *l, const uint32_t *bins, int64_t rank)
 {
     boundary b = { rank <= 0, rank >= l->args->count, 0, 0, false };
