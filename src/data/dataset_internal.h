@@ -38,8 +38,8 @@ MG_MUST_CHECK mg_status mg_table_column(mg_table *table, mg_str name, int64_t *i
 MG_MUST_CHECK mg_status mg_table_add_row(mg_table *table, mg_value **row_out, mg_error *err);
 /* Gives every row from first on all columns of the table in their order, null where it has none. */
 void mg_table_square(mg_table *table, int64_t first);
-/* Gives the values of each column one shape, as Arrow reads JSON: all keys that objects have at a place,
- * floats where integers and floats occur.  The rows are square. */
+/* Gives the values of each column one shape, as Arrow reads JSON: all keys that objects have at a
+ * place, floats where integers and floats occur.  The rows are square. */
 void mg_table_conform(mg_table *table, int64_t first);
 
 /* What stands in front of messages, and the loader's options (dataset_kwargs, may be NULL). */

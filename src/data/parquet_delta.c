@@ -1,10 +1,11 @@
 /* data/parquet_delta.c - Parquet's delta encodings of integers and of byte arrays.
  *
- *   DELTA_BINARY_PACKED     varints: block size, miniblocks of a block, count; zigzag first value; then
- *                           blocks: zigzag smallest delta, one bit width for each miniblock, the packed
- *                           differences from the smallest delta
+ *   DELTA_BINARY_PACKED     varints: block size, miniblocks of a block, count; zigzag first value;
+ *                           then blocks: zigzag smallest delta, one bit width for each miniblock,
+ *                           the packed differences from the smallest delta
  *   DELTA_LENGTH_BYTE_ARRAY lengths so encoded, then all bytes
- *   DELTA_BYTE_ARRAY        lengths of the prefix shared with the value before, then the rest as above */
+ *   DELTA_BYTE_ARRAY        lengths of the prefix shared with the value before, then the rest as in
+ *                           DELTA_LENGTH_BYTE_ARRAY */
 #include "data/parquet_internal.h"
 
 static bool read_varint(mg_str *bytes, uint64_t *value_out)
