@@ -3,7 +3,8 @@
  * The first pass over the rows notes what a column holds at each place: whether floats occur, which
  * keys objects have, in order of appearance.  The second gives every object all keys of its place,
  * null where it has none, and turns integers into floats where both occur.  Places where that would
- * blow the data up (objects used as dictionaries with a key for each entry) are left as they stand. */
+ * blow the data up (objects used as dictionaries, each entry with a key of its own) stay as they
+ * are. */
 #include "data/dataset_internal.h"
 
 #define KEYS_MAX 1024

@@ -74,8 +74,8 @@ MG_MUST_CHECK mg_status mg_parquet_value(mg_parquet_work *work, const mg_parquet
 /* parquet_delta.c.  Each takes what it has read off *bytes; false for anything damaged. */
 bool mg_parquet_delta_ints(mg_str *bytes, int64_t *values, int64_t count);
 bool mg_parquet_delta_lengths(mg_str *bytes, mg_str *texts, int64_t count); /* borrow from bytes */
-/* Value i is the first prefixes[i] bytes of value i - 1, then suffixes[i]; *total_out is the size of
- * all values together. */
+/* Value i is the first prefixes[i] bytes of value i - 1, then suffixes[i]; *total_out is the size
+ * of all values together. */
 bool mg_parquet_delta_prefixes(mg_str *bytes, int64_t *prefixes, mg_str *suffixes, int64_t count,
                                size_t *total_out);
 
