@@ -114,8 +114,8 @@ MG_MUST_CHECK mg_status mg_recipe_read(const char *path, mg_arena *arena, mg_rec
 MG_MUST_CHECK mg_status mg_recipe_read_all(const char *path, mg_arena *arena,
                                            mg_recipe **recipes_out, int64_t *count_out,
                                            mg_error *err);
-/* Whether there is a merge method of this name; if not, *nearest_out is the one it may be meant for,
- * or NULL.  The methods themselves are merge/method.h's. */
+/* Whether there is a merge method of this name; if not, *nearest_out is the one it may be meant
+ * for, or NULL.  The methods themselves are merge/method.h's. */
 bool mg_recipe_method_known(mg_str name, const char **nearest_out);
 /* Replaces references to models called like one of names by folder/NAME, and sets used[i] for those
  * found.  recipe changes; what it newly points to lives in arena. */
