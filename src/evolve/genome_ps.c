@@ -373,8 +373,13 @@ static mg_settings model_settings(const mg_genome *g, const double *x, int64_t s
     return (mg_settings){ settings, g->parameter_count };
 }
 
-static bool base_is_listed(const mg_genome_config *genome)
+/* Whether the base stands among the models, or the method weighs nothing against it. */
+static bool base_is_listed(const mg_genome *g)
 {
+    const mg_genome_config *genome = &g->config->genome;
+    if (!g->method->needs_base) {
+        return true;
+    }
     for (int64_t m = 0; m < genome->model_count; m++) {
         if (mg_model_ref_equal(&genome->models[m], &genome->base)) {
             return true;
@@ -451,7 +456,7 @@ static void fill_slice(const mg_genome *g, const double *x, int64_t slice, mg_re
         fill_slerp_slice(g, x, slice, out, arena);
         return;
     }
-    int64_t count = file->model_count + (base_is_listed(file) ? 0 : 1);
+    int64_t count = file->model_count + (base_is_listed(g) ? 0 : 1);
     mg_recipe_source *sources = mg_arena_array(arena, mg_recipe_source, count);
     for (int64_t m = 0; m < file->model_count; m++) {
         sources[m] = source_of(g, &file->models[m], slice);

@@ -9,8 +9,6 @@ static const mg_searchable methods[] = {
     { "ties", true, true, false, false, true, true },
     { "dare_ties", true, true, false, true, true, true },
     { "dare_linear", true, true, false, true, false, false },
-    { "della", true, true, false, true, false, false },
-    { "della_linear", true, true, false, true, false, false },
     { "breadcrumbs", true, true, false, false, false, false },
     { "breadcrumbs_ties", true, true, false, false, false, false },
 };
