@@ -479,8 +479,7 @@ static mg_status already_known(mg_loop *loop, mg_loop_candidate *c, const mg_ite
 /* Failures that another try may not meet. */
 static bool worth_another_try(mg_status status)
 {
-    return status == MG_ERR_MEMORY || status == MG_ERR_TIMEOUT || status == MG_ERR_USER_CODE ||
-           status == MG_ERR_DEVICE;
+    return status == MG_ERR_MEMORY || status == MG_ERR_USER_CODE || status == MG_ERR_DEVICE;
 }
 
 /* Jobs hold their results until all of the call are done; failures that may pass are tried once

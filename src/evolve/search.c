@@ -325,11 +325,13 @@ static void add_facts(search *s, mg_fingerprint *facts)
     if (genome->has_base) {
         add_model_facts(s, facts, &genome->base, "base model");
     }
+    static const char *const roles[] = { "search", "validation", "test" };
     for (int64_t t = 0; t < s->task_count; t++) {
         char hash[MG_HASH_TEXT_BYTES];
         char name[256];
         mg_task_hash(s->tasks[t], hash);
-        snprintf(name, sizeof(name), "task %.*s", MG_STR_ARG(mg_task_name(s->tasks[t])));
+        snprintf(name, sizeof(name), "%s task %.*s", roles[s->roles[t].role],
+                 MG_STR_ARG(mg_task_name(s->tasks[t])));
         mg_fingerprint_add(facts, name, "%s %d %.17g %lld", hash, (int)s->roles[t].role,
                            s->roles[t].weight, (long long)s->metrics[t]);
     }
@@ -338,9 +340,12 @@ static void add_facts(search *s, mg_fingerprint *facts)
                        (long long)mg_genome_dimension(s->genome), (int)set->granularity,
                        (long long)set->granularity_count, set->by_class, genome->smooth,
                        genome->allow_negative_weights, (int)set->preset->encoding);
+    mg_buf filters = { 0 };
     for (int64_t f = 0; f < genome->filter_count; f++) {
-        mg_fingerprint_add(facts, "genome.filters", "%.*s", MG_STR_ARG(genome->filters[f]));
+        mg_buf_printf(&filters, "%.*s|", MG_STR_ARG(genome->filters[f]));
     }
+    mg_fingerprint_add(facts, "genome.filters", "%s", filters.size > 0 ? filters.data : "");
+    mg_buf_release(&filters);
     mg_fingerprint_add(facts, "genome.normalize", "%d %d", genome->has_normalize,
                        genome->normalize);
     mg_fingerprint_add(facts, "genome.tokenizer_source", "%.*s",
