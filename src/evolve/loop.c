@@ -499,11 +499,27 @@ done:
     return status;
 }
 
+/* A finished run that is only looked at again keeps the time it took. */
 static mg_status store_winner(mg_loop *loop, int64_t winner, mg_error *err)
 {
+    mg_buf old = { 0 };
+    bool found;
     char text[64];
-    int size = snprintf(text, sizeof(text), "%lld %.17g", (long long)winner, mg_loop_seconds(loop));
-    return mg_store_put(loop->o->store, "winner", mg_str_make(text, (size_t)size), err);
+    long long old_winner = -1;
+    double old_seconds = 0.0;
+    double seconds = mg_loop_seconds(loop);
+    mg_status status = MG_OK;
+    MG_TRY_OR_DONE(mg_store_get(loop->o->store, "winner", &old, &found, err));
+    if (found && old.size > 0 && sscanf(old.data, "%lld %lf", &old_winner, &old_seconds) == 2 &&
+        old_winner == winner) {
+        seconds = fmax(seconds, old_seconds);
+    }
+    int size = snprintf(text, sizeof(text), "%lld %.17g", (long long)winner, seconds);
+    MG_TRY_OR_DONE(mg_store_put(loop->o->store, "winner", mg_str_make(text, (size_t)size), err));
+
+done:
+    mg_buf_release(&old);
+    return status;
 }
 
 static mg_status run_phases(mg_loop *loop, mg_loop_result *result, mg_error *err)

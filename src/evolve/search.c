@@ -132,6 +132,8 @@ static void open_tasks(search *s, mg_buf *messages)
         .apply_chat_template = config->apply_chat_template && chat_is_possible(s),
         .fewshot_as_multiturn = config->fewshot_as_multiturn,
         .fewshot_seed = 1234,
+        .python = s->o->python,
+        .python_timeout_s = s->o->python_timeout_s,
     };
     if (config->apply_chat_template && !options.apply_chat_template) {
         mg_note("no model has a chat template, so prompts are plain text");

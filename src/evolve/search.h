@@ -24,6 +24,8 @@ typedef struct mg_search_options {
     mg_dtype dtype; /* of the engine's weights; MG_DTYPE_COUNT = choose */
     const char *const *task_paths;
     int64_t task_path_count;
+    const char *python;      /* of task files' functions, NULL = python3 */
+    double python_timeout_s; /* of one call, 0 = 60 */
     bool allow_crimes;
     bool save_final_model;
     size_t shard_bytes; /* of final_model */
