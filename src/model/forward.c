@@ -9,12 +9,15 @@
  *       normed = norm(x);  x += mlp(normed)
  *   logits = norm(x of the rows asked for) Whead
  *
+ * A path (path.h) multiplies x by a factor in front of each layer, and its norms see epsilon times
+ * the square of the factors so far.
  * In the last layer only those rows go on behind the store of keys and values.  A parallel layer
  * takes the second norm before attention is added.  Parts that a family lacks have no data, and
  * their steps are left out. */
 #include <string.h>
 
 #include "base/hash.h"
+#include "compute/ops_mix.h"
 #include "model/model_internal.h"
 
 /* Recorded passes come in steps of rows, so that a batch that shrinks meets few of them. */
@@ -32,6 +35,7 @@ typedef struct mg_pass {
     int64_t run_rows_max;
     int64_t out_rows; /* rows that get logits */
     bool all_rows_out;
+    float epsilon; /* of the norms of the residual stream, here */
     /* device arrays, each with an entry for a row or a run */
     const int32_t *tokens;
     const int32_t *positions;
@@ -168,7 +172,7 @@ static mg_status norm(const mg_pass *pass, float *out, const float *x, const mg_
 {
     const mg_model *model = pass->model;
     int64_t dim = model->config.hidden_size;
-    float epsilon = (float)model->config.norm_epsilon;
+    float epsilon = pass->epsilon;
     if (model->arch->norm == MG_NORM_RMS) {
         mg_rmsnorm_args args = { out,  x,   weight->data, rows,    1,
                                  dim,  dim, dim,          epsilon, model->arch->norm_offset,
@@ -221,7 +225,9 @@ static mg_status add_projection(const mg_pass *pass, float *x, float *scratch, c
     }
     mg_vector no_bias = { NULL, 0, 0 };
     MG_TRY(linear(pass, scratch, input, weight, bias->data, NULL, rows, input_stride, err));
-    MG_TRY(norm(pass, scratch, scratch, after, &no_bias, rows, err));
+    mg_pass plain = *pass; /* what the layer adds has no factors in it */
+    plain.epsilon = (float)pass->model->config.norm_epsilon;
+    MG_TRY(norm(&plain, scratch, scratch, after, &no_bias, rows, err));
     mg_add_args add = { x, x, scratch, rows * pass->model->config.hidden_size };
     return pass->ops->add(pass->stream, &add, err);
 }
@@ -318,6 +324,29 @@ static mg_status add_mlp(const mg_pass *pass, const mg_layer *layer, float *x, i
         &layer->vectors[MG_VECTOR_DOWN_BIAS], &layer->vectors[MG_VECTOR_AFTER_MLP_NORM], rows, err);
 }
 
+/* The epsilon of the norms in a layer, or of the final norm when index is one behind the last. */
+static float epsilon_at(const mg_model *model, int64_t index)
+{
+    return model->hop_epsilons != NULL ? model->hop_epsilons[index]
+                                       : (float)model->config.norm_epsilon;
+}
+
+/* x *= the factor in front of a layer of a path. */
+static mg_status scale_stream(const mg_pass *pass, int64_t index, float *x, mg_error *err)
+{
+    const mg_model *model = pass->model;
+    if (model->hop_scales == NULL || model->hop_scales[index] == 1.0f) {
+        return MG_OK;
+    }
+    mg_scale_args args = { x,
+                           MG_F32,
+                           MG_F32,
+                           { x, MG_F32 },
+                           (double)model->hop_scales[index],
+                           pass->rows * model->config.hidden_size };
+    return model->device->mix->scale(pass->stream, &args, err);
+}
+
 /* One layer.  *x_inout is the residual stream; the last layer narrows it to the rows that get
  * logits, and leaves it alone when there are none. */
 static mg_status run_layer(const mg_pass *pass, int64_t index, float **x_inout, mg_error *err)
@@ -333,6 +362,7 @@ static mg_status run_layer(const mg_pass *pass, int64_t index, float **x_inout, 
     int64_t width = c->head_count * c->head_dim;
     bool narrow = index == c->layer_count - 1 && !pass->all_rows_out;
 
+    MG_TRY(scale_stream(pass, index, x, err));
     MG_TRY(norm(pass, space->normed, x, &vectors[MG_VECTOR_ATTENTION_NORM],
                 &vectors[MG_VECTOR_ATTENTION_NORM_BIAS], rows, err));
     MG_TRY(project_heads(pass, index, err));
@@ -400,7 +430,9 @@ static mg_status run_layers(const mg_pass *pass, float **x_out, mg_error *err)
     *x_out = pass->space->x;
     MG_TRY(pass->ops->embed(pass->stream, &embed, err));
     for (int64_t i = 0; i < model->config.layer_count; i++) {
-        MG_TRY(run_layer(pass, i, x_out, err));
+        mg_pass here = *pass;
+        here.epsilon = epsilon_at(model, i);
+        MG_TRY(run_layer(&here, i, x_out, err));
     }
     return MG_OK;
 }
@@ -453,5 +485,6 @@ mg_status mg_model_forward(mg_model *model, const mg_forward_args *args, mg_stre
     }
     float *x = NULL;
     MG_TRY(recordable ? replay_layers(&pass, &x, err) : run_layers(&pass, &x, err));
+    pass.epsilon = epsilon_at(model, model->config.layer_count);
     return pass.out_rows > 0 ? run_head(&pass, x, args->logits_out, err) : MG_OK;
 }

@@ -194,8 +194,10 @@ done:
 void mg_model_destroy(mg_model *model)
 {
     if (model != NULL) {
-        mg_filler_release(&model->filler);
-        mg_model_release_weights(model);
+        if (!model->borrows) {
+            mg_filler_release(&model->filler);
+            mg_model_release_weights(model);
+        }
         mg_arena_release(&model->arena);
         mg_free(model);
     }

@@ -87,6 +87,9 @@ struct mg_model {
     mg_vector final_norm;
     mg_vector final_norm_bias;
     mg_layer *layers;
+    bool borrows;        /* a path: all device memory belongs to other models */
+    float *hop_scales;   /* a path: factor in front of each layer; NULL = none */
+    float *hop_epsilons; /* a path: of the norms in each layer, then of the final norm */
     mg_rope_plan rope;
     mg_rope_plan rope_local;
     int64_t rotary_dim;
