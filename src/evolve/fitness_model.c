@@ -34,6 +34,14 @@ typedef struct rig {
     mg_prepared_task **prepared; /* task_count; made on first use */
 } rig;
 
+/* A source whose layers are part of paths. */
+typedef struct stack {
+    const char *folder;
+    mg_model_config config;
+    bool has_config;
+    mg_model *model; /* NULL = not read yet */
+} stack;
+
 typedef struct model_fitness {
     mg_fitness base;
     mg_model_fitness_options options;
@@ -41,7 +49,9 @@ typedef struct model_fitness {
     bool one_each;  /* one candidate a thread */
     int worker_count;
     rig *workers;             /* for merges, made on first use */
-    pthread_mutex_t planning; /* guards options.models, which plans are made from */
+    stack *stacks;            /* source_count; paths only */
+    const mg_model **layers;  /* the models of the stacks */
+    pthread_mutex_t planning; /* guards options.models, which plans are made from, and stacks */
     mg_dtype dtype;
 } model_fitness;
 
@@ -269,11 +279,113 @@ done:
     return status;
 }
 
+/* Reads the weights of a source; called under the mutex. */
+static mg_status read_stack(model_fitness *f, int64_t source, mg_error *err)
+{
+    stack *s = &f->stacks[source];
+    mg_arena arena = { 0 };
+    mg_plan *plan = NULL;
+    mg_stream *stream = NULL;
+    mg_model *model = NULL;
+    mg_recipe recipe;
+    mg_status status = MG_OK;
+    const mg_device *device = device_of(f);
+    mg_execute_options execute = {
+        .seed = f->options.seed, .has_seed = true, .progress = keep_merging, .progress_context = f
+    };
+    source_recipe(&f->options.sources[source], &arena, &recipe);
+    MG_TRY_OR_DONE(mg_plan_create(&recipe, f->options.models, f->options.allow_crimes, &plan, err));
+    if (!s->has_config) {
+        s->folder = mg_arena_copy(&f->arena, mg_str_of(mg_plan_donor(plan)->folder)).data;
+        MG_TRY_OR_DONE(mg_model_config_read(s->folder, true, &s->config, err));
+        s->has_config = true;
+    }
+    MG_TRY_OR_DONE(device->stream_create(device, pool_inside(f), &stream, err));
+    MG_TRY_OR_DONE(mg_model_create(&s->config, device, f->dtype, &model, err));
+    MG_TRY_OR_DONE(
+        mg_plan_execute(plan, device, pool_inside(f), &execute, mg_model_sink(model, stream), err));
+    s->model = model;
+    f->layers[source] = model;
+    model = NULL; /* handed over */
+
+done:
+    mg_model_destroy(model);
+    if (stream != NULL) {
+        device->stream_destroy(stream);
+    }
+    mg_plan_destroy(plan);
+    mg_arena_release(&arena);
+    return status;
+}
+
+static mg_status read_stacks(model_fitness *f, mg_error *err)
+{
+    mg_status status = MG_OK;
+    pthread_mutex_lock(&f->planning);
+    for (int64_t s = 0; s < f->options.source_count && status == MG_OK; s++) {
+        if (f->stacks[s].model == NULL) {
+            status = read_stack(f, s, err);
+        }
+    }
+    pthread_mutex_unlock(&f->planning);
+    return status;
+}
+
+/* Hops over `count` models that begin at models; the rig keeps the first one's tokenizer. */
+static mg_status run_hops(model_fitness *f, int64_t source, int64_t model_count, const mg_hop *hops,
+                          int64_t hop_count, rig *r, mg_job *job)
+{
+    mg_error *err = &job->error;
+    mg_status status = MG_OK;
+    mg_engine_options engine_options = { 0 };
+    if (r->tokenizer == NULL) {
+        MG_TRY_OR_DONE(mg_tokenizer_open(f->stacks[source].folder, &r->tokenizer, err));
+        r->prepared = mg_new_array(mg_prepared_task *, f->options.task_count);
+    }
+    MG_TRY_OR_DONE(
+        mg_model_create_path(f->layers + source, model_count, hops, hop_count, &r->model, err));
+    MG_TRY_OR_DONE(
+        mg_engine_create(r->model, r->tokenizer, pool_inside(f), &engine_options, &r->engine, err));
+    mg_engine_stop_when(r->engine, engine_stopped, f);
+    MG_TRY_OR_DONE(run_questions(f, r, job));
+
+done:
+    mg_engine_destroy(r->engine);
+    mg_model_destroy(r->model);
+    r->engine = NULL;
+    r->model = NULL;
+    return status;
+}
+
+/* A candidate's path, or a source as the path through all its own layers. */
+static mg_status run_path(model_fitness *f, int worker, mg_job *job)
+{
+    mg_hop *hops = mg_new_array(mg_hop, MG_HOPS_MAX + 2);
+    mg_status status = read_stacks(f, &job->error);
+    if (status == MG_OK && job->genome != NULL) {
+        int64_t count = mg_genome_hops(f->options.genome, job->genome, hops);
+        status = run_hops(f, 0, f->options.source_count, hops, count, &f->workers[worker], job);
+    } else if (status == MG_OK) {
+        rig own = { 0 };
+        int64_t count = MG_MIN(mg_model_layers(f->layers[job->source]), MG_HOPS_MAX);
+        for (int64_t l = 0; l < count; l++) {
+            hops[l] = (mg_hop){ 0, l, 1.0f };
+        }
+        status = run_hops(f, job->source, 1, hops, count, &own, job);
+        rig_release(&own, f->options.task_count, device_of(f));
+    }
+    mg_free(hops);
+    return status;
+}
+
 static mg_status run_candidate(model_fitness *f, int worker, mg_job *job)
 {
     mg_arena arena = { 0 };
     mg_recipe recipe;
     mg_status status;
+    if (f->stacks != NULL) {
+        return run_path(f, worker, job);
+    }
     if (job->genome == NULL) { /* its own shape and tokenizer: a rig of its own */
         rig own = { 0 };
         source_recipe(&f->options.sources[job->source], &arena, &recipe);
@@ -337,6 +449,14 @@ static void destroy(mg_fitness *fitness)
         rig_release(&f->workers[i], f->options.task_count, device_of(f));
     }
     mg_free(f->workers);
+    for (int64_t s = 0; f->stacks != NULL && s < f->options.source_count; s++) {
+        mg_model_destroy(f->stacks[s].model);
+        if (f->stacks[s].has_config) {
+            mg_model_config_release(&f->stacks[s].config);
+        }
+    }
+    mg_free(f->stacks);
+    mg_free(f->layers);
     pthread_mutex_destroy(&f->planning);
     mg_arena_release(&f->arena);
     mg_free(f);
@@ -388,6 +508,10 @@ mg_status mg_model_fitness_create(const mg_model_fitness_options *options, mg_fi
         return status;
     }
     f->workers = mg_new_array(rig, f->worker_count);
+    if (mg_genome_is_path(options->genome)) {
+        f->stacks = mg_new_array(stack, options->source_count);
+        f->layers = mg_new_array(const mg_model *, options->source_count);
+    }
     *fitness_out = &f->base;
     return MG_OK;
 }

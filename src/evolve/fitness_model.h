@@ -1,5 +1,6 @@
 /* evolve/fitness_model.h - candidates as real models: merged in memory, run on the engine, scored.
  *
+ * Paths run over the sources' weights, which are read once and stay: a candidate copies none.
  * Small models are evaluated one candidate a thread; a large one gets all threads.  No candidate
  * touches the disk.  Thread-safety: as fitness.h. */
 #pragma once

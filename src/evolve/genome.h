@@ -3,15 +3,15 @@
  *
  * A genome is an array [group][model][set][parameter] of doubles.  A group is a part of the depth
  * (all layers, a run of layers, an anchor), a set a part of each layer (a filter, a class of
- * tensors), the parameters are those of the merge method.  In the data-flow space it is a bit for
- * each slot of the stacked layers but the first, then a log-scale for each slot, then that of the
- * hop that may have to be added.  Thread-safety: immutable after creation.
- * */
+ * tensors), the parameters are those of the merge method.  In the data-flow space it is a path
+ * through stacked layers; its encodings are in genome_dfs.c.  Thread-safety: immutable after
+ * creation. */
 #pragma once
 
 #include "base/arena.h"
 #include "base/error.h"
 #include "evolve/search_config.h"
+#include "model/path.h"
 #include "recipe/recipe.h"
 
 MG_BEGIN_C
@@ -31,6 +31,15 @@ int64_t mg_genome_bit_count(const mg_genome *genome);
 int64_t mg_genome_bits_max(const mg_genome *genome);
 const double *mg_genome_bit_start(const mg_genome *genome);
 const int64_t *mg_genome_gates(const mg_genome *genome);
+
+/* Whether a vector is a path; then its hops, at most mg_genome_hops_max; returns how many. */
+bool mg_genome_is_path(const mg_genome *genome);
+int64_t mg_genome_hops_max(const mg_genome *genome);
+int64_t mg_genome_hops(const mg_genome *genome, const double *x, mg_hop *hops_out);
+/* Hops as an ordinary deep model: a passthrough recipe with their factors folded into the weights,
+ * in float32 where there are factors, so that it answers as the path does. */
+void mg_hops_recipe(const mg_hop *hops, int64_t count, const mg_model_ref *models, mg_arena *arena,
+                    mg_recipe *recipe_out);
 
 int64_t mg_genome_dimension(const mg_genome *genome);
 /* All of mg_genome_dimension values; the bounds are NULL in mergekit's encoding, which folds

@@ -38,6 +38,8 @@ struct mg_genome {
     const int64_t *stack_layers; /* by model */
     int64_t stack_count;         /* M: layers of all models together */
     int64_t slot_count;          /* T: M times the repeats */
+    mg_path_encoding encoding;
+    int64_t hops_max;
     int64_t bit_count, bits_max;
     double *bit_start;
     int64_t *gates; /* by number */

@@ -60,7 +60,7 @@ done:
 static mg_cma_kind choose_kind(const mg_loop *loop)
 {
     int64_t n = loop->o->space.dimension;
-    if (loop->o->space.bit_count > 0) {
+    if (loop->o->space.bit_count > 0 || loop->o->search->space == MG_SPACE_DFS) {
         return MG_CMA_SEP; /* the only form that knows of numbers without a part */
     }
     switch (loop->o->search->optimiser) {

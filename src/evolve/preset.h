@@ -19,11 +19,19 @@ typedef enum mg_encoding {
                           */
 } mg_encoding;
 
+/* What decides a path (evolution.md 4.2). */
+typedef enum mg_path_encoding {
+    MG_PATH_SLOT,  /* a bit and a log factor for each slot */
+    MG_PATH_PAPER, /* numbers alone: a value for each slot, a factor for each pair of layers */
+    MG_PATH_NET    /* bits, and factors by a small network */
+} mg_path_encoding;
+
 typedef struct mg_preset {
     const char *name;
     const char *summary; /* one line */
     mg_space space;
     mg_encoding encoding;
+    mg_path_encoding path_encoding; /* data-flow space */
     double weight_low, weight_high; /* range of weights, native encoding */
     double sigma;                   /* initial step, as a share of the range */
     mg_bound_kind bounds;

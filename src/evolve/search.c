@@ -23,6 +23,8 @@
 #include "merge/plan.h"
 #include "tokenizer/tokenizer.h"
 
+#define STACK_LAYERS_MAX 4096 /* of all models of a data-flow search */
+
 /* Everything one search holds. */
 typedef struct search {
     const mg_search_options *o;
@@ -194,7 +196,8 @@ static bool layers_can_be_folded(const mg_snapshot *snapshot)
     for (int64_t i = 0; i < mg_checkpoint_count(snapshot->checkpoint); i++) {
         mg_str name = mg_checkpoint_at(snapshot->checkpoint, i).name;
         if (mg_str_find(name, mg_str_of("post_feedforward"), 0) >= 0 ||
-            mg_str_find(name, mg_str_of("post_mlp"), 0) >= 0) {
+            mg_str_find(name, mg_str_of("post_mlp"), 0) >= 0 ||
+            snapshot->config.family == MG_FAMILY_GEMMA) { /* its gains cannot be negated */
             return false;
         }
         attention = attention || mg_str_ends(name, "self_attn.o_proj.weight");
@@ -208,27 +211,19 @@ static mg_status check_path_models(search *s, mg_error *err)
 {
     const mg_genome_config *config = &s->o->config->genome;
     const mg_model_config *first = NULL;
+    int64_t layers = 0;
     for (int64_t m = 0; m < config->model_count; m++) {
         mg_snapshot *snapshot;
         MG_TRY(mg_model_set_get(s->models, &config->models[m], &snapshot, err));
         const mg_model_config *c = &snapshot->config;
         first = m == 0 ? c : first;
+        layers += c->layer_count;
         mg_str path = config->models[m].path;
-        const char *what = c->hidden_size != first->hidden_size               ? "hidden_size"
-                           : c->intermediate_size != first->intermediate_size ? "intermediate_size"
-                           : c->head_count != first->head_count       ? "num_attention_heads"
-                           : c->kv_head_count != first->kv_head_count ? "num_key_value_heads"
-                           : c->head_dim != first->head_dim           ? "head_dim"
-                           : c->rope.kind != first->rope.kind || c->rope.theta != first->rope.theta
-                               ? "rope_theta or rope_scaling"
-                           : c->norm_epsilon != first->norm_epsilon     ? "rms_norm_eps"
-                           : c->sliding_window != first->sliding_window ? "sliding_window"
-                                                                        : NULL;
-        if (what != NULL) {
-            return mg_fail(err, MG_ERR_CONFIG,
-                           "%.*s: a path cannot mix layers of %.*s and %.*s: they differ in %s",
-                           MG_STR_ARG(s->o->config->path), MG_STR_ARG(config->models[0].path),
-                           MG_STR_ARG(path), what);
+        if (mg_path_check(first, c, err) != MG_OK) {
+            mg_error_prefix(err, "%.*s: a path cannot mix layers of %.*s and %.*s",
+                            MG_STR_ARG(s->o->config->path), MG_STR_ARG(config->models[0].path),
+                            MG_STR_ARG(path));
+            return MG_ERR_CONFIG;
         }
         if (!layers_can_be_folded(snapshot)) {
             return mg_fail(err, MG_ERR_UNSUPPORTED,
@@ -236,6 +231,10 @@ static mg_status check_path_models(search *s, mg_error *err)
                            "mlp.down_proj, into which the factors of a path are folded",
                            MG_STR_ARG(s->o->config->path), MG_STR_ARG(path));
         }
+    }
+    if (layers > STACK_LAYERS_MAX) {
+        return mg_fail(err, MG_ERR_CONFIG, "%.*s: all models together have %lld layers, at most %d",
+                       MG_STR_ARG(s->o->config->path), (long long)layers, STACK_LAYERS_MAX);
     }
     return MG_OK;
 }
@@ -360,8 +359,9 @@ static void add_facts(search *s, mg_fingerprint *facts)
                        set->preset->adapt_learning_rate);
     mg_fingerprint_add(facts, "search.items", "%lld %d", (long long)set->items,
                        set->items_from_preset);
-    mg_fingerprint_add(facts, "search.repeats or max_hops", "%d %lld %lld", (int)set->space,
-                       (long long)set->repeats, (long long)set->hops_max);
+    mg_fingerprint_add(facts, "search.encoding, repeats or max_hops", "%d %lld %lld",
+                       10 * (int)set->path_encoding + (int)set->space, (long long)set->repeats,
+                       (long long)set->hops_max);
     mg_fingerprint_add(facts, "validate.share", "%.17g", config->validate_share);
     mg_fingerprint_add(facts, "num_fewshot, chat template or random_init", "%lld %d %d %d",
                        (long long)config->num_fewshot, config->apply_chat_template,

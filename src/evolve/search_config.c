@@ -202,10 +202,13 @@ typedef struct raw_search {
     mg_field_list weights;     /* of double */
     mg_field_list granularity; /* of mg_str */
     int optimiser;
+    int encoding;
+    bool has_encoding;
     const mg_value *where_preset;
 } raw_search;
 
 static const char *const space_names[] = { "ps", "dfs", "hybrid", NULL };
+static const char *const encoding_names[] = { "slot", "paper", "net", NULL };
 static const char *const optimiser_names[] = { "auto", "lra", "cma", "sep", "lm-ma", NULL };
 
 static const mg_field search_fields[] = {
@@ -291,6 +294,11 @@ static const mg_field search_fields[] = {
       .bounded = true,
       .min = 2,
       .max = 1000 },
+    { .name = "encoding",
+      .kind = MG_FIELD_CHOICE,
+      .offset = offsetof(raw_search, encoding),
+      .has_offset = offsetof(raw_search, has_encoding),
+      .choices = encoding_names },
     { .name = "optimiser",
       .kind = MG_FIELD_CHOICE,
       .offset = offsetof(raw_search, optimiser),
@@ -525,6 +533,8 @@ static void fill_search(const mg_value *root, const raw_file *raw,
     search->polish_share = raw->search.has_polish ? raw->search.polish : preset->polish_share;
     search->restarts = raw->search.has_restarts ? raw->search.restarts : preset->restarts;
     search->repeats = raw->search.repeats;
+    search->path_encoding =
+        raw->search.has_encoding ? (mg_path_encoding)raw->search.encoding : preset->path_encoding;
     search->hops_max = raw->search.hops_max;
     search->weight_low = config->genome.allow_negative_weights ? -0.5 : preset->weight_low;
     search->weight_high = preset->weight_high;

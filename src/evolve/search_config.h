@@ -79,7 +79,8 @@ typedef struct mg_search_config {
     bool by_class;             /* attention, MLP and the rest have their own genes */
     double polish_share;
     int64_t restarts;
-    int64_t repeats;  /* data-flow space: how often the stack of layers is repeated */
+    int64_t repeats; /* data-flow space: how often the stack of layers is repeated */
+    mg_path_encoding path_encoding;
     int64_t hops_max; /* longest path; 0 = 1.6 times the layers of the first model */
 } mg_search_config;
 

@@ -111,6 +111,11 @@ static bool same_rope_config(const mg_rope *a, const mg_rope *b)
 
 mg_status mg_path_check(const mg_model_config *a, const mg_model_config *b, mg_error *err)
 {
+    int64_t layers = MG_MAX(a->layer_count, b->layer_count);
+    if (layers > MG_HOPS_MAX) {
+        return mg_fail(err, MG_ERR_UNSUPPORTED, "%lld layers, a path has at most %d",
+                       (long long)layers, MG_HOPS_MAX);
+    }
     const mg_arch *arch_a;
     const mg_arch *arch_b;
     MG_TRY(mg_arch_find(a, &arch_a, err));
