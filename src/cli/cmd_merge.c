@@ -23,6 +23,10 @@ static const mg_option options[] = {
       "Where the named merges of a CONFIG with several documents go.", NULL },
     { "lazy", 0, NULL, MG_OPTION_FLAG, NULL, "on", NULL,
       "Keep named merges that are there already.", NULL },
+    { "torch-threads", 0, NULL, MG_OPTION_INT, "N", NULL, NULL,
+      "Threads of the torch whose sums are followed where DARE and DELLA rescale, since its result "
+      "depends on them (default: one for each CPU, as mergekit on this machine).",
+      NULL },
     { "cuda", 0, NULL, MG_OPTION_FLAG, NULL, NULL, NULL, "As in mergekit.",
       "merges run on the CPU, with the same result" },
     { "low-cpu-memory", 0, NULL, MG_OPTION_FLAG, NULL, NULL, NULL, "As in mergekit.",
@@ -71,6 +75,9 @@ static mg_status run_merge(mg_cli *cli, const mg_args *args, mg_error *err)
     memset(&merge, 0, sizeof(merge));
     merge.execute.has_seed = mg_cli_has_seed(cli);
     merge.execute.seed = mg_cli_seed(cli);
+    merge.execute.torch_threads = mg_args_given(args, "torch-threads")
+                                      ? (int)MG_MIN(mg_args_int(args, "torch-threads"), 1024)
+                                      : mg_cpu_count();
     merge.execute.allow_nonfinite = mg_args_flag(args, "allow-nonfinite");
     merge.execute.progress = show_progress;
     merge.execute.progress_context = cli;

@@ -70,6 +70,7 @@ static mg_status open_merge(mg_cli *cli, const char *path, const mg_engine_optio
     memset(&execute, 0, sizeof(execute));
     execute.has_seed = mg_cli_has_seed(cli);
     execute.seed = mg_cli_seed(cli);
+    execute.torch_threads = mg_cpu_count();
     execute.progress = show_progress;
     execute.progress_context = cli;
 

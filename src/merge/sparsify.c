@@ -11,6 +11,10 @@
 
 /* Sums of magnitudes below this are taken for zero and not rescaled. */
 #define RESCALE_SUM_MIN 1e-7
+/* Sums of at least this many elements are shared out among torch's threads, with at least this many
+ * for each (at::internal::GRAIN_SIZE). */
+#define TORCH_GRAIN 32768
+#define TORCH_THREADS_MAX 1024
 /* With Philox masks, densities below this count as weight 0 (evolution.md 3.1). */
 #define COUNTER_DENSITY_MIN 0.01
 
@@ -24,23 +28,73 @@ static mg_status mask_bits(mg_job *job, int64_t slot, uint64_t **bits_out, mg_er
     return MG_OK;
 }
 
-/* work is the type of the masked tensor in the reference, which rounds the two sums. */
-static mg_status rescale_by_sum(mg_job *job, const mg_sparsify_args *args, mg_dtype sum_dtype,
-                                mg_mix_source *source, mg_error *err)
+static mg_mix_input input_from(mg_mix_input input, int64_t first)
 {
-    double all, kept;
-    mg_delta_sum_args sums = { job->inputs[job->base].x,
-                               source->x,
+    input.data = (const char *)input.data + first * (mg_dtype_bits(input.dtype) / 8);
+    return input;
+}
+
+/* Both sums over elements first .. first+count-1, rounded to sum_dtype. */
+static mg_status sum_part(mg_job *job, const mg_mix_source *source, mg_dtype sum_dtype,
+                          int64_t first, int64_t count, double sums_out[2], mg_error *err)
+{
+    const uint64_t *bits = source->bits + first / 64;
+    if (first % 64 != 0) {
+        /* The operation's masks begin with a word: shift them into place. */
+        void *block;
+        int64_t words = (count + 63) / 64;
+        int64_t available = (job->count + 63) / 64 - first / 64;
+        int shift = (int)(first % 64);
+        MG_TRY(mg_job_scratch(job, 5, (size_t)words * sizeof(uint64_t), &block, err));
+        uint64_t *shifted = (uint64_t *)block;
+        for (int64_t w = 0; w < words; w++) {
+            uint64_t next = w + 1 < available ? bits[w + 1] : 0;
+            shifted[w] = bits[w] >> shift | next << (64 - shift);
+        }
+        bits = shifted;
+    }
+    mg_delta_sum_args sums = { input_from(job->inputs[job->base].x, first),
+                               input_from(source->x, first),
                                job->work,
                                sum_dtype == MG_BF16 || sum_dtype == MG_F16,
-                               source->bits,
-                               job->count,
-                               &all,
-                               &kept };
-    (void)args;
+                               bits,
+                               count,
+                               &sums_out[0],
+                               &sums_out[1] };
     MG_TRY(job->device->mix->delta_sum(job->stream, &sums, err));
-    all = mg_mix_round(all, sum_dtype);
-    kept = mg_mix_round(kept, sum_dtype);
+    sums_out[0] = mg_mix_round(sums_out[0], sum_dtype);
+    sums_out[1] = mg_mix_round(sums_out[1], sum_dtype);
+    return MG_OK;
+}
+
+/* sum_dtype is the type of the masked tensor in the reference, which rounds the two sums, and before
+ * that each thread's part of them. */
+static mg_status rescale_by_sum(mg_job *job, mg_dtype sum_dtype, mg_mix_source *source,
+                                mg_error *err)
+{
+    float parts[2][TORCH_THREADS_MAX] = { { 0.0f } };
+    bool half = sum_dtype == MG_BF16 || sum_dtype == MG_F16;
+    int64_t threads = MG_MIN(job->torch_threads, TORCH_THREADS_MAX);
+    double sums[2];
+    if (job->count < TORCH_GRAIN || threads == 1 || !job->device->host_memory ||
+        sum_dtype == MG_F64) {
+        MG_TRY(sum_part(job, source, sum_dtype, 0, job->count, sums, err));
+    } else {
+        int64_t used = MG_MIN(threads, (job->count + TORCH_GRAIN - 1) / TORCH_GRAIN);
+        int64_t share = (job->count + used - 1) / used;
+        for (int64_t i = 0; i * share < job->count; i++) {
+            int64_t count = MG_MIN(share, job->count - i * share);
+            MG_TRY(sum_part(job, source, sum_dtype, i * share, count, sums, err));
+            parts[0][i] = (float)sums[0];
+            parts[1][i] = (float)sums[1];
+        }
+        for (int k = 0; k < 2; k++) {
+            double total = (double)mg_mix_torch_sum(parts[k], threads, half);
+            sums[k] = mg_mix_round(total, sum_dtype);
+        }
+    }
+    double all = sums[0];
+    double kept = sums[1];
     if (!(all < RESCALE_SUM_MIN) && !(kept < RESCALE_SUM_MIN)) {
         source->rescale = true;
         source->factor = mg_mix_round(all / kept, sum_dtype);
@@ -167,5 +221,5 @@ mg_status mg_sparsify(mg_job *job, const mg_sparsify_args *args, mg_mix_source *
         sum_dtype = job->work == MG_BF16 ? MG_BF16 : MG_F32;
         break;
     }
-    return args->rescale ? rescale_by_sum(job, args, sum_dtype, source, err) : MG_OK;
+    return args->rescale ? rescale_by_sum(job, sum_dtype, source, err) : MG_OK;
 }

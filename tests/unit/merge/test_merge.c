@@ -81,6 +81,8 @@ static const mg_sink_ops crc_ops = {
     .reserve = crc_reserve, .commit = crc_commit, .finish = crc_finish, .close = crc_close
 };
 
+static int torch_threads; /* of the torch that is followed; 0 = 1 */
+
 static int set_up(void **state)
 {
     (void)state;
@@ -115,6 +117,7 @@ static mg_status run_recipe(const mg_recipe *recipe, const mg_device *device, mg
     memset(&options, 0, sizeof(options));
     options.has_seed = true;
     options.seed = 42;
+    options.torch_threads = torch_threads;
     status = mg_plan_execute(plan, device, threads, &options, &sink.sink, err);
     *crc_out = sink.result;
     mg_sink_close(&sink.sink);
@@ -160,6 +163,34 @@ static void merges_have_the_bytes_of_mergekit(void **state)
         mg_free(copy);
     }
     assert_true(count > 60);
+    mg_bytes_release(&text);
+}
+
+static void rescaling_follows_the_threads_of_torch(void **state)
+{
+    (void)state;
+    mg_error err;
+    mg_bytes text;
+    assert_ok(mg_file_read(GOLDEN "/threads.txt", 1 << 20, &text, &err), &err);
+    mg_str rest = mg_str_make((const char *)text.data, text.size);
+    mg_str line;
+    int64_t count = 0;
+    while (mg_str_split(&rest, '\n', &line)) {
+        char name[64], dtype[16];
+        unsigned expected;
+        char *copy = mg_str_dup(line);
+        if (sscanf(copy, "%63s %15s %d %x", name, dtype, &torch_threads, &expected) == 4) {
+            uint32_t actual = run_file(name, dtype, mg_device_cpu(mg_isa_best()), pool);
+            if (actual != expected) {
+                fail_msg("%s in %s after %d threads is %08x, mergekit gives %08x", name, dtype,
+                         torch_threads, actual, expected);
+            }
+            count++;
+        }
+        mg_free(copy);
+    }
+    torch_threads = 0;
+    assert_int_equal(count, 8);
     mg_bytes_release(&text);
 }
 
@@ -333,6 +364,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(merges_have_the_bytes_of_mergekit),
+        cmocka_unit_test(rescaling_follows_the_threads_of_torch),
         cmocka_unit_test(every_device_and_thread_count_gives_the_same_bytes),
         cmocka_unit_test(a_saved_search_recipe_rebuilds_the_same_model),
         cmocka_unit_test(not_finite_results_name_the_tensor),
