@@ -1,6 +1,7 @@
 /* cli/cmd_evolve.c - the search: a mergekit-evolve file in, the best merge out. */
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "base/fs.h"
 #include "cli/cli.h"
@@ -23,6 +24,11 @@ static const mg_option options[] = {
       "Candidates of one generation.", NULL },
     { "task-search-path", 0, "include-path", MG_OPTION_TEXTS, "DIR", NULL, NULL,
       "Folder with task files; may be repeated.", NULL },
+    { "python", 0, NULL, MG_OPTION_TEXT, "PROGRAM", NULL, NULL,
+      "The Python that runs functions of task files (default: MERGANSER_PYTHON, else python3).",
+      NULL },
+    { "python-timeout", 0, NULL, MG_OPTION_NUMBER, "SECONDS", "60", NULL,
+      "The longest that one call of such a function may take.", NULL },
     { "i-understand-the-depths-of-the-evils-i-am-unleashing", 0, NULL, MG_OPTION_FLAG, NULL, NULL,
       NULL, "Allow a search on the test questions of public benchmarks.", NULL },
     { "save-final-model", 0, NULL, MG_OPTION_FLAG, NULL, "on", NULL,
@@ -193,6 +199,11 @@ static mg_status run_evolve(mg_cli *cli, const mg_args *args, mg_error *err)
     search.dtype = mg_cli_dtype(cli);
     search.task_paths = paths;
     search.task_path_count = path_count + 1;
+    search.python = mg_args_text(args, "python");
+    if (search.python == NULL) {
+        search.python = getenv("MERGANSER_PYTHON");
+    }
+    search.python_timeout_s = mg_args_number(args, "python-timeout");
     search.allow_crimes = mg_args_flag(args, "allow-crimes");
     search.save_final_model = mg_args_flag(args, "save-final-model");
     search.shard_bytes = (size_t)mg_args_int(args, "out-shard-size");

@@ -26,6 +26,7 @@
 #define TIMEOUT_DEFAULT_S 60.0
 #define REPLY_BYTES_MAX ((size_t)4 << 30)
 #define RESTARTS_MAX 3 /* in one mg_python_call_many */
+#define TIMEOUTS_MAX 2 /* likewise: a function that hangs on every row must not hang for each */
 #define CHILD_FD 3
 #define HIGH_FD 10 /* above the descriptors that the child gets */
 
@@ -421,13 +422,15 @@ mg_status mg_python_call_many(mg_python *python, const char *operation, const mg
     mg_error failure;
     call_state state = { python, operation, function, calls, keywords, done, context, 0, false };
     mg_status status = MG_OK;
+    int timeouts = 0;
     pthread_mutex_lock(&python->lock);
     for (int restarts = 0; state.next < calls->count; restarts++) {
         mg_error_clear(&failure);
         status = run_calls(&state, &failure);
         bool lost_worker = status == MG_ERR_USER_CODE || status == MG_ERR_TIMEOUT;
         lost_worker = lost_worker && python->pid == 0 && !state.stopped;
-        if (!lost_worker || restarts == RESTARTS_MAX) {
+        timeouts += status == MG_ERR_TIMEOUT ? 1 : 0;
+        if (!lost_worker || restarts == RESTARTS_MAX || timeouts == TIMEOUTS_MAX) {
             break;
         }
         /* That call alone fails; the rest goes to a new worker. */
