@@ -247,7 +247,7 @@ static void read_doubles(double *to, const unsigned char *from, mg_dtype dtype, 
         READ_LOOP(int32_t, (double)x);
     default: { /* all others fit a float exactly */
         for (int64_t i = 0; i < count; i++) {
-            float x;
+            float x = 0.0f;
             read_floats(&x, from + (size_t)i * (size_t)(mg_dtype_bits(dtype) / 8), dtype, 1);
             to[i] = (double)x;
         }
