@@ -10,7 +10,7 @@
 #include "text/json.h"
 
 /* Beside the weights: configuration, tokenizer and card never need more than this. */
-#define FOLDER_EXTRA_BYTES ((size_t)64 << 20)
+#define FOLDER_EXTRA_BYTES ((size_t)4 << 20)
 
 /* What goes along when the donor has it (merging.md 2.13). */
 static const char *const donor_files[] = { "tokenizer_config.json",

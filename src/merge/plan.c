@@ -19,7 +19,9 @@ typedef struct planner {
     mg_model_set *set;
     mg_plan *plan;
     mg_diagnostics diagnostics;
-    mg_map told; /* mistakes already told, by a key */
+    mg_map told;           /* mistakes already told, by a key */
+    mg_status open_status; /* why the first model that could not be opened could not */
+    int64_t open_failures;
     bool allow_crimes;
 } planner;
 
@@ -76,7 +78,10 @@ static int64_t model_index(planner *p, const mg_model_ref *ref, const mg_value *
     mg_error err;
     mg_error_clear(&err);
     mg_snapshot *snapshot;
-    if (mg_model_set_get(p->set, ref, &snapshot, &err) != MG_OK) {
+    mg_status status = mg_model_set_get(p->set, ref, &snapshot, &err);
+    if (status != MG_OK) {
+        p->open_status = p->open_failures == 0 ? status : p->open_status;
+        p->open_failures++;
         mg_diagnose(&p->diagnostics, where, "%s", err.message);
         p->plan->models[plan->model_count] = NULL;
     } else {
@@ -741,7 +746,12 @@ mg_status mg_plan_create(const mg_recipe *recipe, mg_model_set *set, bool allow_
             MG_STR_ARG(recipe->chat_template));
     }
     open_models(&p);
-    MG_TRY_OR_DONE(mg_diagnostics_finish(&p.diagnostics, err));
+    status = mg_diagnostics_finish(&p.diagnostics, err);
+    if (status != MG_OK) {
+        /* The file is right, and what it names is missing or damaged. */
+        status = p.diagnostics.count == p.open_failures ? p.open_status : status;
+        goto done;
+    }
     MG_TRY_OR_DONE(choose_layout(&p, err));
     warn_all_settings(&p);
     MG_TRY_OR_DONE(mg_plan_build_vocabulary(plan, recipe, set, &p.diagnostics, err));
