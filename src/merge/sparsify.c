@@ -67,8 +67,8 @@ static mg_status sum_part(mg_job *job, const mg_mix_source *source, mg_dtype sum
     return MG_OK;
 }
 
-/* sum_dtype is the type of the masked tensor in the reference, which rounds the two sums, and before
- * that each thread's part of them. */
+/* sum_dtype is the type of the masked tensor in the reference, which rounds the two sums, and
+ * before that each thread's part of them. */
 static mg_status rescale_by_sum(mg_job *job, mg_dtype sum_dtype, mg_mix_source *source,
                                 mg_error *err)
 {
