@@ -85,7 +85,7 @@ typedef struct mg_job {
     mg_philox_key mask_key;
     mg_rescale_kind rescale;
     mg_mt19937 *mt;    /* mergekit's stream, at this tensor's place */
-    int torch_threads; /* see mg_execute_options; at least 1 */
+    int torch_threads; /* see mg_execute_options; 0 = 1 */
     mg_scratch scratch[MG_JOB_SCRATCH_COUNT];
 } mg_job;
 

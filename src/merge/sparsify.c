@@ -74,7 +74,7 @@ static mg_status rescale_by_sum(mg_job *job, mg_dtype sum_dtype, mg_mix_source *
 {
     float parts[2][TORCH_THREADS_MAX] = { { 0.0f } };
     bool half = sum_dtype == MG_BF16 || sum_dtype == MG_F16;
-    int64_t threads = MG_MIN(job->torch_threads, TORCH_THREADS_MAX);
+    int64_t threads = MG_MAX(MG_MIN(job->torch_threads, TORCH_THREADS_MAX), 1);
     double sums[2];
     if (job->count < TORCH_GRAIN || threads == 1 || !job->device->host_memory ||
         sum_dtype == MG_F64) {
