@@ -1,8 +1,9 @@
 /* base/staging.c - output folders that appear whole or not at all.
  *
  * The folder is filled as ".NAME.XXXXXX" beside its target.  Finishing syncs every file and renames
- * it to the target; an existing target is moved aside first and removed last, so that at no moment
- * a half-written folder bears the target's name. */
+ * it to the target.  An existing target changes places with it in one step where the file system
+ * can, and is else moved aside first; it is removed last, so that at no moment a half-written
+ * folder bears the target's name. */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -121,6 +122,12 @@ mg_status mg_staging_finish(mg_staging *staging, mg_error *err)
     (void)umask(mask);
     (void)chmod(staging->path, 0777 & ~mask);
     MG_TRY_OR_DONE(sync_files(staging->path, err));
+    /* Both at once where the file system can: no moment without a target. */
+    if (mg_path_exists(staging->target) &&
+        renameat2(AT_FDCWD, staging->path, AT_FDCWD, staging->target, RENAME_EXCHANGE) == 0) {
+        aside = mg_arena_copy(&arena, mg_str_of(staging->path));
+        goto replaced;
+    }
     if (mg_path_exists(staging->target)) {
         aside = mg_arena_printf(&arena, "%s.old", staging->path);
         if (rename(staging->target, aside.data) != 0) {
@@ -137,12 +144,13 @@ mg_status mg_staging_finish(mg_staging *staging, mg_error *err)
         status = mg_fail(err, MG_ERR_IO, "%s: cannot write: %s", staging->target, strerror(error));
         goto done;
     }
+replaced:
     mg_free(staging->path);
     staging->path = NULL;
-    MG_TRY_OR_DONE(sync_path(staging->folder, err));
-    if (aside.data != NULL && mg_folder_remove(aside.data, err) != MG_OK) {
+    status = sync_path(staging->folder, err);
+    mg_error removal;
+    if (aside.data != NULL && mg_folder_remove(aside.data, &removal) != MG_OK) {
         mg_warn("%s: the replaced folder could not be removed", aside.data);
-        mg_error_clear(err);
     }
 
 done:
