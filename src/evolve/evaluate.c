@@ -161,6 +161,31 @@ mg_status mg_loop_load(mg_loop *loop, mg_error *err)
     return MG_OK;
 }
 
+/* Whether a candidate with that score comes before the best so far.  Equal scores: the lower id, so
+ * that the order in which candidates finish does not matter. */
+static bool is_better(const mg_loop *loop, const mg_loop_candidate *c, double score,
+                      double violation)
+{
+    return loop->best_id < 0 || violation < loop->best_violation ||
+           (violation == loop->best_violation &&
+            (score > loop->best_score || (score == loop->best_score && c->id < loop->best_id)));
+}
+
+/* The best so far may be among what is forgotten: it is looked for anew. */
+static void find_best(mg_loop *loop)
+{
+    loop->best_id = -1;
+    for (int64_t i = 0; i < loop->candidate_count; i++) {
+        const mg_loop_candidate *c = loop->candidates[i];
+        if (c != NULL && c->genome != NULL && !c->failed && !isnan(c->search_score) &&
+            is_better(loop, c, c->search_score, c->violation)) {
+            loop->best_id = c->id;
+            loop->best_score = c->search_score;
+            loop->best_violation = c->violation;
+        }
+    }
+}
+
 mg_status mg_loop_forget_from(mg_loop *loop, int64_t id, mg_error *err)
 {
     mg_score_row *scores;
@@ -180,6 +205,9 @@ mg_status mg_loop_forget_from(mg_loop *loop, int64_t id, mg_error *err)
     }
     MG_TRY(mg_store_commit(loop->o->store, err));
     loop->candidate_count = MG_MIN(loop->candidate_count, id);
+    if (loop->best_id >= id) {
+        find_best(loop);
+    }
     return MG_OK;
 }
 
@@ -335,12 +363,7 @@ static mg_status adopt_score(mg_loop *loop, mg_loop_candidate *c, const mg_item_
     c->search_score = score;
     c->violation = violation;
     loop->evaluations++;
-    /* Equal scores: the lower id, so that the order in which candidates finish does not matter. */
-    bool better =
-        loop->best_id < 0 || violation < loop->best_violation ||
-        (violation == loop->best_violation &&
-         (score > loop->best_score || (score == loop->best_score && c->id < loop->best_id)));
-    if (c->genome == NULL || !better) {
+    if (c->genome == NULL || !is_better(loop, c, score, violation)) {
         return MG_OK;
     }
     loop->best_id = c->id;

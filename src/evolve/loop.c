@@ -384,6 +384,12 @@ static mg_status run_optimiser(mg_loop *loop, progress_state *state, double *mea
         }
         if (state->finished || budget_spent(loop, state, mg_explorer_population(explorer))) {
             state->finished = true;
+            /* A generation that was begun before the budget shrank leaves samples behind: their
+             * numbers go to the mean and the polish. */
+            int64_t next_id = loop->o->fitness->source_count + 2 + state->asked;
+            if (loop->candidate_count > next_id) {
+                MG_TRY_OR_DONE(mg_loop_forget_from(loop, next_id, err));
+            }
         } else {
             MG_TRY_OR_DONE(run_generation(loop, state, explorer, err));
         }
