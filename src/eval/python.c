@@ -25,8 +25,9 @@
 
 #define TIMEOUT_DEFAULT_S 60.0
 #define REPLY_BYTES_MAX ((size_t)4 << 30)
-#define RESTARTS_MAX 3 /* in one mg_python_call_many */
-#define TIMEOUTS_MAX 2 /* likewise: a function that hangs on every row must not hang for each */
+#define RESTARTS_MAX 3    /* in one mg_python_call_many */
+#define TIMEOUTS_MAX 2    /* likewise: a function that hangs on every row must not hang for each */
+#define WAIT_MAX_S 3600.0 /* of one poll */
 #define CHILD_FD 3
 #define HIGH_FD 10 /* above the descriptors that the child gets */
 
@@ -199,7 +200,7 @@ static mg_status send_all(mg_python *python, const mg_function *function, mg_str
     size_t sent = 0;
     while (sent < text.size) {
         struct pollfd wait = { .fd = python->fd, .events = POLLOUT };
-        int ready = poll(&wait, 1, (int)(python->timeout_s * 1000));
+        int ready = poll(&wait, 1, (int)(MG_MIN(python->timeout_s, WAIT_MAX_S) * 1000));
         if (ready == 0) {
             return fail_worker(python, function, true, err);
         }
@@ -434,7 +435,8 @@ mg_status mg_python_call_many(mg_python *python, const char *operation, const mg
             break;
         }
         /* That call alone fails; the rest goes to a new worker. */
-        status = done(context, state.next++, NULL, failure.message, &failure);
+        mg_error told = failure;
+        status = done(context, state.next++, NULL, told.message, &failure);
         if (status != MG_OK) {
             break;
         }

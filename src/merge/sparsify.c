@@ -206,6 +206,10 @@ mg_status mg_sparsify(mg_job *job, const mg_sparsify_args *args, mg_mix_source *
         MG_TRY(keep_inner(job, args->density, args->extra, source, bits, err));
         break;
     case MG_SPARSIFY_RANDOM:
+        if (counted && !job->device->host_memory) {
+            return mg_fail(err, MG_ERR_UNSUPPORTED,
+                           "rescale: l1 with philox masks runs on the CPU: use --device cpu");
+        }
         if (counted) {
             fill_counted(job, source, bits);
             source->mask = MG_MASK_BITS;
