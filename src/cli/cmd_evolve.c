@@ -90,9 +90,9 @@ static void print_paths(mg_cli *cli, const char *storage, bool final_model)
         mg_cli_printf(cli, "%s/final_model       the winner, merged\n", storage);
     }
     mg_cli_printf(cli, "%s/report.md, metrics.csv, tb/\n\n", storage);
-    mg_cli_printf(cli, "Merge it anywhere:  merganser merge %s/best_config.yaml OUT\n", storage);
+    mg_cli_printf(cli, "Merge it from here:  merganser merge %s/best_config.yaml OUT\n", storage);
     if (final_model) {
-        mg_cli_printf(cli, "Try it:             merganser generate %s/final_model --prompt TEXT\n",
+        mg_cli_printf(cli, "Try it:              merganser generate %s/final_model --prompt TEXT\n",
                       storage);
     }
 }
