@@ -8,6 +8,7 @@
 #include "cli/commands.h"
 #include "evolve/report.h"
 #include "evolve/search.h"
+#include "merge/missing.h"
 
 #define POOL_IGNORED "candidates share this process and its threads"
 
@@ -191,7 +192,11 @@ static mg_status run_evolve(mg_cli *cli, const mg_args *args, mg_error *err)
     paths[path_count] = mg_path_folder(&arena, mg_args_operand(args, 0)).data;
 
     mg_cli_progress(cli, "reading", 0, 0, NULL);
-    MG_TRY_OR_DONE(mg_evolve_config_read(mg_args_operand(args, 0), &overrides, &config, err));
+    status = mg_evolve_config_read(mg_args_operand(args, 0), &overrides, &config, err);
+    if (status == MG_ERR_CONFIG) {
+        mg_add_missing_models(mg_args_operand(args, 0), mg_cli_hub(cli), err);
+    }
+    MG_TRY_OR_DONE(status);
     search.config = &config;
     search.storage = mg_args_text(args, "storage-path");
     search.hub = mg_cli_hub(cli);

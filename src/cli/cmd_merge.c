@@ -2,6 +2,7 @@
 #include "cli/cli.h"
 #include "cli/commands.h"
 #include "merge/execute.h"
+#include "merge/missing.h"
 #include "merge/plan.h"
 #include "recipe/recipe.h"
 #include "text/json.h"
@@ -87,7 +88,11 @@ static mg_status run_merge(mg_cli *cli, const mg_args *args, mg_error *err)
     merge.write_model_card = mg_args_flag(args, "write-model-card");
     merge.allow_crimes = mg_args_flag(args, "allow-crimes");
 
-    MG_TRY_OR_DONE(mg_recipe_read_all(mg_args_operand(args, 0), &arena, &recipes, &count, err));
+    status = mg_recipe_read_all(mg_args_operand(args, 0), &arena, &recipes, &count, err);
+    if (status == MG_ERR_CONFIG) {
+        mg_add_missing_models(mg_args_operand(args, 0), mg_cli_hub(cli), err);
+    }
+    MG_TRY_OR_DONE(status);
     const char *intermediate = mg_args_text(args, "intermediate-dir");
     if (count > 1 && intermediate == NULL) {
         status = mg_fail(err, MG_ERR_USAGE, "%s has %lld documents: --intermediate-dir is needed",

@@ -116,6 +116,19 @@ out_dtype: 5
         result = self.fails(2, "merge", "bad.yml", "out")
         self.assertRegex(result.err, r"bad\.yml:6:15: .*'linaer'.*'linear'")
 
+    def test_a_missing_model_is_told_with_the_other_mistakes(self):
+        self.write("merge.yml", f"""merge_method: linear
+dtype: bfloat61
+models:
+  - model: {MODELS / 'mini-ja'}
+    parameters: {{weight: much}}
+  - model: nowhere/at/all
+    parameters: {{weight: 1}}
+""")
+        result = self.fails(2, "merge", "merge.yml", "out")
+        for place in ("merge.yml:2:", "merge.yml:5:", "merge.yml:6:"):
+            self.assertIn(place, result.err)
+
     def test_broken_yaml_has_a_place(self):
         for text, place in (("models: [\n", r"bad\.yml:\d+:\d+"), ("a: b: c\n", r"bad\.yml:1:\d+"),
                             ("\tx: 1\n", r"bad\.yml:1:\d+"), ("", r"bad\.yml"), ("- 1\n", r"bad\.yml:1:1"),
