@@ -97,6 +97,11 @@ static mg_status unpack(mg_parquet_work *work, const mg_parquet_leaf *leaf, int6
                        size != (size_t)bytes)) {
         return damaged(work, leaf, "a page that does not unpack", err);
     }
+    /* And all pages together against the file: 64 unpacked bytes weigh as one value. */
+    work->budget -= bytes / 64;
+    if (work->budget < 0) {
+        return damaged(work, leaf, "more data than a file of its size holds", err);
+    }
     MG_TRY(keep_buffer(work, bytes, &out, err));
     bool good = false;
     if (codec == 1) {
@@ -234,9 +239,10 @@ static mg_value fixed_value(const mg_parquet_leaf *leaf, const unsigned char *at
         memcpy(&number, at, sizeof(number));
         return mg_value_of_double(number);
     case MG_PARQUET_INT96: {
-        /* nanoseconds of the day, then the Julian day; 2440588 is 1970-01-01 */
-        int64_t days = mg_arrow_load(at + 8, 4, false) - 2440588;
-        return mg_value_of_int(days * 86400000000 + mg_arrow_load(at, 8, true) / 1000);
+        /* Nanoseconds of the day, then the Julian day; 2440588 is 1970-01-01.  Absurd days wrap. */
+        uint64_t days = (uint64_t)(mg_arrow_load(at + 8, 4, false) - 2440588);
+        int64_t in_day = mg_arrow_load(at, 8, true) / 1000;
+        return mg_value_of_int((int64_t)(days * 86400000000u + (uint64_t)in_day));
     }
     default:
         return borrow_text((const char *)at, (size_t)leaf->type_bytes);
