@@ -123,21 +123,6 @@ static mg_status add_pair(preparer *p, mg_str context, mg_str delimiter, mg_str 
     return add_cut(p, p->context.count, err);
 }
 
-static mg_str text_of(mg_arena *arena, const mg_value *value)
-{
-    if (value->kind == MG_STRING) {
-        return value->string;
-    }
-    if (value->kind == MG_NULL) {
-        return mg_str_make("", 0);
-    }
-    mg_buf text = { 0 };
-    mg_python_print(&text, value, false);
-    mg_str copy = mg_arena_copy(arena, mg_buf_view(&text));
-    mg_buf_release(&text);
-    return copy;
-}
-
 static mg_status prepare_choices(preparer *p, int64_t item, mg_error *err)
 {
     const mg_task *task = p->task;
@@ -151,8 +136,8 @@ static mg_status prepare_choices(preparer *p, int64_t item, mg_error *err)
                                     task->multiple_input > 0 ? i : -1, &p->prompt, err));
         }
         const mg_value *text = task->multiple_input > 0 ? &row->target : &row->choices.items[i];
-        MG_TRY(add_pair(p, mg_buf_view(&p->prompt), delimiter, text_of(&p->prepared->arena, text),
-                        err));
+        MG_TRY(add_pair(p, mg_buf_view(&p->prompt), delimiter,
+                        mg_prompt_text(&p->prepared->arena, text), err));
     }
     for (int64_t i = 0; task->uses_mutual_info && i < count; i++) {
         MG_TRY(add_pair(p, mg_str_make("", 0), delimiter, row->choices.items[i].string, err));
@@ -164,7 +149,7 @@ static mg_status prepare_choices(preparer *p, int64_t item, mg_error *err)
  * fits, cut to what the continuation leaves room for. */
 static mg_status prepare_rolling(preparer *p, int64_t item, mg_error *err)
 {
-    mg_str text = text_of(&p->prepared->arena, &p->task->rows[item].target);
+    mg_str text = mg_prompt_text(&p->prepared->arena, &p->task->rows[item].target);
     int32_t prefix = mg_tokenizer_prefix(p->prepared->tokenizer);
     int64_t most = p->prepared->max_length;
     MG_TRY(encode(p, text, &p->both, err));
@@ -221,7 +206,7 @@ static mg_status prepare_item(preparer *p, int64_t item, mg_error *err)
         status = mg_prompt_render(p->task, p->prepared->tokenizer, p->prepared->chat, item, -1,
                                   &p->prompt, err);
         if (status == MG_OK) {
-            mg_str target = text_of(&p->prepared->arena, &p->task->rows[item].target);
+            mg_str target = mg_prompt_text(&p->prepared->arena, &p->task->rows[item].target);
             status = add_pair(p, mg_buf_view(&p->prompt), mg_str_make("", 0), target, err);
         }
         break;
@@ -372,7 +357,8 @@ mg_status mg_prepared_task_arguments(const mg_prepared_task *prepared, int64_t i
     if (task->output_type == MG_LOGLIKELIHOOD_ROLLING) {
         *arguments_out = mg_value_of_list(arena, 1);
         arguments_out->items[0] = mg_value_of_list(arena, 1);
-        arguments_out->items[0].items[0] = mg_value_of_str(arena, text_of(arena, &row->target));
+        arguments_out->items[0].items[0] =
+            mg_value_of_str(arena, mg_prompt_text(arena, &row->target));
         return MG_OK;
     }
     bool chooses = task->output_type == MG_MULTIPLE_CHOICE;
@@ -386,10 +372,10 @@ mg_status mg_prepared_task_arguments(const mg_prepared_task *prepared, int64_t i
         if (task->output_type == MG_GENERATE_UNTIL) {
             second = task->generation;
         } else if (!chooses) {
-            second = mg_value_of_str(arena, text_of(arena, &row->target));
+            second = mg_value_of_str(arena, mg_prompt_text(arena, &row->target));
         } else {
-            mg_str text =
-                text_of(arena, task->multiple_input > 0 ? &row->target : &row->choices.items[i]);
+            mg_str text = mg_prompt_text(arena, task->multiple_input > 0 ? &row->target
+                                                                         : &row->choices.items[i]);
             mg_str whole =
                 mg_arena_printf(arena, "%.*s%.*s", MG_STR_ARG(delimiter), MG_STR_ARG(text));
             second = mg_value_of_str(arena, whole);

@@ -44,8 +44,7 @@ static mg_str join(mg_arena *arena, mg_str a, mg_str b, mg_str delimiter)
                            MG_STR_ARG(b));
 }
 
-/* A value as text: what Python's str() gives, null as nothing. */
-static mg_str text_of(mg_arena *arena, const mg_value *value)
+mg_str mg_prompt_text(mg_arena *arena, const mg_value *value)
 {
     if (value->kind == MG_STRING) {
         return value->string;
@@ -85,11 +84,11 @@ static void add_turn(conversation *talk, const mg_format *format, mg_str questio
 static void add_example(conversation *talk, const mg_task *task, const mg_row_text *row)
 {
     mg_arena *arena = &talk->arena;
-    mg_str question = text_of(arena, &row->text);
+    mg_str question = mg_prompt_text(arena, &row->text);
     bool has_choices = row->choices.kind == MG_LIST;
     if (task->multiple_input > 0 && has_choices && row->text.kind == MG_INT &&
         row->text.integer >= 0 && row->text.integer < row->choices.count) {
-        question = text_of(arena, &row->choices.items[row->text.integer]);
+        question = mg_prompt_text(arena, &row->choices.items[row->text.integer]);
         has_choices = false;
     }
     const mg_value *answer = &row->target;
@@ -104,15 +103,15 @@ static void add_example(conversation *talk, const mg_task *task, const mg_row_te
     }
     bool has_answer = row->target.kind != MG_NULL &&
                       !(row->target.kind == MG_STRING && row->target.string.size == 0);
-    add_turn(talk, &task->fewshot.format, question, text_of(arena, answer), has_answer,
-             text_of(arena, &row->prefix));
+    add_turn(talk, &task->fewshot.format, question, mg_prompt_text(arena, answer), has_answer,
+             mg_prompt_text(arena, &row->prefix));
 }
 
 static void build(conversation *talk, const mg_task *task, int64_t item, int64_t choice)
 {
     const mg_row_text *row = &task->rows[item];
     mg_arena *arena = &talk->arena;
-    mg_str system = join(arena, task->system_instruction, text_of(arena, &row->description),
+    mg_str system = join(arena, task->system_instruction, mg_prompt_text(arena, &row->description),
                          task->format.fewshot_delimiter);
     talk->items = mg_arena_array(arena, message, 2 * task->fewshot.count + 3);
     if (system.size > 0) {
@@ -122,12 +121,13 @@ static void build(conversation *talk, const mg_task *task, int64_t item, int64_t
         add_example(talk, task, &task->pool_texts[task->shots[item * task->fewshot.count + i]]);
     }
     mg_format format = task->format;
-    mg_str question = text_of(arena, &row->text);
+    mg_str question = mg_prompt_text(arena, &row->text);
     if (choice >= 0) {
-        question = text_of(arena, &row->choices.items[choice]);
+        question = mg_prompt_text(arena, &row->choices.items[choice]);
         format.target_delimiter = mg_str_make("", 0);
     }
-    add_turn(talk, &format, question, mg_str_make("", 0), false, text_of(arena, &row->prefix));
+    add_turn(talk, &format, question, mg_str_make("", 0), false,
+             mg_prompt_text(arena, &row->prefix));
 }
 
 /* Everything behind the system message as one user message; a final prefix stays by itself. */
