@@ -344,7 +344,7 @@ static mg_value complete_report(eval_job *job, const mg_value *report, const mg_
                                 double seconds)
 {
     mg_arena *arena = &job->arena;
-    const char *device_name = mg_args_text(job->args, "device");
+    const char *device_name = mg_model_device(job->model.running.model)->name;
     mg_value config = mg_value_of_map(arena, 8);
     mg_value own = mg_value_of_map(arena, 8);
     mg_value root = mg_value_of_map(arena, report->count + 2);
@@ -361,8 +361,7 @@ static mg_value complete_report(eval_job *job, const mg_value *report, const mg_
     put(&config, arena, "apply_chat_template",
         mg_value_of_bool(job->task_options.apply_chat_template));
     put(&own, arena, "version", mg_value_of_str(arena, mg_str_of(MG_VERSION)));
-    put(&own, arena, "device",
-        mg_value_of_str(arena, mg_str_of(device_name != NULL ? device_name : "auto")));
+    put(&own, arena, "device", mg_value_of_str(arena, mg_str_of(device_name)));
     put(&own, arena, "seconds", mg_value_of_double(seconds));
     put(&own, arena, "items", *items);
     for (int64_t i = 0; i < report->count; i++) {

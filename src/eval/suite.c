@@ -143,7 +143,7 @@ static mg_status expand_member(expansion *work, mg_str group, const mg_setting *
     }
     mg_error unknown;
     mg_status status = find_known(work, name->string, &entry, &unknown);
-    if (status != MG_OK && status != MG_ERR_NOT_FOUND) {
+    if (status != MG_OK && status != MG_ERR_USAGE) {
         *err = unknown;
         return status;
     }

@@ -474,7 +474,7 @@ static void add_entry_rows(table *t, const mg_value *report, mg_str name, const 
         add_table_row(t, cells);
         any = true;
     }
-    if (!any) {
+    if (!any && mg_value_get(entry, "failed") == NULL) {
         const mg_str cells[COLUMNS] = { first, version_text };
         add_table_row(t, cells);
     }
@@ -538,8 +538,10 @@ static void add_part(const mg_value *report, const char *key, const char *title,
             add_tree(&t, report, part, part->entries[i].key.string, 0, seen);
         }
     }
-    mg_buf_add_text(out, out->size > 0 ? "\n" : "");
-    print_table(&t, out);
+    if (t.count > 1) { /* nothing below the head where every task failed */
+        mg_buf_add_text(out, out->size > 0 ? "\n" : "");
+        print_table(&t, out);
+    }
     mg_free(seen);
     mg_free(t.rows);
     mg_arena_release(&t.arena);

@@ -279,12 +279,11 @@ static mg_status fail_unknown(mg_task_index *index, const char *name, const mg_e
     const char *near = mg_str_nearest(mg_str_of(name), names, count);
     mg_status status =
         index->root_count == 0
-            ? mg_fail(err, MG_ERR_NOT_FOUND,
+            ? mg_fail(err, MG_ERR_USAGE,
                       "task '%s' not found: name its YAML file, or its folder with --include-path",
                       name)
-            : mg_fail(err, MG_ERR_NOT_FOUND,
-                      "task '%s' is in none of the %lld files below %s%s%s%s%s", name,
-                      (long long)index->file_count, index->roots[0].data,
+            : mg_fail(err, MG_ERR_USAGE, "task '%s' is in none of the %lld files below %s%s%s%s%s",
+                      name, (long long)index->file_count, index->roots[0].data,
                       index->root_count > 1 ? " and the other include paths" : "",
                       near != NULL ? "; did you mean '" : "", near != NULL ? near : "",
                       near != NULL ? "'?" : "");
@@ -324,7 +323,7 @@ mg_status mg_task_index_find(mg_task_index *index, const char *name,
         return MG_OK;
     }
     bool is_yaml = mg_str_ends(key, ".yaml") || mg_str_ends(key, ".yml");
-    if (is_yaml && mg_path_is_file(name)) {
+    if (is_yaml) {
         MG_TRY(find_path(index, name, entry_out, err));
     } else {
         *entry_out = find_file_entry(index, key, false, &failure);

@@ -29,7 +29,7 @@ MG_MUST_CHECK mg_status mg_task_index_create(const char *const *include_paths, i
 void mg_task_index_destroy(mg_task_index *index); /* NULL is fine */
 
 /* name may also be the path of a YAML file, whose folder then counts as an include path.
- * MG_ERR_NOT_FOUND names the nearest task, or a file that could not be read. */
+ * MG_ERR_USAGE names the nearest task, MG_ERR_NOT_FOUND a file that is missing. */
 MG_MUST_CHECK mg_status mg_task_index_find(mg_task_index *index, const char *name,
                                            const mg_task_entry **entry_out, mg_error *err);
 /* The include paths and the folders of files named by path, resolved. */

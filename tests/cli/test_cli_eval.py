@@ -34,8 +34,9 @@ class Eval(ProgramTest):
         for key in ("n-samples", "versions", "config"):
             self.assertIn(key, report)
         self.assertEqual(report["n-samples"]["mini_ja_native"], {"original": 126, "effective": 10})
-        for key in ("version", "device", "seconds"):
+        for key in ("version", "seconds"):
             self.assertIn(key, report["merganser"])
+        self.assertRegex(report["merganser"]["device"], "^(cpu|cuda:)")
         samples = [json.loads(line) for line in (self.folder / "s.jsonl").read_text().splitlines()]
         self.assertEqual(sorted(s["doc_id"] for s in samples), list(range(10)))
         for sample in samples:
@@ -98,8 +99,9 @@ class Eval(ProgramTest):
         self.assertIn("60", result.out)
 
     def test_unknown_tasks_get_the_nearest_name(self):
-        result = self.fails(3, "eval", MODELS / "mini-ja", "--tasks", "mini_ja_nativ", "--include-path", TASKS)
-        self.assertIn("mini_ja_native", result.err)
+        result = self.fails(2, "eval", MODELS / "mini-ja", "--tasks", "mini_ja_nativ", "--include-path", TASKS)
+        self.assertIn("did you mean 'mini_ja_native'?", result.err)
+        self.fails(3, "eval", MODELS / "mini-ja", "--tasks", TASKS / "mini_ja_nativ.yaml")
         self.fails(2, "eval", MODELS / "mini-ja")
 
 
@@ -128,6 +130,7 @@ class UserFunctions(ProgramTest):
         for part in ("own", "score", "no such luck"):
             self.assertIn(part, result.err)
         self.assertNotIn("Traceback", result.err)
+        self.assertEqual(result.out, "")
 
     def test_a_function_that_hangs_is_ended(self):
         self.metric("time.sleep(600)")

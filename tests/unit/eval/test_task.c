@@ -300,10 +300,10 @@ static void unknown_tasks_name_the_nearest(void **state)
     const char *include = f->root;
     f->options.include_paths = &include;
     f->options.include_count = 1;
-    assert_status(mg_task_open("mgsm_trian", &f->options, &task, &err), MG_ERR_NOT_FOUND);
+    assert_status(mg_task_open("mgsm_trian", &f->options, &task, &err), MG_ERR_USAGE);
     assert_non_null(strstr(err.message, "did you mean 'mgsm_train'?"));
     f->options.include_count = 0;
-    assert_status(mg_task_open("mgsm_train", &f->options, &task, &err), MG_ERR_NOT_FOUND);
+    assert_status(mg_task_open("mgsm_train", &f->options, &task, &err), MG_ERR_USAGE);
     assert_non_null(strstr(err.message, "--include-path"));
 }
 
