@@ -75,6 +75,8 @@ mg_status mg_added_finish(mg_added *added, const mg_normalizer *normalizer, mg_e
         MG_TRY_OR_DONE(
             add_pattern(token->normalized ? &added->normal : &added->raw, pattern, i, err));
     }
+    MG_TRY_OR_DONE(mg_trie_finish(&added->raw.trie, err));
+    MG_TRY_OR_DONE(mg_trie_finish(&added->normal.trie, err));
 
 done:
     mg_buf_release(&scratch[0]);

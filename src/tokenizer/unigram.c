@@ -66,6 +66,7 @@ mg_status mg_unigram_finish(mg_unigram *unigram, mg_error *err)
         any = true;
         MG_TRY(mg_trie_set(&unigram->trie, piece, entry->id, err));
     }
+    MG_TRY(mg_trie_finish(&unigram->trie, err));
     unigram->unk_score = lowest - UNK_PENALTY;
     mg_vocab_byte_ids(vocab, unigram->byte_ids);
     fill_char_nodes(unigram);
@@ -80,8 +81,7 @@ static double add_scores(const mg_unigram *unigram, double a, double b)
 /* Keeps the way to end over a piece that starts at start, if it is strictly better. */
 static void offer(mg_unigram_node *node, int32_t start, int32_t id, double score)
 {
-    if (!node->reached || score > node->score) {
-        node->reached = true;
+    if (node->start < 0 || score > node->score) {
         node->score = score;
         node->start = start;
         node->id = id;
@@ -99,9 +99,9 @@ static bool offer_pieces(const mg_unigram *unigram, mg_unigram_node *nodes, mg_s
     int32_t c = mg_char_decode(word.data + at, &char_bytes);
     int32_t node = c > 0 && c < BMP_COUNT ? unigram->char_nodes[c]
                                           : walk(trie, 0, mg_str_make(word.data + at, char_bytes));
-    bool has_single = node != 0 && trie->values[node] >= 0;
+    bool has_single = node != 0 && mg_trie_value(trie, node) >= 0;
     while (node != 0) {
-        int32_t id = trie->values[node];
+        int32_t id = mg_trie_value(trie, node);
         if (id >= 0) {
             offer(&nodes[end], (int32_t)at, id, add_scores(unigram, here, unigram->scores[id]));
         }
@@ -157,7 +157,7 @@ mg_status mg_unigram_encode(const mg_unigram *unigram, mg_unigram_scratch *scrat
     }
     mg_unigram_node *nodes = scratch->nodes;
     for (int64_t i = 0; i < need; i++) {
-        nodes[i].reached = false;
+        nodes[i].start = -1;
     }
     nodes[0].score = 0.0;
     find_best(unigram, nodes, word);

@@ -28,9 +28,8 @@ typedef struct mg_unigram {
 
 typedef struct mg_unigram_node {
     double score;  /* of the best way to here */
-    int32_t start; /* where its last piece starts */
+    int32_t start; /* where its last piece starts; -1 = no way leads here */
     int32_t id;    /* of that piece; -1 = one unknown character */
-    bool reached;
 } mg_unigram_node;
 
 /* Zero-initialised is empty; grows and is used again. */
