@@ -39,16 +39,26 @@ static mg_status check_options(const mg_cma_options *o, mg_error *err)
             err, MG_ERR_CONFIG,
             "learning-rate adaptation needs a covariance; the limited-memory form has none");
     }
+    if (o->kind == MG_CMA_LM_MA && o->levels != NULL) {
+        return mg_fail(err, MG_ERR_CONFIG,
+                       "discrete genes need a covariance; the limited-memory form has none");
+    }
     if (o->bounds != MG_BOUND_NONE && (o->lower == NULL || o->upper == NULL)) {
         return mg_fail(err, MG_ERR_CONFIG, "bounds are to be kept but not given");
     }
     for (int64_t i = 0; o->bounds != MG_BOUND_NONE && i < o->dimension; i++) {
-        if (!(o->lower[i] < o->upper[i])) {
+        bool discrete = o->levels != NULL && o->levels[i].count > 1;
+        if (!discrete && !(o->lower[i] < o->upper[i])) {
             return mg_fail(err, MG_ERR_CONFIG, "gene %lld: lower bound %g is not below upper %g",
                            (long long)i, o->lower[i], o->upper[i]);
         }
     }
     return MG_OK;
+}
+
+bool mg_cma_discrete(const mg_cma *cma, int64_t i)
+{
+    return cma->levels != NULL && cma->levels[i].count > 1;
 }
 
 static void rate_init(mg_cma_rate *rate, int64_t count)
@@ -70,8 +80,15 @@ static void take_space(mg_cma *cma, const mg_cma_options *o)
     }
     for (int64_t i = 0; i < n; i++) {
         double scale = o->scale != NULL ? o->scale[i] : 1.0;
-        cma->scale[i] = scale;
+        cma->unit[i] = cma->scale[i] = scale;
         cma->mean[i] = o->start[i] / scale;
+        if (mg_cma_discrete(cma, i)) {
+            if (bounded) {
+                cma->lower[i] = -(double)INFINITY;
+                cma->upper[i] = (double)INFINITY;
+            }
+            continue;
+        }
         if (bounded) {
             cma->lower[i] = o->lower[i] / scale;
             cma->upper[i] = o->upper[i] / scale;
@@ -91,11 +108,19 @@ mg_status mg_cma_create(const mg_cma_options *options, mg_cma **cma_out, mg_erro
     mg_cma *cma = mg_new(mg_cma);
     cma->options = *options;
     cma->options.start = cma->options.scale = cma->options.lower = cma->options.upper = NULL;
+    cma->levels = options->levels;
     cma->n = n;
     cma->lambda = options->population > 0 ? options->population : mg_cma_default_population(n);
     mg_cma_constants_compute(options, &cma->k);
     cma->sigma = options->sigma;
+    cma->unit = mg_new_array(double, n);
     cma->scale = mg_new_array(double, n);
+    if (options->levels != NULL) {
+        cma->stretch = mg_new_array(double, n);
+        for (int64_t i = 0; i < n; i++) {
+            cma->stretch[i] = 1.0;
+        }
+    }
     cma->mean = mg_new_array(double, n);
     take_space(cma, options);
     cma->p_s = mg_new_array(double, n);
@@ -137,7 +162,9 @@ void mg_cma_destroy(mg_cma *cma)
     if (cma == NULL) {
         return;
     }
-    double *const blocks[] = { cma->scale,
+    double *const blocks[] = { cma->unit,
+                               cma->stretch,
+                               cma->scale,
                                cma->lower,
                                cma->upper,
                                cma->mean,
@@ -213,6 +240,10 @@ const char *mg_cma_stop(const mg_cma *cma)
 void mg_cma_repair(const mg_cma *cma, double *x_out, const double *x)
 {
     for (int64_t i = 0; i < cma->n; i++) {
+        if (mg_cma_discrete(cma, i)) {
+            x_out[i] = mg_levels_nearest(&cma->levels[i], x[i] * cma->scale[i]) / cma->scale[i];
+            continue;
+        }
         switch (cma->options.bounds) {
         case MG_BOUND_NONE:
             x_out[i] = x[i];
@@ -227,11 +258,41 @@ void mg_cma_repair(const mg_cma *cma, double *x_out, const double *x)
     }
 }
 
+/* From scaled coordinates, repaired, to the caller's; levels come out exact. */
+static void to_caller(const mg_cma *cma, double *x)
+{
+    for (int64_t i = 0; i < cma->n; i++) {
+        x[i] *= cma->scale[i];
+        if (mg_cma_discrete(cma, i)) {
+            x[i] = mg_levels_nearest(&cma->levels[i], x[i]);
+        }
+    }
+}
+
 void mg_cma_mean(const mg_cma *cma, double *x_out)
 {
     mg_cma_repair(cma, x_out, cma->mean);
-    for (int64_t i = 0; i < cma->n; i++) {
-        x_out[i] *= cma->scale[i];
+    to_caller(cma, x_out);
+}
+
+double mg_cma_centre(const mg_cma *cma, int64_t i)
+{
+    return cma->mean[i] * cma->scale[i];
+}
+
+/* After a correction the scale of a coordinate is another; its mean keeps its place. */
+void mg_cma_keep_margins(mg_cma *cma)
+{
+    double margin = 1.0 / ((double)cma->n * (double)cma->lambda);
+    for (int64_t i = 0; cma->levels != NULL && i < cma->n; i++) {
+        if (!mg_cma_discrete(cma, i)) {
+            continue;
+        }
+        double mean = cma->mean[i] * cma->scale[i];
+        double deviation = mg_cma_deviation(cma, i) / cma->stretch[i];
+        mg_margin_correct(&cma->levels[i], margin, deviation, &mean, &cma->stretch[i]);
+        cma->scale[i] = cma->unit[i] * cma->stretch[i];
+        cma->mean[i] = mean / cma->scale[i];
     }
 }
 
@@ -300,7 +361,8 @@ static void restrict_sample(const mg_cma *cma, double *y)
 {
     for (int64_t i = 0; i < cma->n; i++) {
         double x = cma->mean[i] + cma->sigma * y[i];
-        double inside_x = mg_bound_restrict(x, cma->lower[i], cma->upper[i]);
+        double inside_x =
+            mg_cma_discrete(cma, i) ? x : mg_bound_restrict(x, cma->lower[i], cma->upper[i]);
         if (inside_x != x) {
             y[i] = (inside_x - cma->mean[i]) / cma->sigma;
         }
@@ -352,9 +414,7 @@ void mg_cma_ask(mg_cma *cma, int64_t k, double *x_out)
         x_out[i] = cma->mean[i] + cma->sigma * cma->y[k * cma->n + i];
     }
     mg_cma_repair(cma, x_out, x_out);
-    for (int64_t i = 0; i < cma->n; i++) {
-        x_out[i] *= cma->scale[i];
-    }
+    to_caller(cma, x_out);
 }
 
 void mg_cma_whiten(const mg_cma *cma, double *out, const double *v)
@@ -397,7 +457,7 @@ void mg_cma_inject(mg_cma *cma, int64_t k, const double *x)
     double length = 0.0;
     for (int64_t i = 0; i < n; i++) {
         double scaled = x[i] / cma->scale[i];
-        if (cma->options.bounds == MG_BOUND_TRANSFORM) {
+        if (cma->options.bounds == MG_BOUND_TRANSFORM && !mg_cma_discrete(cma, i)) {
             scaled = mg_bound_inverse(scaled, cma->lower[i], cma->upper[i]);
         }
         y[i] = (scaled - cma->mean[i]) / cma->sigma;
@@ -470,6 +530,7 @@ static void tell(mg_cma *cma, const double *costs, const double *violations, con
     }
     rank_population(cma, violations);
     mg_cma_update(cma, relevant);
+    mg_cma_keep_margins(cma);
     mg_cma_check_stop(cma);
     for (int64_t i = 0; i < cma->lambda; i++) {
         cma->injected[i] = false;

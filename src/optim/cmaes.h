@@ -11,6 +11,7 @@
 
 #include "base/error.h"
 #include "base/str.h"
+#include "optim/margin.h"
 
 MG_BEGIN_C
 
@@ -28,6 +29,8 @@ typedef struct mg_cma_options {
     const double *scale;         /* dimension; NULL = all 1 */
     const double *lower, *upper; /* dimension; NULL = unbounded */
     mg_bound_kind bounds;
+    const mg_levels *levels;  /* dimension, borrowed with the values; NULL = numbers alone.  The
+                              * bounds of a coordinate with levels do not count. */
     bool active;              /* negative weights */
     bool adapt_learning_rate; /* LRA-CMA (8.3) */
     bool noisy;               /* ignore tolfun-like stops */
@@ -76,8 +79,11 @@ void mg_cma_tell_relevant(mg_cma *cma, const double *costs, const double *violat
 const int64_t *mg_cma_order(const mg_cma *cma);
 /* The distribution mean, repaired into bounds. */
 void mg_cma_mean(const mg_cma *cma, double *x_out);
+/* The same without repair: where a discrete coordinate's normal distribution is centred. */
+double mg_cma_centre(const mg_cma *cma, int64_t i);
 double mg_cma_sigma(const mg_cma *cma);
-/* Standard deviation of coordinate i in the caller's units. */
+/* Standard deviation of coordinate i in the caller's units (of a discrete one, before it takes its
+ * level). */
 double mg_cma_deviation(const mg_cma *cma, int64_t i);
 /* Learning rate of the mean (LRA; 1 otherwise). */
 double mg_cma_learning_rate(const mg_cma *cma);

@@ -22,9 +22,12 @@ struct mg_cma {
     mg_cma_options options; /* its pointers are NULL: copies are below */
     int64_t n, lambda;
     mg_cma_constants k;
-    double *scale;         /* n, in the caller's units */
-    double *lower, *upper; /* n, scaled; NULL = unbounded */
-    double range_min;      /* least upper - lower, scaled; infinity when unbounded */
+    double *unit;            /* n: scale of the options */
+    double *stretch;         /* n: a of 6.6, 1 for numbers; NULL without levels */
+    double *scale;           /* n, in the caller's units: unit times stretch */
+    double *lower, *upper;   /* n, scaled; NULL = unbounded; infinite where there are levels */
+    const mg_levels *levels; /* n, borrowed; NULL = none */
+    double range_min;        /* least upper - lower, scaled; infinity when unbounded */
 
     int64_t generation;
     double sigma;
@@ -60,6 +63,9 @@ void mg_cma_decompose(mg_cma *cma);
 void mg_cma_whiten(const mg_cma *cma, double *out, const double *v);
 /* The update of one generation; order and costs are set. */
 void mg_cma_update(mg_cma *cma, const bool *relevant);
+/* Keeps the margins of discrete coordinates (6.6). */
+void mg_cma_keep_margins(mg_cma *cma);
+bool mg_cma_discrete(const mg_cma *cma, int64_t i);
 /* The criteria of 6.8; sets cma->stop. */
 void mg_cma_check_stop(mg_cma *cma);
 /* The point that is evaluated for x, in scaled coordinates: the image of the bound map. */

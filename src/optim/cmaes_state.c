@@ -28,6 +28,7 @@ static int64_t fields(mg_cma *cma, field list[FIELD_MAX])
     const field all[] = {
         { &cma->sigma, 1 },
         { cma->mean, n },
+        { cma->stretch, n },
         { cma->p_s, n },
         { cma->p_c, n },
         { cma->c, square },
@@ -61,7 +62,14 @@ static uint64_t options_check(const mg_cma *cma)
                          (uint64_t)o->bounds, o->active,        o->adapt_learning_rate,
                          o->sep_classic,      o->seed };
     uint64_t hash = mg_hash64(words, sizeof(words), 0);
-    hash = mg_hash64(cma->scale, (size_t)cma->n * sizeof(double), hash);
+    hash = mg_hash64(cma->unit, (size_t)cma->n * sizeof(double), hash);
+    for (int64_t i = 0; i < cma->n; i++) {
+        if (!mg_cma_discrete(cma, i)) {
+            continue;
+        }
+        size_t bytes = (size_t)cma->levels[i].count * sizeof(double);
+        hash = mg_hash64(cma->levels[i].values, bytes, hash + 1);
+    }
     if (cma->lower != NULL) {
         hash = mg_hash64(cma->lower, (size_t)cma->n * sizeof(double), hash);
         hash = mg_hash64(cma->upper, (size_t)cma->n * sizeof(double), hash);
@@ -147,6 +155,12 @@ static mg_status read_state(mg_cma *cma, mg_str rest, mg_error *err)
     int64_t count = fields(cma, list);
     for (int64_t i = 0; i < count; i++) {
         MG_TRY(take(&rest, list[i].data, (size_t)list[i].count * sizeof(double), err));
+    }
+    for (int64_t i = 0; cma->stretch != NULL && i < cma->n; i++) {
+        if (!(cma->stretch[i] > 0.0) || !isfinite(cma->stretch[i])) {
+            return mg_fail(err, MG_ERR_FORMAT, "state of the optimiser has an impossible stretch");
+        }
+        cma->scale[i] = cma->unit[i] * cma->stretch[i];
     }
     for (uint64_t i = 0; i < counters[8]; i++) {
         int64_t k = -1;

@@ -110,14 +110,19 @@ static double deviation(const mg_cma *cma, int64_t i)
 
 static bool tolx_met(const mg_cma *cma)
 {
+    bool numbers = false;
     for (int64_t i = 0; i < cma->n; i++) {
+        if (mg_cma_discrete(cma, i)) {
+            continue; /* its margin keeps it wide */
+        }
+        numbers = true;
         double limit = cma->lower != NULL ? TOLX_BOUNDED * (cma->upper[i] - cma->lower[i])
                                           : TOLX_UNBOUNDED * cma->options.sigma;
         if (deviation(cma, i) >= limit || fabs(cma->sigma * cma->p_c[i]) >= limit) {
             return false;
         }
     }
-    return true;
+    return numbers;
 }
 
 /* The mean does not move by a fraction of the step along an axis, or along a coordinate. */
