@@ -24,6 +24,7 @@ static void mark_nonfinite(mg_eval_run *run, mg_run_row *row, int64_t step)
 {
     if (!row->failed) {
         row->failed = true;
+        row->failure = MG_ERR_NUMERIC;
         row->message =
             step < 0 ? "the logits are not finite"
                      : mg_arena_printf(&run->arena,
@@ -179,6 +180,7 @@ static mg_status hand_out(mg_eval_run *run, mg_item_done *done, void *context, m
             .scores = row->scores,
             .response_count = row->texts != NULL ? run->task->repeats : row->response_count,
             .failed = row->failed,
+            .failure = row->failure,
             .message = row->message,
             .values = (const mg_value *const *)row->values,
             .extras = &row->extras,

@@ -37,6 +37,7 @@ typedef struct mg_item_result {
     const mg_score *scores;  /* per request of a likelihood task; NULL otherwise */
     int64_t response_count;
     bool failed;                   /* logits not finite, or the user's function failed on it */
+    mg_status failure;             /* MG_ERR_NUMERIC or MG_ERR_USER_CODE when it failed */
     const char *message;           /* why it failed, else NULL */
     const mg_value *const *values; /* collected values, one per mg_task_metric; NULL = none */
     const mg_value *extras; /* a map of metrics that process_results gave besides: "name,filter" */

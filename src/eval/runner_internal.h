@@ -41,6 +41,7 @@ typedef struct mg_run_row {
     mg_str *texts;    /* generated, or NULL */
     mg_score *scores; /* per request, or NULL */
     bool failed;
+    mg_status failure;
     const char *message;
     mg_value **values;  /* one per key; NULL = none */
     mg_value extras;    /* a map, count entries used */

@@ -26,6 +26,7 @@ static void fail_row(mg_eval_run *run, mg_run_row *row, const char *message)
 {
     if (!row->failed) {
         row->failed = true;
+        row->failure = MG_ERR_USER_CODE;
         row->message = mg_arena_copy(&run->arena, mg_str_of(message)).data;
     }
 }

@@ -502,7 +502,26 @@ static mg_status already_known(mg_loop *loop, mg_loop_candidate *c, const mg_ite
 /* Failures that another try may not meet. */
 static bool worth_another_try(mg_status status)
 {
-    return status == MG_ERR_MEMORY || status == MG_ERR_USER_CODE || status == MG_ERR_DEVICE;
+    return status == MG_ERR_MEMORY || status == MG_ERR_USER_CODE || status == MG_ERR_DEVICE ||
+           status == MG_ERR_TIMEOUT;
+}
+
+/* The answers of a first try are stored: what has none is asked again, and that alone. */
+static void keep_unanswered(mg_job *job)
+{
+    mg_question *left = mg_arena_array(&job->arena, mg_question, MG_MAX(job->question_count, 1));
+    int64_t count = 0;
+    for (int64_t i = 0; i < job->question_count; i++) {
+        if (isnan(job->values[i])) {
+            left[count++] = job->questions[i];
+        }
+    }
+    for (int64_t i = 0; i < count; i++) {
+        job->values[i] = NAN;
+    }
+    job->questions = left;
+    job->question_count = count;
+    job->status = MG_OK;
 }
 
 /* Jobs hold their results until all of the call are done; failures that may pass are tried once
@@ -515,7 +534,7 @@ static mg_status run_jobs(evaluation *e, int64_t count, mg_error *err)
     for (int64_t i = 0; i < count && loop->write_status == MG_OK; i++) {
         if (worth_another_try(e->jobs[i].status) && !mg_loop_stopped(loop)) {
             evaluation again = { loop, e->set, e->candidates + i, e->jobs + i, e->values + i };
-            e->jobs[i].status = MG_OK;
+            keep_unanswered(&e->jobs[i]);
             MG_TRY(fitness->ops->evaluate(fitness, e->jobs + i, 1, job_done, &again, err));
         }
     }

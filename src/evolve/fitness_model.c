@@ -155,7 +155,8 @@ typedef struct answers {
     int64_t task;
     int64_t next;        /* question that the next result belongs to */
     int64_t failed_item; /* -1 = none */
-    char failure[256];
+    mg_status failure;
+    char message[512];
 } answers;
 
 static bool take_answer(void *context, const mg_item_result *result)
@@ -170,7 +171,8 @@ static bool take_answer(void *context, const mg_item_result *result)
     double value = result->metrics[a->fitness->options.metrics[a->task]];
     if (result->failed || !isfinite(value)) {
         a->failed_item = result->item;
-        snprintf(a->failure, sizeof(a->failure), "%s",
+        a->failure = result->failed ? result->failure : MG_ERR_NUMERIC;
+        snprintf(a->message, sizeof(a->message), "%s",
                  result->message != NULL ? result->message : "it has no value of its own");
         return false;
     }
@@ -200,8 +202,8 @@ static mg_status run_task(model_fitness *f, rig *r, mg_job *job, int64_t begin, 
         mg_run_items(r->prepared[task], r->engine, items, end - begin, take_answer, &a, err);
     if (a.failed_item >= 0) {
         mg_str name = f->base.tasks[task].name;
-        status = mg_fail(err, MG_ERR_NUMERIC, "question %lld of task %.*s: %s",
-                         (long long)a.failed_item, MG_STR_ARG(name), a.failure);
+        status = mg_fail(err, a.failure, "question %lld of task %.*s: %s", (long long)a.failed_item,
+                         MG_STR_ARG(name), a.message);
     }
     mg_free(items);
     return status;

@@ -127,6 +127,29 @@ static mg_status copy_equal(const executor *ex, const mg_plan_job *job, mg_error
     return ex->job.device->upload(ex->job.stream, ex->job.out, first, job->out_bytes, err);
 }
 
+/* Where a result is not finite: an input that is not either is the place to look at. */
+static mg_status name_nonfinite(executor *ex, const mg_plan_job *job, mg_error *err)
+{
+    for (int64_t i = 0; i < job->input_count; i++) {
+        const mg_job_input *input = &ex->inputs[i];
+        const mg_layout_source *source = &job->inputs[i].source;
+        bool finite = true;
+        size_t width;
+        if (!mg_dtype_is_float(input->x.dtype) || !mg_dtype_bytes(input->x.dtype, 1, &width)) {
+            continue;
+        }
+        int64_t count = job->rows ? job->count : (int64_t)(source->bytes / width);
+        mg_finite_args args = { input->x, count, &finite };
+        MG_TRY(ex->job.device->mix->finite(ex->job.stream, &args, err));
+        if (!finite) {
+            return mg_fail(err, MG_ERR_NUMERIC,
+                           "the result holds NaN or infinity, as the tensor of %.*s does",
+                           MG_STR_ARG(input->model));
+        }
+    }
+    return mg_fail(err, MG_ERR_NUMERIC, "the result holds NaN or infinity");
+}
+
 static mg_status check_finite(executor *ex, const mg_plan_job *job, mg_error *err)
 {
     if (ex->options->allow_nonfinite || !mg_dtype_is_float(job->out_dtype)) {
@@ -135,10 +158,7 @@ static mg_status check_finite(executor *ex, const mg_plan_job *job, mg_error *er
     bool finite = true;
     mg_finite_args args = { { ex->job.out, job->out_dtype }, job->count, &finite };
     MG_TRY(ex->job.device->mix->finite(ex->job.stream, &args, err));
-    if (!finite) {
-        return mg_fail(err, MG_ERR_NUMERIC, "the result holds NaN or infinity");
-    }
-    return MG_OK;
+    return finite ? MG_OK : name_nonfinite(ex, job, err);
 }
 
 /* Room for the result: the sink's own, or on a device without host memory the device's, to be

@@ -65,11 +65,12 @@ static void answer(fake *f, mg_job *job)
         job->status = mg_fail(&job->error, MG_ERR_NUMERIC, "model.norm.weight is not finite");
         return;
     }
-    if (job->genome != NULL && luck > 1.0 - f->o.flaky_share && first_try(f, hash)) {
-        job->status = mg_fail(&job->error, MG_ERR_MEMORY, "no memory for the cache");
-        return;
-    }
+    bool flaky = job->genome != NULL && luck > 1.0 - f->o.flaky_share && first_try(f, hash);
     for (int64_t i = 0; i < job->question_count; i++) {
+        if (flaky && 2 * i >= job->question_count) { /* in the middle of its work */
+            job->status = mg_fail(&job->error, MG_ERR_MEMORY, "no memory for the cache");
+            return;
+        }
         mg_question q = job->questions[i];
         int64_t item = q.task == 0 ? q.item : f->o.items + q.item;
         double u = draw(hash ^ f->o.seed, (uint64_t)item, 2);

@@ -278,6 +278,55 @@ static void not_finite_results_name_the_tensor(void **state)
     mg_arena_release(&arena);
 }
 
+/* A copy of mini-ja whose last weight is no number. */
+static void write_broken_source(const char *folder)
+{
+    static const char *const files[] = { "config.json", "tokenizer.json", "model.safetensors" };
+    mg_error err;
+    mg_arena arena = { NULL, 0, 0 };
+    assert_ok(mg_folder_make(folder, &err), &err);
+    for (int i = 0; i < 3; i++) {
+        mg_bytes bytes = { NULL, 0 };
+        const char *from = mg_path_join(&arena, "mini-ja", files[i]).data;
+        assert_ok(mg_file_read(from, (size_t)1 << 26, &bytes, &err), &err);
+        char *text = (char *)bytes.data;
+        if (i == 2) {
+            text[bytes.size - 2] = (char)0xc0;
+            text[bytes.size - 1] = 0x7f;
+        }
+        assert_ok(mg_file_write_atomic(mg_path_join(&arena, folder, files[i]).data,
+                                       mg_str_make(text, bytes.size), &err),
+                  &err);
+        mg_bytes_release(&bytes);
+    }
+    mg_arena_release(&arena);
+}
+
+static void not_finite_results_name_the_source_that_is_not(void **state)
+{
+    (void)state;
+    mg_error err;
+    mg_arena arena = { NULL, 0, 0 };
+    uint32_t crc;
+    char folder[] = "/tmp/mg_broken_XXXXXX";
+    assert_non_null(mkdtemp(folder));
+    write_broken_source(folder);
+    mg_str text = mg_arena_printf(&arena,
+                                  "merge_method: linear\n"
+                                  "models:\n"
+                                  "- {model: mini-base, parameters: {weight: 0.5}}\n"
+                                  "- {model: %s, parameters: {weight: 0.5}}\n",
+                                  folder);
+    mg_recipe recipe = read_temporary(text.data, &arena);
+    assert_status(run_recipe(&recipe, mg_device_cpu(mg_isa_best()), pool, &crc, &err),
+                  MG_ERR_NUMERIC);
+    const char *name = strstr(err.message, "the result holds NaN or infinity, as the tensor of");
+    assert_non_null(name);
+    assert_non_null(strstr(name, folder));
+    assert_ok(mg_folder_remove(folder, &err), &err);
+    mg_arena_release(&arena);
+}
+
 static bool stop_at_once(void *context, int64_t done, int64_t total)
 {
     (void)context;
@@ -368,6 +417,7 @@ int main(void)
         cmocka_unit_test(every_device_and_thread_count_gives_the_same_bytes),
         cmocka_unit_test(a_saved_search_recipe_rebuilds_the_same_model),
         cmocka_unit_test(not_finite_results_name_the_tensor),
+        cmocka_unit_test(not_finite_results_name_the_source_that_is_not),
         cmocka_unit_test(an_interrupted_merge_leaves_nothing_behind),
         cmocka_unit_test(a_folder_opens_as_a_model_with_its_files),
     };
