@@ -71,17 +71,25 @@ static bool stop(void *context)
     return mg_cli_interrupted();
 }
 
+/* "search, evaluations 23/40, 3.1/s, 0:05 left, best 0.712, 340 questions/s" */
 static void show_progress(void *context, const mg_loop_progress *now)
 {
-    char detail[96];
+    char what[64];
+    char beside[64] = "";
+    char detail[192];
     int size = 0;
+    double rate = now->seconds > 0.0 ? (double)now->questions / now->seconds : 0.0;
+    bool finalists = now->finalists > 0;
+    snprintf(what, sizeof(what), finalists ? "%s, candidates" : "%s, evaluations", now->phase);
+    if (now->beside > 0 && !finalists) {
+        snprintf(beside, sizeof(beside), "%lld references beside them, ", (long long)now->beside);
+    }
     if (!isnan(now->best)) {
         size = snprintf(detail, sizeof(detail), "best %.3f, ", now->best);
     }
-    double rate = now->seconds > 0.0 ? (double)now->questions / now->seconds : 0.0;
-    snprintf(detail + size, sizeof(detail) - (size_t)size, "%.0f questions/s", rate);
-    mg_cli_progress((mg_cli *)context, now->phase, now->evaluations, now->evaluations_total,
-                    detail);
+    snprintf(detail + size, sizeof(detail) - (size_t)size, "%s%.0f questions/s", beside, rate);
+    mg_cli_progress((mg_cli *)context, what, finalists ? now->finalists_done : now->evaluations,
+                    finalists ? now->finalists : now->evaluations_total, detail);
 }
 
 static void print_paths(mg_cli *cli, const char *storage, bool final_model)

@@ -23,6 +23,7 @@ struct mg_terminal {
     bool line_shown;          /* a live line stands there */
     char what[MG_WHAT_BYTES]; /* the progress being shown, empty = none */
     double begin_seconds;
+    int64_t begin_done;
     double shown_seconds;
 };
 
@@ -110,6 +111,7 @@ static void add_progress(mg_buf *line, const mg_terminal *terminal, double now, 
                          int64_t total, const char *detail)
 {
     double seconds = now - terminal->begin_seconds;
+    int64_t moved = done - terminal->begin_done;
     mg_buf_add_text(line, terminal->what);
     if (done > 0 || total > 0) {
         mg_buf_printf(line, " %lld", (long long)done);
@@ -117,8 +119,8 @@ static void add_progress(mg_buf *line, const mg_terminal *terminal, double now, 
     if (total > 0) {
         mg_buf_printf(line, "/%lld", (long long)total);
     }
-    if (done > 0 && seconds > 0.5) {
-        double rate = (double)done / seconds;
+    if (moved > 0 && seconds > 0.5) {
+        double rate = (double)moved / seconds;
         mg_buf_printf(line, rate >= 0.95 ? ", %.1f/s" : ", %.3f/s", rate);
         if (total > done) {
             mg_buf_add_text(line, ", ");
@@ -144,6 +146,7 @@ void mg_terminal_progress(mg_terminal *terminal, const char *what, int64_t done,
     if (is_new) {
         (void)snprintf(terminal->what, sizeof(terminal->what), "%s", what);
         terminal->begin_seconds = now;
+        terminal->begin_done = done > 1 ? done : 0; /* what a continued run finds done */
     }
     double pause = terminal->live ? MG_LIVE_SECONDS : MG_PLAIN_SECONDS;
     if (is_new || now - terminal->shown_seconds >= pause) {

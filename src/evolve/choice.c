@@ -123,6 +123,14 @@ done:
     return status;
 }
 
+/* From here on progress counts who has answered, not the budget. */
+static void begin_phase(mg_loop *loop, const char *name, int64_t count)
+{
+    loop->phase = name;
+    loop->finalists = count;
+    loop->finalists_done = 0;
+}
+
 mg_status mg_loop_choose(mg_loop *loop, mg_loop_candidate *const *finalists, int64_t count,
                          mg_loop_candidate **winner_out, mg_error *err)
 {
@@ -140,13 +148,14 @@ mg_status mg_loop_choose(mg_loop *loop, mg_loop_candidate *const *finalists, int
             compared[compared_count++] = c;
         }
     }
+    begin_phase(loop, "choice", loop->select.count > 0 ? compared_count + count : 0);
     MG_TRY_OR_DONE(mg_loop_evaluate(loop, compared, compared_count, &loop->select, false, err));
     MG_TRY_OR_DONE(mg_loop_evaluate(loop, finalists, count, &loop->select, false, err));
     int64_t winner = 0;
     MG_TRY_OR_DONE(pick(loop, finalists, count, &winner, err));
     *winner_out = finalists[winner];
-    loop->phase = "test";
     compared[compared_count++] = finalists[winner];
+    begin_phase(loop, "test", loop->test.count + loop->report.count > 0 ? compared_count : 0);
     MG_TRY_OR_DONE(mg_loop_evaluate(loop, compared, compared_count, &loop->report, false, err));
     MG_TRY_OR_DONE(mg_loop_evaluate(loop, compared, compared_count, &loop->test, false, err));
     MG_TRY_OR_DONE(mg_loop_event(loop, "winner", err, "candidate %lld (%s)",

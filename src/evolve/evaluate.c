@@ -32,13 +32,18 @@ void mg_loop_show_progress(mg_loop *loop)
     if (loop->o->progress == NULL) {
         return;
     }
-    int64_t references = loop->o->fitness->source_count + 2;
-    bool known = loop->evaluations_total < INT32_MAX / 2; /* a limit of time alone has no total */
+    int64_t beside = loop->counts_all ? 0 : loop->o->fitness->source_count + 2;
+    int64_t done = loop->evaluations - MG_MIN(beside, loop->evaluations);
+    if (loop->counts_all && loop->search.count > 0) {
+        done += loop->polished / loop->search.count;
+    }
     mg_loop_progress progress = {
         .phase = loop->phase,
-        .evaluations = loop->evaluations,
-        .evaluations_total =
-            known ? loop->evaluations_total + loop->polish_count + references + 1 : 0,
+        .evaluations = loop->budget > 0 ? MG_MIN(done, loop->budget) : done,
+        .evaluations_total = loop->budget,
+        .beside = MG_MIN(beside, loop->evaluations),
+        .finalists = loop->finalists,
+        .finalists_done = loop->finalists_done,
         .questions = loop->questions,
         .best = loop->best_id >= 0 ? loop->best_score : (double)NAN,
         .seconds = mg_clock_now(loop->o->clock) - loop->seconds_begin,
@@ -432,6 +437,8 @@ static mg_status settle(evaluation *e, int64_t index, mg_error *err)
     } else if (c->failed) {
         tell_recorded(loop, c, set, NAN, job->seconds);
     }
+    loop->finalists_done += loop->finalists > 0 ? 1 : 0;
+    loop->polished += strncmp(set->name, "polish/", 7) == 0 ? job->question_count : 0;
     mg_loop_show_progress(loop);
 
 done:

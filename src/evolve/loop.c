@@ -189,6 +189,7 @@ static mg_status run_references(mg_loop *loop, mg_error *err)
     double *values = mg_new_array(double, sources * loop->pool.count);
     mg_status status = MG_OK;
     loop->phase = "sources";
+    loop->finalists = sources + 2;
     for (int64_t s = 0; s < sources; s++) {
         references[s] =
             mg_loop_candidate_make(loop, s, "source", fitness->source_names[s], 0, s, NULL, s);
@@ -198,6 +199,7 @@ static mg_status run_references(mg_loop *loop, mg_error *err)
     references[sources + 1] =
         mg_loop_candidate_make(loop, sources + 1, "start", mg_str_of(""), 0, 0, space->start, -1);
     MG_TRY_OR_DONE(mg_loop_evaluate(loop, references, sources + 2, &loop->pool, true, err));
+    loop->finalists = 0;
     int64_t failed = 0;
     for (int64_t i = 0; i < sources + 2; i++) {
         failed += references[i]->failed ? 1 : 0;
@@ -238,6 +240,8 @@ static void plan_budget(mg_loop *loop)
     bool counts_all = search->preset->encoding == MG_ENCODING_NATIVE;
     int64_t others = counts_all ? references + 1 + (polish + n - 1) / n : 0;
     loop->evaluations_total = MG_MAX(total - others, 1);
+    loop->counts_all = counts_all;
+    loop->budget = total < INT32_MAX ? total : 0;
 }
 
 static bool budget_spent(const mg_loop *loop, const progress_state *state, int64_t population)
@@ -265,10 +269,11 @@ static mg_status check_failures(mg_loop_candidate *const *candidates, int64_t co
     if (2 * failed <= count) {
         return MG_OK;
     }
-    return mg_fail(err, MG_ERR_NUMERIC,
-                   "%lld of %lld candidates of generation %lld failed, the first with: %.*s",
-                   (long long)failed, (long long)count, (long long)generation,
-                   MG_STR_ARG(first->note));
+    return mg_fail(
+        err, MG_ERR_NUMERIC,
+        "%lld of %lld candidates of generation %lld failed, the first with: %.*s; with the "
+        "cause gone, the same command goes on from here",
+        (long long)failed, (long long)count, (long long)generation, MG_STR_ARG(first->note));
 }
 
 static void tell_generation(mg_loop *loop, const progress_state *state, const mg_explorer *explorer,
@@ -476,7 +481,6 @@ static mg_status finish(mg_loop *loop, const progress_state *state, const double
     }
     add_finalist(finalists, &count, mg_loop_candidate_at(loop, sources));
     add_finalist(finalists, &count, mg_loop_candidate_at(loop, sources + 1));
-    loop->phase = "choice";
     return mg_loop_choose(loop, finalists, count, winner_out, err);
 }
 

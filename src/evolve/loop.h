@@ -45,10 +45,13 @@ typedef struct mg_loop_space {
 
 typedef struct mg_loop_progress {
     const char *phase;
-    int64_t evaluations, evaluations_total; /* candidates; total is an estimate */
-    int64_t questions;                      /* answered in this process */
-    double best;                            /* NaN = none yet */
-    double seconds;                         /* of this process */
+    int64_t evaluations, evaluations_total; /* of the budget; total 0 = limited by time alone */
+    int64_t beside;    /* evaluated beside the budget, which mergekit's preset spends on samples */
+    int64_t finalists; /* 0, or how many answer in the phase "sources", "choice" or "test" */
+    int64_t finalists_done;
+    int64_t questions; /* answered in this process */
+    double best;       /* NaN = none yet */
+    double seconds;    /* of this process */
 } mg_loop_progress;
 
 /* A score that has just been stored. */

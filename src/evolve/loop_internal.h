@@ -49,6 +49,10 @@ typedef struct mg_loop {
 
     int64_t evaluations_total;          /* budget of the optimiser alone, in candidates */
     int64_t polish_count, polish_first; /* candidates, and questions of their first round */
+    int64_t budget;                     /* in candidates, as it was given; 0 = time alone */
+    bool counts_all;                    /* references and polish are paid from it */
+    int64_t polished;                   /* questions of the polish that are answered */
+    int64_t finalists, finalists_done;  /* progress of "sources", "choice" and "test" */
     int64_t evaluations;                /* scored so far, of all kinds, on the search questions */
     int64_t questions;                  /* answered in this process */
     int64_t questions_before;           /* answered in earlier ones */

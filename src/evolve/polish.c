@@ -146,15 +146,19 @@ mg_status mg_loop_polish(mg_loop *loop, const double *mean, int64_t first_id, in
     }
     int64_t left = loop->polish_count;
     int64_t before = 0;
+    int64_t asked = 0;
     mg_item_set set = { 0 };
     for (int64_t round = 0; left >= FINALISTS && before < loop->pool.count; round++) {
         int64_t after = asked_after(loop, round);
+        loop->polished = asked;
         set = first_questions(loop, order, after, round);
         MG_TRY_OR_DONE(mg_loop_evaluate(loop, list, left, &set, round == 0, err));
         MG_TRY_OR_DONE(rank(loop, list, left, &set, err));
+        asked += left * (after - before);
         before = after;
         left = left > FINALISTS ? left / 2 : 0;
     }
+    loop->polished = asked;
     *finalist_count = 0;
     for (int64_t i = 0; i < 2; i++) {
         if (!list[i]->failed) {

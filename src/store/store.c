@@ -129,6 +129,32 @@ static mg_status take_lock(mg_store *store, const char *folder, mg_error *err)
     return status;
 }
 
+/* A folder without a search must be empty: what lies in it belongs to someone else.  Names with a
+ * leading dot are the system's. */
+static mg_status check_folder(const mg_store *store, const char *folder, mg_error *err)
+{
+    mg_arena arena = { 0 };
+    mg_str *names;
+    int64_t count;
+    mg_status status = MG_OK;
+    if (mg_path_exists(store->path)) {
+        return MG_OK;
+    }
+    MG_TRY_OR_DONE(mg_folder_list(folder, &arena, &names, &count, err));
+    for (int64_t i = 0; i < count && status == MG_OK; i++) {
+        if (!mg_str_starts(names[i], ".") && !mg_str_starts(names[i], "run.")) {
+            status = mg_fail(err, MG_ERR_EXISTS,
+                             "%s: holds no search, but '%.*s'; give --storage-path an empty or a "
+                             "new folder",
+                             folder, MG_STR_ARG(names[i]));
+        }
+    }
+
+done:
+    mg_arena_release(&arena);
+    return status;
+}
+
 static mg_status run_sql(mg_store *store, const char *sql, const char *what, mg_error *err)
 {
     int code = sqlite3_exec(store->db, sql, NULL, NULL, NULL);
@@ -218,6 +244,7 @@ mg_status mg_store_open(const char *folder, mg_store **store_out, bool *created_
     mg_store *store = store_new(folder);
     int64_t tables = 0;
 
+    MG_TRY_OR_DONE(check_folder(store, folder, err));
     MG_TRY_OR_DONE(take_lock(store, folder, err));
     MG_TRY_OR_DONE(open_database(store, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, err));
     MG_TRY_OR_DONE(read_number(store, "SELECT count(*) FROM sqlite_master", &tables, err));

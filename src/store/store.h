@@ -18,8 +18,8 @@ MG_BEGIN_C
 typedef struct mg_store mg_store;
 
 /* Opens folder/run.db for writing; folder and file are made when missing (*created_out, may be
- * NULL). MG_ERR_BUSY when another process searches there, MG_ERR_FORMAT for a foreign or damaged
- * file, MG_ERR_IO, MG_ERR_SPACE. */
+ * NULL). MG_ERR_BUSY when another process searches there, MG_ERR_EXISTS for a folder of other
+ * things, MG_ERR_FORMAT for a foreign or damaged file, MG_ERR_IO, MG_ERR_SPACE. */
 MG_MUST_CHECK mg_status mg_store_open(const char *folder, mg_store **store_out, bool *created_out,
                                       mg_error *err);
 /* Opens it for reading alone, also while another process writes.  MG_ERR_NOT_FOUND. */

@@ -35,6 +35,19 @@ static mg_store *open_store(bool *created)
     return store;
 }
 
+static void folders_of_other_things_are_refused(void **state)
+{
+    (void)state;
+    char path[96];
+    mg_store *store = NULL;
+    snprintf(path, sizeof(path), "%s/letter.txt", folder);
+    assert_ok(mg_file_write_atomic(path, mg_str_of("Dear"), &err), &err);
+    assert_status(mg_store_open(folder, &store, NULL, &err), MG_ERR_EXISTS);
+    assert_non_null(strstr(err.message, "letter.txt"));
+    snprintf(path, sizeof(path), "%s/run.lock", folder);
+    assert_false(mg_path_exists(path));
+}
+
 static void values_come_back(void **state)
 {
     (void)state;
@@ -285,6 +298,7 @@ int main(void)
 {
 #define STORE_TEST(name) cmocka_unit_test_setup_teardown(name, make_folder, remove_folder)
     const struct CMUnitTest tests[] = {
+        STORE_TEST(folders_of_other_things_are_refused),
         STORE_TEST(values_come_back),
         STORE_TEST(rows_come_back_in_order),
         STORE_TEST(events_are_listed_after_an_id),
