@@ -14,12 +14,13 @@
 
 #include <yaml.h>
 
+#include <inttypes.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #define DEPTH_MAX 200
 #define NODES_MAX ((int64_t)4 << 20) /* with every alias expanded */
-#define LINEAR_KEYS_MAX 16
 #define TAG_PREFIX "tag:yaml.org,2002:"
 
 typedef struct anchor {
@@ -35,8 +36,9 @@ typedef struct reader {
     mg_arena *arena;
     mg_error *err;
     int depth;
-    int64_t weight; /* nodes read so far, with every alias expanded */
-    anchor *anchors;
+    int64_t weight;    /* nodes read so far, with every alias expanded */
+    anchor *anchors;   /* of the document being read */
+    mg_map anchor_map; /* name -> the newest anchor of that name */
     int64_t anchor_count;
     int64_t anchor_cap;
     mg_entry *stack; /* of open lists (key unused) and maps */
@@ -95,6 +97,7 @@ static int64_t anchor_open(reader *r, const yaml_char_t *name)
     a->value = mg_value_null;
     a->weight = r->weight;
     a->open = true;
+    (void)mg_map_set(&r->anchor_map, a->name, r->anchor_count);
     return r->anchor_count++;
 }
 
@@ -110,10 +113,8 @@ static void anchor_close(reader *r, int64_t index, const mg_value *value)
 static mg_status read_alias(reader *r, const yaml_event_t *event, mg_value *value_out)
 {
     mg_str name = mg_str_of((const char *)event->data.alias.anchor);
-    const anchor *found = NULL;
-    for (int64_t i = r->anchor_count - 1; i >= 0 && found == NULL; i--) {
-        found = mg_str_equal(r->anchors[i].name, name) ? &r->anchors[i] : NULL;
-    }
+    int64_t index = mg_map_get(&r->anchor_map, name, -1);
+    const anchor *found = index >= 0 ? &r->anchors[index] : NULL;
     if (found == NULL) {
         return fail_at(r, event->start_mark, "alias of an anchor that does not exist");
     }
@@ -236,36 +237,51 @@ static bool is_merge_key(const mg_value *key)
     return key->kind == MG_STRING && key->plain && mg_str_is(key->string, "<<");
 }
 
-/* The keys already in a map, to find duplicates: linear while few, then through a hash. */
+/* The keys already in a map, to find duplicates.  Strings and other scalars have a map each. */
 typedef struct key_set {
+    mg_arena *arena;
     mg_entry *entries; /* room for all */
     int64_t count;
-    mg_map strings; /* of string keys, once there are many */
+    mg_map strings;
+    mg_map others; /* by other_key */
 } key_set;
+
+/* One text for all keys that are equal: true, 1 and 1.0 are (mg_value_equal). */
+static mg_str other_key(char text[32], const mg_value *key)
+{
+    int64_t integer = key->boolean ? 1 : 0;
+    int size;
+    if (key->kind == MG_BOOL || mg_value_to_int(key, &integer)) {
+        size = snprintf(text, 32, "%" PRId64, integer);
+    } else if (key->kind == MG_FLOAT) {
+        size = snprintf(text, 32, "%a", key->number);
+    } else {
+        size = snprintf(text, 32, "null");
+    }
+    return mg_str_make(text, (size_t)size);
+}
 
 static int64_t key_find(const key_set *set, const mg_value *key)
 {
-    if (set->count > LINEAR_KEYS_MAX && key->kind == MG_STRING) {
-        return mg_map_get(&set->strings, key->string, -1);
-    }
-    for (int64_t i = 0; i < set->count; i++) {
-        if (mg_value_equal(&set->entries[i].key, key)) {
-            return i;
-        }
-    }
-    return -1;
+    char text[32];
+    return key->kind == MG_STRING ? mg_map_get(&set->strings, key->string, -1)
+                                  : mg_map_get(&set->others, other_key(text, key), -1);
 }
 
 static void key_put(key_set *set, const mg_entry *entry)
 {
-    int64_t at = key_find(set, &entry->key);
+    char text[32];
+    const mg_value *key = &entry->key;
+    int64_t at = key_find(set, key);
     if (at >= 0) {
         set->entries[at].value = entry->value;
         return;
     }
     set->entries[set->count] = *entry;
-    if (entry->key.kind == MG_STRING) {
-        (void)mg_map_set(&set->strings, entry->key.string, set->count);
+    if (key->kind == MG_STRING) {
+        (void)mg_map_set(&set->strings, key->string, set->count);
+    } else if (key->kind != MG_FLOAT || !isnan(key->number)) { /* .nan equals no key */
+        (void)mg_map_set(&set->others, mg_arena_copy(set->arena, other_key(text, key)), set->count);
     }
     set->count++;
 }
@@ -319,7 +335,7 @@ static mg_status close_map(reader *r, int64_t base, mg_value *value_out)
             room += more;
         }
     }
-    key_set set = { .entries = mg_arena_array(r->arena, mg_entry, room) };
+    key_set set = { .arena = r->arena, .entries = mg_arena_array(r->arena, mg_entry, room) };
     for (int64_t i = 0; i < pair_count; i++) {
         if (is_merge_key(&pairs[i].key)) {
             merge_into(&set, &pairs[i].value);
@@ -331,6 +347,7 @@ static mg_status close_map(reader *r, int64_t base, mg_value *value_out)
         }
     }
     mg_map_release(&set.strings);
+    mg_map_release(&set.others);
     value_out->count = set.count;
     value_out->entries = set.entries;
     r->stack_count = base;
@@ -408,6 +425,7 @@ static mg_status read_documents(reader *r)
                     event.type == YAML_MAPPING_START_EVENT;
         if (event.type == YAML_DOCUMENT_START_EVENT) {
             r->anchor_count = 0; /* anchors end with their document */
+            mg_map_release(&r->anchor_map);
         }
         mg_status status = node ? read_node(r, &event, &entry.value) : MG_OK;
         yaml_event_delete(&event);
@@ -448,6 +466,7 @@ mg_status mg_yaml_parse_all(mg_str text, const char *name, mg_arena *arena, mg_v
 done:
     yaml_parser_delete(&r.parser);
     mg_free(r.anchors);
+    mg_map_release(&r.anchor_map);
     mg_free(r.stack);
     return status;
 }

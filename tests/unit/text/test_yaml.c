@@ -115,6 +115,40 @@ static void aliases_cannot_grow_without_bound(void **state)
     mg_arena_release(&arena);
 }
 
+static void many_keys_and_anchors_take_linear_time(void **state)
+{
+    (void)state;
+    mg_arena arena = { 0 };
+    mg_buf text = { 0 };
+    mg_value v;
+    mg_error err;
+    for (int i = 0; i < 50000; i++) {
+        mg_buf_printf(&text, "%d: &a%d %d.5\n", i, i, i);
+    }
+    for (int i = 0; i < 50000; i++) {
+        mg_buf_printf(&text, "%d.5: *a%d\n", i, i);
+    }
+    assert_ok(mg_yaml_parse(mg_buf_view(&text), "t", &arena, &v, &err), &err);
+    assert_int_equal(v.count, 100000);
+    assert_true(v.entries[99999].value.number == 49999.5);
+    mg_buf_release(&text);
+    mg_arena_release(&arena);
+}
+
+static void equal_keys_of_other_kinds_are_one_key(void **state)
+{
+    (void)state;
+    mg_arena arena = { 0 };
+    mg_value v = parse(&arena, "1: a\n1.0: b\ntrue: c\n'1': d\n0.5: e\n5.0e-1: f\n~: g\nnull: h\n"
+                               ".nan: i\n.nan: j\n9007199254740993: k\n9007199254740992.0: l\n");
+    assert_int_equal(v.count, 8);
+    assert_string_equal(v.entries[0].value.string.data, "c");
+    assert_string_equal(v.entries[1].value.string.data, "d");
+    assert_string_equal(v.entries[2].value.string.data, "f");
+    assert_string_equal(v.entries[3].value.string.data, "h");
+    mg_arena_release(&arena);
+}
+
 static void hostile_documents_are_errors(void **state)
 {
     (void)state;
@@ -211,6 +245,8 @@ int main(void)
         cmocka_unit_test(local_tags_are_kept),
         cmocka_unit_test(several_documents_make_a_list),
         cmocka_unit_test(aliases_cannot_grow_without_bound),
+        cmocka_unit_test(many_keys_and_anchors_take_linear_time),
+        cmocka_unit_test(equal_keys_of_other_kinds_are_one_key),
         cmocka_unit_test(hostile_documents_are_errors),
         cmocka_unit_test(writing_uses_block_style),
         cmocka_unit_test(what_is_written_reads_back),
