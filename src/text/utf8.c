@@ -5,10 +5,12 @@
 #include "text/utf8.h"
 
 #include "base/error.h"
+#include "base/memory.h"
 
 #include <utf8proc.h>
 
-#include <stdlib.h>
+#define DECOMPOSED_MAX 32 /* code points that one decomposes into; Unicode needs 18 */
+#define MARK_CLASSES 256
 
 /* Code points whose upper case has several code points (SpecialCasing.txt, unconditional). */
 typedef struct wide_case {
@@ -297,6 +299,77 @@ static void add_code_point(mg_buf *buf, int32_t c)
     mg_buf_add(buf, mg_str_make(bytes, size));
 }
 
+typedef struct code_points {
+    utf8proc_int32_t *items;
+    int64_t count;
+    int64_t cap;
+} code_points;
+
+static void decompose(code_points *points, mg_str text, utf8proc_option_t options)
+{
+    size_t at = 0;
+    int unused = 0; /* of grapheme boundaries, which are not asked for */
+    while (at < text.size) {
+        size_t bytes;
+        int32_t c = mg_utf8_decode(text, at, &bytes);
+        at += bytes;
+        if (points->cap - points->count < DECOMPOSED_MAX) {
+            points->cap = MG_MAX(2 * points->cap, (int64_t)text.size + DECOMPOSED_MAX);
+            points->items = (utf8proc_int32_t *)mg_memory_resize(points->items, points->cap,
+                                                                 sizeof(utf8proc_int32_t));
+        }
+        utf8proc_ssize_t more = utf8proc_decompose_char(
+            c, points->items + points->count, (utf8proc_ssize_t)(points->cap - points->count),
+            options, &unused);
+        MG_ASSERT(more >= 0 && more <= DECOMPOSED_MAX); /* the text is valid */
+        points->count += (int64_t)more;
+    }
+}
+
+static int mark_class(utf8proc_int32_t c)
+{
+    return utf8proc_get_property(c)->combining_class;
+}
+
+/* Sorts the marks items[begin..end) by class, equal ones in place, by counting. */
+static void order_run(utf8proc_int32_t *items, int64_t begin, int64_t end)
+{
+    int64_t next[MARK_CLASSES + 1] = { 0 };
+    utf8proc_int32_t *sorted = mg_new_array(utf8proc_int32_t, end - begin);
+    for (int64_t i = begin; i < end; i++) {
+        next[mark_class(items[i]) + 1]++;
+    }
+    for (int k = 0; k < MARK_CLASSES; k++) {
+        next[k + 1] += next[k];
+    }
+    for (int64_t i = begin; i < end; i++) {
+        sorted[next[mark_class(items[i])]++] = items[i];
+    }
+    memcpy(items + begin, sorted, (size_t)(end - begin) * sizeof(*items));
+    mg_free(sorted);
+}
+
+/* The canonical order: utf8proc's own sorting takes quadratic time for a long run of marks. */
+static void order_marks(code_points *points)
+{
+    int64_t begin = 0; /* of the run of marks that ends at i */
+    bool sorted = true;
+    int last = 0;
+    for (int64_t i = 0; i <= points->count; i++) {
+        int mark = i < points->count ? mark_class(points->items[i]) : 0;
+        if (mark == 0) {
+            if (!sorted) {
+                order_run(points->items, begin, i);
+            }
+            begin = i + 1;
+            sorted = true;
+        } else {
+            sorted = sorted && mark >= last;
+        }
+        last = mark;
+    }
+}
+
 void mg_unicode_normalize(mg_buf *buf, mg_str text, mg_normal_form form)
 {
     /* ASCII is its own normal form; so is all that precedes the last ASCII character before the
@@ -314,13 +387,16 @@ void mg_unicode_normalize(mg_buf *buf, mg_str text, mg_normal_form form)
         [MG_NFKC] = UTF8PROC_COMPOSE | UTF8PROC_COMPAT,
         [MG_NFKD] = UTF8PROC_DECOMPOSE | UTF8PROC_COMPAT,
     };
-    utf8proc_uint8_t *normal = NULL;
-    utf8proc_ssize_t size = utf8proc_map((const utf8proc_uint8_t *)text.data + begin,
-                                         (utf8proc_ssize_t)(text.size - begin), &normal,
-                                         (utf8proc_option_t)(UTF8PROC_STABLE | options_of[form]));
-    MG_ASSERT(size >= 0); /* only invalid UTF-8 or exhausted memory */
-    mg_buf_add(buf, mg_str_make((const char *)normal, (size_t)size));
-    free(normal);
+    code_points points = { 0 };
+    utf8proc_option_t options = (utf8proc_option_t)(UTF8PROC_STABLE | options_of[form]);
+    decompose(&points, mg_str_slice(text, begin, text.size), options);
+    order_marks(&points);
+    points.count =
+        (int64_t)utf8proc_normalize_utf32(points.items, (utf8proc_ssize_t)points.count, options);
+    for (int64_t i = 0; i < points.count; i++) {
+        add_code_point(buf, points.items[i]);
+    }
+    mg_free(points.items);
 }
 
 int32_t mg_unicode_lower_char(int32_t c)

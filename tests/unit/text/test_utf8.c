@@ -124,6 +124,32 @@ static void normal_forms_compose_and_decompose(void **state)
     mg_buf_release(&buf);
 }
 
+/* Marks of the classes 230 and 220 by turns, behind one of class 0 that decomposes into 129, 130. */
+static void a_long_run_of_marks_is_ordered_in_linear_time(void **state)
+{
+    (void)state;
+    mg_buf text = { 0 };
+    mg_buf normal = { 0 };
+    mg_buf expected = { 0 };
+    mg_buf_add_text(&text, "a");
+    for (int i = 0; i < 300000; i++) {
+        mg_buf_add_text(&text, "\xCC\x81\xCC\x96"); /* U+0301 U+0316 */
+    }
+    mg_buf_add_text(&text, "\xE0\xBD\xB3"); /* U+0F73 */
+    mg_buf_add_text(&expected, "a\xE0\xBD\xB1\xE0\xBD\xB2");
+    for (int i = 0; i < 300000; i++) {
+        mg_buf_add_text(&expected, "\xCC\x96");
+    }
+    for (int i = 0; i < 300000; i++) {
+        mg_buf_add_text(&expected, "\xCC\x81");
+    }
+    mg_unicode_normalize(&normal, mg_buf_view(&text), MG_NFD);
+    assert_true(mg_str_equal(mg_buf_view(&normal), mg_buf_view(&expected)));
+    mg_buf_release(&text);
+    mg_buf_release(&normal);
+    mg_buf_release(&expected);
+}
+
 static void trimming_takes_pythons_white_space(void **state)
 {
     (void)state;
@@ -143,6 +169,7 @@ int main(void)
         cmocka_unit_test(properties_answer_as_unicode_says),
         cmocka_unit_test(case_is_mapped_in_full),
         cmocka_unit_test(normal_forms_compose_and_decompose),
+        cmocka_unit_test(a_long_run_of_marks_is_ordered_in_linear_time),
         cmocka_unit_test(trimming_takes_pythons_white_space),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
