@@ -10,6 +10,8 @@
 #include <stdlib.h>
 
 #define MERGES_MAX ((int64_t)1 << 26)
+/* A piece of n bytes is looked up in n halves: so many bytes may be looked at for all pieces. */
+#define SPLIT_BYTES_MAX ((size_t)1 << 32)
 
 /* ---- protobuf ---- */
 
@@ -357,12 +359,23 @@ mg_status mg_sentencepiece_merges(const mg_sentencepiece *model, const mg_vocab 
                                   mg_piece_merge **merges_out, int64_t *count_out, mg_error *err)
 {
     merge_list list = { NULL, 0, 0 };
+    size_t split_bytes = 0;
     *merges_out = NULL;
     *count_out = 0;
     for (int64_t i = 0; i < model->count; i++) {
         const mg_piece *piece = &model->pieces[i];
         if (piece->type == MG_PIECE_NORMAL || piece->type == MG_PIECE_USER_DEFINED) {
-            mg_status status = split_piece(vocab, piece, &list, err);
+            mg_status status = MG_OK;
+            size_t bytes = piece->text.size;
+            if (bytes > SPLIT_BYTES_MAX / bytes ||
+                (split_bytes += bytes * bytes) > SPLIT_BYTES_MAX) {
+                status = mg_fail(err, MG_ERR_LIMIT,
+                                 "the pieces are too long to find their merges (piece %lld has "
+                                 "%zu bytes)",
+                                 (long long)i, bytes);
+            } else {
+                status = split_piece(vocab, piece, &list, err);
+            }
             if (status != MG_OK) {
                 mg_free(list.items);
                 return status;

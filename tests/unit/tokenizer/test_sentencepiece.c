@@ -105,6 +105,33 @@ static void a_model_without_an_unknown_piece_is_a_format_error(void **state)
     assert_status(mg_sentencepiece_parse(mg_str_make("", 0), &parsed, &err), MG_ERR_FORMAT);
 }
 
+static void huge_pieces_are_refused_before_they_are_split(void **state)
+{
+    (void)state;
+    /* one unknown piece "u", and a piece of 131,072 times "a" with its sizes as varints */
+    static const char head[] = "\x0A\x05\x0A\x01u\x18\x02\x0A\x84\x80\x08\x0A\x80\x80\x08";
+    mg_error err;
+    mg_buf model = { 0 };
+    mg_sentencepiece parsed;
+    mg_vocab vocab = { 0 };
+    mg_piece_merge *merges;
+    int64_t count;
+    mg_buf_add(&model, mg_str_make(head, sizeof(head) - 1));
+    for (int i = 0; i < 131072; i++) {
+        mg_buf_add_char(&model, 'a');
+    }
+    assert_ok(mg_sentencepiece_parse(mg_buf_view(&model), &parsed, &err), &err);
+    assert_int_equal(parsed.count, 2);
+    for (int64_t i = 0; i < parsed.count; i++) {
+        assert_ok(mg_vocab_set(&vocab, parsed.pieces[i].text, i, &err), &err);
+    }
+    assert_status(mg_sentencepiece_merges(&parsed, &vocab, &merges, &count, &err), MG_ERR_LIMIT);
+    assert_non_null(strstr(err.message, "piece 1 has 131072 bytes"));
+    mg_vocab_release(&vocab);
+    mg_sentencepiece_release(&parsed);
+    mg_buf_release(&model);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -113,6 +140,7 @@ int main(void)
         cmocka_unit_test(changed_bytes_never_crash),
         cmocka_unit_test(word_models_are_refused_by_name),
         cmocka_unit_test(a_model_without_an_unknown_piece_is_a_format_error),
+        cmocka_unit_test(huge_pieces_are_refused_before_they_are_split),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
