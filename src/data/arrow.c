@@ -18,6 +18,9 @@ enum header_type { HEADER_SCHEMA = 1, HEADER_DICTIONARY = 2, HEADER_BATCH = 3 };
 /* Values that a file may yield for each of its bytes: a bit each, and nulls that take no bytes. */
 #define VALUES_PER_BYTE 8
 #define VALUES_FREE 1000000
+/* Unpacked bytes that a file may ask for, per byte of it and for nothing. */
+#define UNPACKED_PER_BYTE 64
+#define UNPACKED_FREE ((int64_t)256 << 20)
 
 typedef struct arrow_reader {
     mg_arrow_work work;
@@ -35,7 +38,9 @@ typedef struct arrow_reader {
     /* of the batch being decoded */
     mg_flat batch;
     mg_str body;
-    int64_t codec; /* -1 none, 1 zstd */
+    int64_t body_left;     /* bytes that buffers of the body may still take */
+    int64_t unpacked_left; /* bytes that compressed buffers may still unpack to */
+    int64_t codec;         /* -1 none, 1 zstd */
     int64_t node_count;
     size_t node_offset;
     int64_t node_next;
@@ -253,6 +258,10 @@ static mg_status unpack(arrow_reader *reader, mg_str packed, mg_str *bytes_out, 
         (stated != ZSTD_CONTENTSIZE_UNKNOWN && stated != (unsigned long long)bytes)) {
         return damaged(reader, "a compressed buffer with a wrong length", err);
     }
+    if ((reader->unpacked_left -= bytes) < 0) {
+        return mg_fail(err, MG_ERR_LIMIT, "%s: unpacks to more than a file of its size can hold",
+                       reader->source->name);
+    }
     char *out = mg_arena_array(&reader->scratch, char, bytes + 1);
     size_t got = ZSTD_decompress(out, (size_t)bytes, data.data, data.size);
     if (ZSTD_isError(got) || got != (size_t)bytes) {
@@ -275,6 +284,10 @@ static mg_status next_buffer(arrow_reader *reader, mg_str *bytes_out, mg_error *
     if (offset < 0 || length < 0 || (size_t)offset > reader->body.size ||
         (size_t)length > reader->body.size - (size_t)offset) {
         return damaged(reader, "a buffer outside its message", err);
+    }
+    /* Buffers stand side by side: read twice, a few bytes could stand for any number of values. */
+    if ((reader->body_left -= length) < 0) {
+        return damaged(reader, "buffers that overlap", err);
     }
     mg_str bytes = mg_str_make(reader->body.data + offset, (size_t)length);
     if (reader->codec < 0) {
@@ -474,6 +487,7 @@ static mg_status start_batch(arrow_reader *reader, const mg_flat *batch, mg_str 
     bool compressed;
     reader->batch = *batch;
     reader->body = body;
+    reader->body_left = (int64_t)body.size;
     reader->codec = -1;
     reader->node_next = reader->buffer_next = reader->view_next = 0;
     bool good = mg_flat_int(batch, 0, 8, 0, length_out) && *length_out >= 0 &&
@@ -525,6 +539,34 @@ static mg_arrow_dictionary *dictionary_slot(arrow_reader *reader, int64_t id)
     return slot;
 }
 
+/* Appends a batch to a dictionary, or begins it anew. */
+static mg_status add_part(arrow_reader *reader, mg_arrow_dictionary *slot, bool is_delta,
+                          const mg_arrow_column *column, mg_error *err)
+{
+    if (!is_delta) {
+        slot->part_count = slot->length = 0;
+    }
+    if (column->length > INT64_MAX / 2 - slot->length) {
+        return damaged(reader, "a dictionary that is too long", err);
+    }
+    if (slot->part_count == slot->part_cap) {
+        int64_t cap = MG_MAX(2 * slot->part_cap, 4);
+        mg_arrow_column *parts = mg_arena_array(&reader->scratch, mg_arrow_column, cap);
+        int64_t *firsts = mg_arena_array(&reader->scratch, int64_t, cap);
+        for (int64_t i = 0; i < slot->part_count; i++) {
+            parts[i] = slot->parts[i];
+            firsts[i] = slot->firsts[i];
+        }
+        slot->parts = parts;
+        slot->firsts = firsts;
+        slot->part_cap = cap;
+    }
+    slot->firsts[slot->part_count] = slot->length;
+    slot->parts[slot->part_count++] = *column;
+    slot->length += column->length;
+    return MG_OK;
+}
+
 static mg_status read_dictionary(arrow_reader *reader, const mg_flat *header, mg_str body,
                                  mg_error *err)
 {
@@ -548,15 +590,7 @@ static mg_status read_dictionary(arrow_reader *reader, const mg_flat *header, mg
     MG_TRY(start_batch(reader, &batch, body, &length, err));
     mg_arrow_column column = { 0 };
     MG_TRY(load_column(reader, field, 0, &column, err));
-    int64_t kept = is_delta != 0 ? slot->part_count : 0;
-    mg_arrow_column *parts = mg_arena_array(&reader->scratch, mg_arrow_column, kept + 1);
-    for (int64_t i = 0; i < kept; i++) {
-        parts[i] = slot->parts[i];
-    }
-    parts[kept] = column;
-    slot->parts = parts;
-    slot->part_count = kept + 1;
-    return MG_OK;
+    return add_part(reader, slot, is_delta != 0, &column, err);
 }
 
 static mg_status read_batch(arrow_reader *reader, const mg_flat *batch, mg_str body, mg_error *err)
@@ -658,6 +692,8 @@ mg_status mg_arrow_rows(mg_str bytes, const mg_source *source, mg_table *table, 
     reader.work.name = source->name;
     reader.work.arena = &table->arena;
     reader.work.budget = (int64_t)bytes.size * VALUES_PER_BYTE + VALUES_FREE;
+    reader.unpacked_left = (int64_t)bytes.size * UNPACKED_PER_BYTE + UNPACKED_FREE;
+    table->bytes += bytes.size;
     if (bytes.size >= 8 && memcmp(bytes.data, "ARROW1\0\0", 8) == 0) {
         reader.at = 8;
     }

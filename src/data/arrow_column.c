@@ -43,12 +43,21 @@ static double load_float(const unsigned char *bytes, int64_t width)
     return half_to_double((uint16_t)mg_arrow_load(bytes, 2, false));
 }
 
+/* a / b rounded down, and the rest in [0, b); no a overflows. */
+static int64_t floor_div(int64_t a, int64_t b, int64_t *rest_out)
+{
+    bool down = a % b < 0;
+    *rest_out = a % b + (down ? b : 0);
+    return a / b - (down ? 1 : 0);
+}
+
 /* Days since 1970-01-01 to a civil date (Hinnant's algorithm, proleptic Gregorian). */
 static void civil_date(int64_t days, int64_t *year, int *month, int *day)
 {
-    days += 719468;
-    int64_t era = (days >= 0 ? days : days - 146096) / 146097;
-    int64_t day_of_era = days - era * 146097;
+    int64_t day_of_era;
+    int64_t era = floor_div(days, 146097, &day_of_era);
+    era += (day_of_era + 719468) / 146097; /* eras begin on a 1st of March */
+    day_of_era = (day_of_era + 719468) % 146097;
     int64_t year_of_era =
         (day_of_era - day_of_era / 1460 + day_of_era / 36524 - day_of_era / 146096) / 365;
     int64_t day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
@@ -58,30 +67,25 @@ static void civil_date(int64_t days, int64_t *year, int *month, int *day)
     *year = year_of_era + era * 400 + (*month <= 2 ? 1 : 0);
 }
 
-static int64_t floor_div(int64_t a, int64_t b)
-{
-    int64_t quotient = a / b;
-    return a % b < 0 ? quotient - 1 : quotient;
-}
-
 mg_value mg_arrow_time_text(mg_arena *arena, int64_t type, int64_t unit, int64_t value)
 {
     static const int64_t per_second[] = { 1, 1000, 1000000, 1000000000 };
     int64_t scale = per_second[unit & 3];
+    int64_t rest;
     int64_t year;
     int month;
     int day;
     mg_value text = mg_value_null;
     text.kind = MG_STRING;
     if (type == MG_ARROW_DATE) {
-        civil_date(unit == 0 ? value : floor_div(value, 86400000), &year, &month, &day);
+        civil_date(unit == 0 ? value : floor_div(value, 86400000, &rest), &year, &month, &day);
         text.string = mg_arena_printf(arena, "%04" PRId64 "-%02d-%02d", year, month, day);
         return text;
     }
-    int64_t seconds = floor_div(value, scale);
-    int64_t micros = (value - seconds * scale) * 1000000 / scale;
-    int64_t days = floor_div(seconds, 86400);
-    int64_t in_day = seconds - days * 86400;
+    int64_t seconds = floor_div(value, scale, &rest);
+    int64_t micros = rest * 1000000 / scale;
+    int64_t in_day;
+    int64_t days = floor_div(seconds, 86400, &in_day);
     char clock[64];
     snprintf(clock, sizeof(clock), "%02d:%02d:%02d", (int)(in_day / 3600), (int)(in_day / 60 % 60),
              (int)(in_day % 60));
@@ -209,14 +213,24 @@ static mg_status dictionary_value(mg_arrow_work *work, const mg_arrow_column *co
 {
     int64_t width = column->field->index_width;
     int64_t key = mg_arrow_load(column->values + index * width, width, column->field->index_signed);
-    for (int64_t i = 0; key >= 0 && i < column->dictionary->part_count; i++) {
-        const mg_arrow_column *part = &column->dictionary->parts[i];
-        if (key < part->length) {
-            return mg_arrow_value(work, part, key, value_out, err);
-        }
-        key -= part->length;
+    const mg_arrow_dictionary *dictionary = column->dictionary;
+    if (key < 0 || key >= dictionary->length) {
+        return damaged(work, column, "an index outside its dictionary", err);
     }
-    return damaged(work, column, "an index outside its dictionary", err);
+    /* The last part that begins at or before key: not an empty one, whose successor begins there
+     * too. */
+    int64_t low = 0;
+    int64_t high = dictionary->part_count - 1;
+    while (low < high) {
+        int64_t middle = low + (high - low + 1) / 2;
+        if (dictionary->firsts[middle] <= key) {
+            low = middle;
+        } else {
+            high = middle - 1;
+        }
+    }
+    return mg_arrow_value(work, &dictionary->parts[low], key - dictionary->firsts[low], value_out,
+                          err);
 }
 
 static mg_status number_value(mg_arrow_work *work, const mg_arrow_column *column, int64_t index,

@@ -87,7 +87,10 @@ typedef struct mg_arrow_column {
 typedef struct mg_arrow_dictionary {
     int64_t id;
     mg_arrow_column *parts; /* the first batch and its deltas */
+    int64_t *firsts;        /* index of the first value of each part */
     int64_t part_count;
+    int64_t part_cap;
+    int64_t length; /* of all parts together */
 } mg_arrow_dictionary;
 
 /* Reads as an int of width bytes; unaligned. */

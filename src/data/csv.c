@@ -211,6 +211,24 @@ static void type_column(mg_table *table, int64_t first, int64_t column)
     }
 }
 
+/* Gives cells that repeat an earlier one the first free number: "a", "a.1", "a.2". */
+static void number_repeated(csv_reader *reader, mg_arena *arena)
+{
+    mg_map taken = { 0 };
+    mg_map next = { 0 }; /* name -> the number to try first: all below are taken */
+    for (int64_t i = 0; i < reader->count; i++) {
+        mg_str name = reader->cells[i];
+        int64_t n = mg_map_get(&next, name, 1);
+        while (mg_map_has(&taken, reader->cells[i])) {
+            reader->cells[i] = mg_arena_printf(arena, "%.*s.%" PRId64, MG_STR_ARG(name), n++);
+        }
+        mg_map_set(&next, name, n);
+        mg_map_set(&taken, reader->cells[i], i);
+    }
+    mg_map_release(&next);
+    mg_map_release(&taken);
+}
+
 /* Column names: given, from the header (a repeated one gets ".1" as in pandas), or numbers. */
 static mg_status name_columns(csv_reader *reader, const mg_source *source, mg_table *table,
                               bool *pending_out, mg_error *err)
@@ -231,22 +249,12 @@ static mg_status name_columns(csv_reader *reader, const mg_source *source, mg_ta
         return MG_OK;
     }
     *pending_out = !reader->options.has_header; /* that row was data */
+    for (int64_t i = 0; *pending_out && i < reader->count; i++) {
+        reader->cells[i] = mg_arena_printf(&table->arena, "%" PRId64, i);
+    }
+    number_repeated(reader, &table->arena);
     for (int64_t i = 0; i < reader->count; i++) {
-        mg_str name =
-            *pending_out ? mg_arena_printf(&table->arena, "%" PRId64, i) : reader->cells[i];
-        mg_str unique = name;
-        for (int64_t n = 1; !*pending_out && n < MG_DATA_COLUMNS_MAX; n++) {
-            bool taken = false;
-            for (int64_t k = 0; k < i && !taken; k++) {
-                taken = mg_str_equal(reader->cells[k], unique);
-            }
-            if (!taken) {
-                break;
-            }
-            unique = mg_arena_printf(&table->arena, "%.*s.%" PRId64, MG_STR_ARG(name), n);
-        }
-        reader->cells[i] = unique;
-        MG_TRY(mg_table_column(table, unique, &index, err));
+        MG_TRY(mg_table_column(table, reader->cells[i], &index, err));
     }
     return MG_OK;
 }
@@ -300,6 +308,7 @@ mg_status mg_csv_rows(mg_str text, const mg_source *source, mg_table *table, mg_
     int64_t first = table->count;
     bool pending = false;
     bool more = true;
+    table->bytes += text.size;
     if (mg_str_starts(text, "\xef\xbb\xbf")) {
         reader.at = 3;
     }

@@ -66,7 +66,7 @@ mg_status mg_dataset_open(const mg_dataset_args *args, mg_dataset **dataset_out,
         int64_t columns = dataset->table.column_count;
         MG_TRY_OR_DONE(read_file(files.paths[i], files.format, args->kwargs, &dataset->table, err));
         if (i > 0 && dataset->table.column_count != columns) {
-            mg_table_square(&dataset->table, 0);
+            MG_TRY_OR_DONE(mg_table_square(&dataset->table, 0, err));
         }
     }
     *dataset_out = dataset;
@@ -106,10 +106,11 @@ mg_status mg_dataset_from_rows(const mg_value *rows, mg_dataset **dataset_out, m
             }
             MG_TRY_OR_DONE(mg_table_column(table, given->entries[c].key.string, &column, err));
         }
+        table->bytes += (size_t)given->count; /* a byte for each cell, as it were */
         MG_TRY_OR_DONE(mg_table_add_row(table, &row, err));
         *row = mg_value_copy(&table->arena, given);
     }
-    mg_table_square(table, 0);
+    MG_TRY_OR_DONE(mg_table_square(table, 0, err));
     *dataset_out = dataset;
     dataset = NULL;
 

@@ -28,16 +28,20 @@ typedef struct mg_table {
     int64_t column_count;
     int64_t column_cap;
     mg_map column_map; /* name -> index */
+    size_t bytes;      /* of the files that were read into it; each reader adds its own */
+    int64_t cells;     /* of all rows: what bytes may ask for is limited */
 } mg_table;
 
 void mg_table_release(mg_table *table); /* NULL or zeroed is fine */
 /* The index of the column called name, added at the end when new.  The name is copied. */
 MG_MUST_CHECK mg_status mg_table_column(mg_table *table, mg_str name, int64_t *index_out,
                                         mg_error *err);
-/* Room for one more row; the caller fills it with a map. */
+/* Room for one more row; the caller fills it with a map.  MG_ERR_LIMIT when rows and columns are
+ * more than files of this size can mean. */
 MG_MUST_CHECK mg_status mg_table_add_row(mg_table *table, mg_value **row_out, mg_error *err);
-/* Gives every row from first on all columns of the table in their order, null where it has none. */
-void mg_table_square(mg_table *table, int64_t first);
+/* Gives every row from first on all columns of the table in their order, null where it has none.
+ * MG_ERR_LIMIT as mg_table_add_row. */
+MG_MUST_CHECK mg_status mg_table_square(mg_table *table, int64_t first, mg_error *err);
 /* Gives the values of each column one shape, as Arrow reads JSON: all keys that objects have at a
  * place, floats where integers and floats occur.  The rows are square. */
 void mg_table_conform(mg_table *table, int64_t first);

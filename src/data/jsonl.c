@@ -159,6 +159,7 @@ mg_status mg_json_rows(mg_str text, const mg_source *source, mg_table *table, mg
 {
     text = without_bom(text);
     int64_t first = table->count;
+    table->bytes += text.size;
     mg_value document;
     char start = first_character(text);
     if (start == 0) {
@@ -175,7 +176,7 @@ mg_status mg_json_rows(mg_str text, const mg_source *source, mg_table *table, mg
         MG_TRY(status);
         MG_TRY(add_document(table, &document, source, err));
     }
-    mg_table_square(table, first);
+    MG_TRY(mg_table_square(table, first, err));
     mg_table_conform(table, first);
     return MG_OK;
 }
@@ -187,6 +188,7 @@ mg_status mg_text_rows(mg_str text, const mg_source *source, mg_table *table, mg
     mg_value key = mg_value_of_str(&table->arena, mg_str_of("text"));
     mg_str rest = without_bom(text);
     mg_str line;
+    table->bytes += text.size;
     if (!mg_utf8_valid(rest)) {
         return mg_fail(err, MG_ERR_FORMAT, "%s: not valid UTF-8", source->name);
     }

@@ -13,8 +13,8 @@
 #include <inttypes.h>
 
 /* Values that a file may yield for each of its bytes, and for nothing. */
-#define VALUES_PER_BYTE 64
-#define VALUES_FREE 1000000
+#define VALUES_PER_BYTE 16
+#define VALUES_FREE 4000000
 
 typedef struct schema_node {
     mg_str name;
@@ -352,6 +352,7 @@ mg_status mg_parquet_rows(mg_str bytes, const mg_source *source, mg_table *table
     parquet_reader r = { .file = bytes, .table = table };
     r.work.name = source->name;
     r.work.budget = (int64_t)bytes.size * VALUES_PER_BYTE + VALUES_FREE;
+    table->bytes += bytes.size;
     MG_TRY_OR_DONE(read_footer(&r, err));
     MG_TRY_OR_DONE(read_node(&r, 0, 0, 0, &r.root, err));
     r.columns = mg_arena_array(&r.scratch, int64_t, r.root.child_count);

@@ -468,11 +468,11 @@ static mg_status read_levels(mg_parquet_work *work, const mg_parquet_leaf *leaf,
 static mg_status reserve_entries(mg_parquet_work *work, mg_parquet_leaf *leaf, int64_t count,
                                  mg_error *err)
 {
-    work->budget -= count;
-    if (count < 0 || work->budget < 0) {
+    if (count < 0 || count > work->budget) {
         return mg_fail(err, MG_ERR_LIMIT, "%s: holds more values than a file of its size can",
                        work->name);
     }
+    work->budget -= count;
     if (leaf->rep == NULL || leaf->count + count > leaf->cap) {
         leaf->cap = MG_MAX(2 * leaf->cap, leaf->count + count + 1);
         leaf->rep = mg_memory_resize(leaf->rep, leaf->cap, 1);
@@ -528,6 +528,9 @@ static mg_status read_page(mg_parquet_work *work, mg_parquet_leaf *leaf, int64_t
     mg_str body;
     mg_str rep;
     mg_str def;
+    if (bytes < 0 || bytes > PAGE_BYTES_MAX) {
+        return damaged(work, leaf, "a page with a wrong size", err);
+    }
     if (type == PAGE_DATA_V2) {
         /* Levels are never compressed here, values unless the header says no. */
         const mg_value *data = mg_thrift_get(header, 8);

@@ -7,6 +7,11 @@
 
 #include <inttypes.h>
 
+/* Cells that files may yield for each of their bytes, and for nothing: a row costs as many as the
+ * table has columns, also where it leaves most of them empty. */
+#define CELLS_PER_BYTE 8
+#define CELLS_FREE ((int64_t)1 << 20)
+
 void mg_table_release(mg_table *table)
 {
     if (table == NULL) {
@@ -40,11 +45,25 @@ mg_status mg_table_column(mg_table *table, mg_str name, int64_t *index_out, mg_e
     return MG_OK;
 }
 
+/* Counts the cells of one more row, or of one row that gets all columns. */
+static mg_status add_cells(mg_table *table, mg_error *err)
+{
+    table->cells += table->column_count;
+    if (table->cells > CELLS_FREE + (int64_t)table->bytes * CELLS_PER_BYTE) {
+        return mg_fail(err, MG_ERR_LIMIT,
+                       "%" PRId64 " rows of %" PRId64
+                       " columns each are more than files of this size can mean",
+                       table->count, table->column_count);
+    }
+    return MG_OK;
+}
+
 mg_status mg_table_add_row(mg_table *table, mg_value **row_out, mg_error *err)
 {
     if (table->count == MG_DATA_ROWS_MAX) {
         return mg_fail(err, MG_ERR_LIMIT, "more than %" PRId64 " rows", MG_DATA_ROWS_MAX);
     }
+    MG_TRY(add_cells(table, err));
     if (table->count == table->cap) {
         table->cap = table->cap > 0 ? table->cap * 2 : 256;
         table->rows = mg_memory_resize(table->rows, table->cap, sizeof(mg_value));
@@ -87,11 +106,13 @@ static void square_row(mg_table *table, mg_value *row)
     *row = whole;
 }
 
-void mg_table_square(mg_table *table, int64_t first)
+mg_status mg_table_square(mg_table *table, int64_t first, mg_error *err)
 {
     for (int64_t i = first; i < table->count; i++) {
         if (!row_is_square(table, &table->rows[i])) {
+            MG_TRY(add_cells(table, err));
             square_row(table, &table->rows[i]);
         }
     }
+    return MG_OK;
 }

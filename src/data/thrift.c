@@ -8,6 +8,8 @@
 #include "data/parquet_internal.h"
 
 #define DEPTH_MAX 24
+#define FIELDS_MAX 64                 /* of one struct; Parquet's have 14 */
+#define VALUES_MAX ((int64_t)4 << 20) /* of one message */
 
 enum compact_type {
     TYPE_TRUE = 1,
@@ -29,6 +31,7 @@ typedef struct thrift_reader {
     size_t at;
     mg_arena *arena;
     int depth;
+    int64_t values; /* read so far */
 } thrift_reader;
 
 static bool read_varint(thrift_reader *r, uint64_t *value_out)
@@ -67,9 +70,11 @@ static bool read_list(thrift_reader *r, mg_value *out)
     if (count == 15 && !read_varint(r, &count)) {
         return false;
     }
-    if (count > r->bytes.size - r->at) { /* every element takes a byte at least */
+    /* Every element takes a byte at least, and room in memory at once. */
+    if (count > r->bytes.size - r->at || count > (uint64_t)(VALUES_MAX - r->values)) {
         return false;
     }
+    r->values += (int64_t)count;
     *out = mg_value_of_list(r->arena, (int64_t)count);
     for (int64_t i = 0; i < out->count; i++) {
         if (type == TYPE_TRUE || type == TYPE_FALSE) { /* in lists, booleans are bytes */
@@ -109,12 +114,15 @@ static bool skip_map(thrift_reader *r, mg_value *out)
 static bool read_struct(thrift_reader *r, mg_value *out)
 {
     int64_t field = 0;
-    int64_t cap = 8;
-    *out = mg_value_of_map(r->arena, cap);
-    out->count = 0;
+    int64_t count = 0;
+    mg_entry fields[FIELDS_MAX];
     while (r->at < r->bytes.size) {
         uint8_t head = (uint8_t)r->bytes.data[r->at++];
         if (head == 0) {
+            *out = mg_value_of_map(r->arena, count);
+            for (int64_t i = 0; i < count; i++) {
+                out->entries[i] = fields[i];
+            }
             return true;
         }
         int64_t step = head >> 4;
@@ -123,17 +131,11 @@ static bool read_struct(thrift_reader *r, mg_value *out)
         } else if (!read_zigzag(r, &field)) {
             return false;
         }
-        if (field < 0 || field > INT16_MAX) {
+        if (field < 0 || field > INT16_MAX || count == FIELDS_MAX || r->values == VALUES_MAX) {
             return false;
         }
-        if (out->count == cap) {
-            mg_value more = mg_value_of_map(r->arena, cap * 2);
-            memcpy(more.entries, out->entries, (size_t)cap * sizeof(mg_entry));
-            more.count = cap;
-            cap *= 2;
-            *out = more;
-        }
-        mg_entry *entry = &out->entries[out->count++];
+        r->values++;
+        mg_entry *entry = &fields[count++];
         entry->key = mg_value_of_int(field);
         if (!read_value(r, head & 15, &entry->value)) {
             return false;

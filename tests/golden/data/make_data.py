@@ -5,6 +5,7 @@ usage: make_data.py   (needs pyarrow)
 import datetime
 import json
 import pathlib
+import struct
 
 import pyarrow
 import pyarrow.ipc
@@ -58,6 +59,32 @@ def write_ipc(name, table, opener, **options):
         writer.write_table(table, max_chunksize=9)
 
 
+WORDS = ["red", "green", "red", "blue", "violet", "green", "blue", "black"]
+
+
+def write_deltas():
+    """A stream whose dictionary grows with every batch."""
+    schema = pyarrow.schema([("word", pyarrow.dictionary(pyarrow.int32(), pyarrow.string()))])
+    options = pyarrow.ipc.IpcWriteOptions(emit_dictionary_deltas=True)
+    known = []
+    with pyarrow.ipc.new_stream(here / "deltas.arrow", schema, options=options) as writer:
+        for at in range(0, len(WORDS), 2):
+            known += [word for word in dict.fromkeys(WORDS[at:at + 2]) if word not in known]
+            indices = pyarrow.array([known.index(word) for word in WORDS[at:at + 2]], pyarrow.int32())
+            column = pyarrow.DictionaryArray.from_arrays(indices, pyarrow.array(known))
+            writer.write_batch(pyarrow.record_batch([column], schema=schema))
+
+
+def write_overlap():
+    """Two columns of eight numbers, the second one said to lie over both."""
+    table = pyarrow.table({"a": list(range(8)), "b": list(range(8))})
+    write_ipc("overlap.arrow", table, pyarrow.ipc.new_stream)
+    data = (here / "overlap.arrow").read_bytes()
+    before, after = struct.pack("<qqqq", 64, 0, 64, 64), struct.pack("<qqqq", 64, 0, 0, 128)
+    assert data.count(before) == 1
+    (here / "overlap.arrow").write_bytes(data.replace(before, after))
+
+
 def main():
     table = pyarrow.table(COLUMNS)
     fixed = table.append_column("pair", pyarrow.array([[i, i + 1] for i in range(ROWS)],
@@ -82,7 +109,9 @@ def main():
         "bytes": "DELTA_LENGTH_BYTE_ARRAY"})
     pyarrow.parquet.write_table(table.select(["f64"]), here / "split.parquet", use_dictionary=False,
                                 column_encoding={"f64": "BYTE_STREAM_SPLIT"})
-    rows = {"table": plain(table.to_pylist()), "fixed": plain(fixed.to_pylist()), "view": plain(views.to_pylist()),
+    write_deltas()
+    write_overlap()
+    rows = {"deltas": [{"word": word} for word in WORDS], "table": plain(table.to_pylist()), "fixed": plain(fixed.to_pylist()), "view": plain(views.to_pylist()),
             "long": plain(long.to_pylist())}
     (here / "rows.json").write_text(json.dumps(rows, ensure_ascii=False))
 

@@ -79,6 +79,7 @@ static void arrow_streams_and_files_are_read(void **state)
     assert_same_rows("file.arrow", mg_arrow_rows, "fixed");
     assert_same_rows("zstd.arrow", mg_arrow_rows, "fixed");
     assert_same_rows("view.arrow", mg_arrow_rows, "view");
+    assert_same_rows("deltas.arrow", mg_arrow_rows, "deltas");
 }
 
 static void parquet_is_read_with_every_codec_and_both_page_versions(void **state)
