@@ -4,6 +4,7 @@
  * cost, index), updates the distribution (cmaes_update.c) and checks the stops (cmaes_stop.c). */
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/memory.h"
 #include "base/rng.h"
@@ -108,6 +109,7 @@ mg_status mg_cma_create(const mg_cma_options *options, mg_cma **cma_out, mg_erro
     mg_cma *cma = mg_new(mg_cma);
     cma->options = *options;
     cma->options.start = cma->options.scale = cma->options.lower = cma->options.upper = NULL;
+    cma->options.covariance = NULL;
     cma->levels = options->levels;
     cma->n = n;
     cma->lambda = options->population > 0 ? options->population : mg_cma_default_population(n);
@@ -148,6 +150,10 @@ mg_status mg_cma_create(const mg_cma_options *options, mg_cma **cma_out, mg_erro
         if (full) {
             cma->b[i * n + i] = 1.0;
         }
+    }
+    if (options->covariance != NULL && cma->c != NULL) {
+        memcpy(cma->c, options->covariance, (size_t)(full ? n * n : n) * sizeof(double));
+        mg_cma_decompose(cma);
     }
     if (options->adapt_learning_rate) {
         rate_init(&cma->rate_mean, n);

@@ -23,10 +23,11 @@ typedef enum mg_bound_kind { MG_BOUND_NONE, MG_BOUND_TRANSFORM, MG_BOUND_RESAMPL
 typedef struct mg_cma_options {
     mg_cma_kind kind;
     int64_t dimension;
-    int64_t population;          /* 0 = 4 + floor(3 ln n) */
-    const double *start;         /* dimension */
-    double sigma;                /* initial step, in units of scale */
-    const double *scale;         /* dimension; NULL = all 1 */
+    int64_t population;       /* 0 = 4 + floor(3 ln n) */
+    const double *start;      /* dimension */
+    double sigma;             /* initial step, in units of scale */
+    const double *scale;      /* dimension; NULL = all 1 */
+    const double *covariance; /* the first C, in units of scale: (n, n) full, (n) sep; NULL = I */
     const double *lower, *upper; /* dimension; NULL = unbounded */
     mg_bound_kind bounds;
     const mg_levels *levels;  /* dimension, borrowed with the values; NULL = numbers alone.  The
