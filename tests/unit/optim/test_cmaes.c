@@ -252,6 +252,25 @@ static void diagonal_forms_need_the_expected_evaluations(void **state)
     assert_median(o, 1.0, ellipsoid, 59700);
 }
 
+static void diagonal_forms_do_not_converge_on_the_rotated_ellipsoid(void **state)
+{
+    (void)state;
+    double start[10];
+    for (int i = 0; i < 10; i++) {
+        start[i] = 1.0;
+    }
+    for (int classic = 0; classic < 2; classic++) {
+        mg_cma_options o = { .kind = MG_CMA_SEP,
+                             .dimension = 10,
+                             .start = start,
+                             .sigma = 0.5,
+                             .active = classic == 0,
+                             .sep_classic = classic == 1,
+                             .seed = 1 };
+        assert_int_equal(evaluations_to_target(o, 1.0, rotated_ellipsoid, 40000), -1);
+    }
+}
+
 static void limited_memory_needs_the_expected_evaluations(void **state)
 {
     (void)state;
@@ -560,6 +579,128 @@ static void flat_costs_widen_the_step_and_then_stop(void **state)
     mg_cma_destroy(cma);
 }
 
+static void injected_points_are_shortened_to_the_length_of_a_sample(void **state)
+{
+    (void)state;
+    enum { N = 6 };
+    double start[N] = { 0 };
+    mg_cma_options o = {
+        .kind = MG_CMA_FULL, .dimension = N, .start = start, .sigma = 0.5, .active = true, .seed = 8
+    };
+    mg_cma *cma = make(&o);
+    double best = INFINITY;
+    for (int g = 0; g < 20; g++) {
+        run_generation(cma, ellipsoid, &best);
+    }
+    double near[N], far[N], white[N], x[N];
+    for (int i = 0; i < N; i++) {
+        near[i] = cma->mean[i] + 1e-3 * cma->sigma * sqrt(cma->c[i * N + i]);
+        far[i] = cma->mean[i] + 1e3;
+    }
+    mg_cma_inject(cma, 1, near);
+    mg_cma_inject(cma, 4, far);
+    mg_cma_ask(cma, 1, x);
+    for (int i = 0; i < N; i++) {
+        assert_true(fabs(x[i] - near[i]) <= 1e-12 * fabs(near[i]));
+    }
+    mg_cma_whiten(cma, white, cma->y + (int64_t)4 * N);
+    assert_true(fabs(sqrt(sphere(white, N)) - (sqrt(6.0) + 12.0 / 8.0)) < 1e-9);
+    mg_cma_ask(cma, 4, x);
+    double step = x[0] - cma->mean[0];
+    for (int i = 0; i < N; i++) { /* in the direction of the point */
+        assert_true(step > 0.0 && fabs(x[i] - cma->mean[i] - step) < 1e-9 * step);
+    }
+    mg_cma_destroy(cma);
+}
+
+static void decomposition_waits_as_long_as_the_rates_allow(void **state)
+{
+    (void)state;
+    double start[N_MAX] = { 0 };
+    mg_cma_options o = {
+        .kind = MG_CMA_FULL, .dimension = 100, .start = start, .sigma = 1.0, .active = true
+    };
+    mg_cma *cma = make(&o);
+    double interval = fmax(1.0, 1.0 / ((cma->k.c_1 + cma->k.c_mu) * 100.0 * 10.0));
+    double best = INFINITY;
+    int64_t last = 0;
+    for (int g = 1; g <= 20; g++) {
+        run_generation(cma, sphere, &best);
+        if (cma->eigen_generation != last) {
+            assert_int_equal(cma->eigen_generation, g);
+            assert_int_equal(g - last, (int64_t)ceil(interval));
+            last = g;
+        }
+    }
+    assert_true(last > 0);
+    mg_cma_destroy(cma);
+}
+
+static void stops_are_named(void **state)
+{
+    (void)state;
+    double start[2] = { 1, 1 };
+    double lower[2] = { -2, -2 };
+    double upper[2] = { 2, 2 };
+    mg_cma_options o = { .kind = MG_CMA_FULL,
+                         .dimension = 2,
+                         .start = start,
+                         .sigma = 0.5,
+                         .lower = lower,
+                         .upper = upper,
+                         .bounds = MG_BOUND_TRANSFORM,
+                         .seed = 3 };
+    double best = INFINITY;
+    mg_cma *cma = make(&o);
+    while (mg_cma_stop(cma) == NULL) {
+        run_generation(cma, sphere, &best);
+    }
+    assert_string_equal(mg_cma_stop(cma), "tolx");
+    mg_cma_destroy(cma);
+
+    o.bounds = MG_BOUND_NONE;
+    cma = make(&o);
+    while (mg_cma_stop(cma) == NULL) {
+        run_generation(cma, sphere, &best);
+    }
+    assert_string_equal(mg_cma_stop(cma), "tolfun");
+    mg_cma_destroy(cma);
+
+    cma = make(&o); /* downhill for ever */
+    while (mg_cma_stop(cma) == NULL) {
+        double x[2], costs[16];
+        for (int64_t k = 0; k < mg_cma_population(cma); k++) {
+            mg_cma_ask(cma, k, x);
+            costs[k] = x[0];
+        }
+        mg_cma_tell(cma, costs, NULL);
+    }
+    assert_string_equal(mg_cma_stop(cma), "tolfacup");
+    mg_cma_destroy(cma);
+
+    cma = make(&o);
+    cma->mean[0] = 1e18; /* a step is below the last place of the mean */
+    run_generation(cma, sphere, &best);
+    assert_string_equal(mg_cma_stop(cma), "no effect");
+    mg_cma_destroy(cma);
+
+    o.noisy = true;
+    o.bounds = MG_BOUND_TRANSFORM;
+    cma = make(&o);
+    mg_rng rng = mg_rng_make(3, MG_STREAM_TIES);
+    while (mg_cma_stop(cma) == NULL) { /* noise alone: nothing gets better */
+        double costs[16];
+        for (int64_t k = 0; k < mg_cma_population(cma); k++) {
+            costs[k] = mg_rng_normal(&rng);
+        }
+        cma->sigma = 0.5;
+        mg_cma_tell(cma, costs, NULL);
+    }
+    const char *stop = mg_cma_stop(cma);
+    assert_true(strcmp(stop, "stagnation") == 0 || strcmp(stop, "max generations") == 0);
+    mg_cma_destroy(cma);
+}
+
 static void irrelevant_coordinates_keep_their_distribution(void **state)
 {
     (void)state;
@@ -629,6 +770,7 @@ int main(void)
         cmocka_unit_test(full_positive_needs_the_expected_evaluations),
         cmocka_unit_test(full_active_needs_the_expected_evaluations),
         cmocka_unit_test(diagonal_forms_need_the_expected_evaluations),
+        cmocka_unit_test(diagonal_forms_do_not_converge_on_the_rotated_ellipsoid),
         cmocka_unit_test(limited_memory_needs_the_expected_evaluations),
         cmocka_unit_test(bounded_searches_stay_inside_and_find_corners),
         cmocka_unit_test(learning_rate_adaptation_still_converges),
@@ -639,6 +781,9 @@ int main(void)
         cmocka_unit_test(failed_candidates_rank_last_and_the_run_goes_on),
         cmocka_unit_test(violations_rank_before_costs),
         cmocka_unit_test(flat_costs_widen_the_step_and_then_stop),
+        cmocka_unit_test(injected_points_are_shortened_to_the_length_of_a_sample),
+        cmocka_unit_test(decomposition_waits_as_long_as_the_rates_allow),
+        cmocka_unit_test(stops_are_named),
         cmocka_unit_test(irrelevant_coordinates_keep_their_distribution),
         cmocka_unit_test(contradictory_options_are_refused),
         cmocka_unit_test(one_gene_is_a_search_too),
