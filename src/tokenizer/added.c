@@ -55,26 +55,40 @@ static mg_status add_pattern(mg_added_patterns *patterns, mg_str pattern, int64_
     return mg_trie_set(&patterns->trie, pattern, (int32_t)index, err);
 }
 
+/* Takes in the patterns of the tokens that are special, or of those that are not. */
+static mg_status add_patterns(mg_added *added, const mg_normalizer *normalizer, bool special,
+                              mg_buf scratch[2], mg_error *err)
+{
+    for (int64_t i = added->count - 1; i >= 0; i--) {
+        const mg_added_token *token = &added->tokens[i];
+        mg_str pattern = token->content;
+        if (token->special != special) {
+            continue;
+        }
+        if (token->normalized) {
+            MG_TRY(mg_normalizer_apply(normalizer, token->content, scratch, &pattern, NULL, err));
+        }
+        MG_TRY(add_pattern(token->normalized ? &added->normal : &added->raw, pattern, i, err));
+    }
+    return MG_OK;
+}
+
 mg_status mg_added_finish(mg_added *added, const mg_normalizer *normalizer, mg_error *err)
 {
     mg_status status = MG_OK;
     mg_buf scratch[2] = { { 0 }, { 0 } };
     added->ids = mg_new_array(int32_t, added->count + 1);
     for (int64_t i = 0; i < added->count; i++) {
-        const mg_added_token *token = &added->tokens[i];
-        added->ids[i] = token->id;
+        added->ids[i] = added->tokens[i].id;
         (void)mg_map_set(&added->by_id, id_key(&added->ids[i]), i);
-        mg_str pattern = token->content;
-        if (token->single_word && added->classes == NULL) {
+        if (added->tokens[i].single_word && added->classes == NULL) {
             MG_TRY_OR_DONE(mg_char_classes_create(&added->classes, err));
         }
-        if (token->normalized) {
-            MG_TRY_OR_DONE(
-                mg_normalizer_apply(normalizer, token->content, scratch, &pattern, NULL, err));
-        }
-        MG_TRY_OR_DONE(
-            add_pattern(token->normalized ? &added->normal : &added->raw, pattern, i, err));
     }
+    /* Where the normaliser makes several tokens alike, the first special one counts, then the first
+     * at all: the last that is set in a trie stays. */
+    MG_TRY_OR_DONE(add_patterns(added, normalizer, false, scratch, err));
+    MG_TRY_OR_DONE(add_patterns(added, normalizer, true, scratch, err));
     MG_TRY_OR_DONE(mg_trie_finish(&added->raw.trie, err));
     MG_TRY_OR_DONE(mg_trie_finish(&added->normal.trie, err));
 
@@ -182,6 +196,9 @@ bool mg_added_next(const mg_added *added, const mg_added_patterns *patterns, mg_
         if (token->rstrip) {
             /* What the token before took along is white space up to used: no need to look again. */
             end = strip_right(text, MG_MAX(end, split->used));
+        }
+        if (begin >= end) {
+            continue; /* the token before took all of it along */
         }
         *plain_out =
             split->used < begin ? mg_str_slice(text, split->used, begin) : mg_str_make(NULL, 0);

@@ -63,6 +63,15 @@ static mg_status read_metaspace(const mg_value *json, mg_arena *arena, mg_decode
     return MG_OK;
 }
 
+static mg_status read_bpe(const mg_value *json, mg_arena *arena, mg_decode_step *step,
+                          mg_error *err)
+{
+    mg_str suffix;
+    MG_TRY(mg_setting_str(json, "suffix", &suffix, err));
+    step->pattern = mg_arena_copy(arena, suffix.data == NULL ? mg_str_of("</w>") : suffix);
+    return MG_OK;
+}
+
 static mg_status read_step(const mg_value *json, mg_arena *arena, mg_detokenizer *detokenizer,
                            mg_error *err)
 {
@@ -71,7 +80,8 @@ static mg_status read_step(const mg_value *json, mg_arena *arena, mg_detokenizer
         mg_decode_kind kind;
     } kinds[] = { { "Replace", MG_DECODE_REPLACE },     { "ByteFallback", MG_DECODE_BYTE_FALLBACK },
                   { "Fuse", MG_DECODE_FUSE },           { "Strip", MG_DECODE_STRIP },
-                  { "Metaspace", MG_DECODE_METASPACE }, { "ByteLevel", MG_DECODE_BYTE_LEVEL } };
+                  { "Metaspace", MG_DECODE_METASPACE }, { "ByteLevel", MG_DECODE_BYTE_LEVEL },
+                  { "BPEDecoder", MG_DECODE_BPE } };
     mg_str type;
     MG_TRY(mg_setting_str(json, "type", &type, err));
     if (mg_str_is(type, "Sequence")) {
@@ -99,6 +109,8 @@ static mg_status read_step(const mg_value *json, mg_arena *arena, mg_detokenizer
             MG_TRY(read_strip(json, arena, &step, err));
         } else if (step.kind == MG_DECODE_METASPACE) {
             MG_TRY(read_metaspace(json, arena, &step, err));
+        } else if (step.kind == MG_DECODE_BPE) {
+            MG_TRY(read_bpe(json, arena, &step, err));
         }
         mg_detokenizer_add(detokenizer, &step);
         return MG_OK;
@@ -249,6 +261,7 @@ static void apply_step(const mg_decode_step *step, const mg_token_list *in, mg_t
     case MG_DECODE_REPLACE:
     case MG_DECODE_STRIP:
     case MG_DECODE_METASPACE:
+    case MG_DECODE_BPE:
         break;
     }
     for (int64_t i = 0; i < in->count; i++) {
@@ -257,7 +270,8 @@ static void apply_step(const mg_decode_step *step, const mg_token_list *in, mg_t
             mg_token_list_add(out, strip(token, step));
             continue;
         }
-        bool vanishes = i == 0 && !step->keep_first;
+        bool vanishes =
+            step->kind == MG_DECODE_BPE ? i == in->count - 1 : i == 0 && !step->keep_first;
         mg_str content =
             step->kind == MG_DECODE_REPLACE ? step->content : mg_str_of(vanishes ? "" : " ");
         replace_all(token, step->pattern, content, &out->bytes);

@@ -20,12 +20,13 @@ typedef enum mg_decode_kind {
     MG_DECODE_FUSE,
     MG_DECODE_STRIP,
     MG_DECODE_METASPACE,
-    MG_DECODE_BYTE_LEVEL
+    MG_DECODE_BYTE_LEVEL,
+    MG_DECODE_BPE
 } mg_decode_kind;
 
 typedef struct mg_decode_step {
     mg_decode_kind kind;
-    mg_str pattern; /* REPLACE; STRIP: one character; METASPACE: its replacement */
+    mg_str pattern; /* REPLACE; STRIP: one character; METASPACE: its replacement; BPE: the suffix */
     mg_str content; /* REPLACE */
     int64_t start;  /* STRIP: at most so many at either end */
     int64_t stop;

@@ -245,7 +245,9 @@ mg_status mg_tokenizer_add_token(mg_tokenizer *tokenizer, mg_added_token token, 
 {
     token.id = mg_tokenizer_find(tokenizer, token.content);
     if (token.id < 0) {
-        int64_t next = tokenizer->vocab.count;
+        /* A list of pieces counts those it has twice, a map of tokens its entries. */
+        int64_t next = tokenizer->kind == MG_MODEL_UNIGRAM ? tokenizer->vocab.id_count
+                                                           : tokenizer->vocab.count;
         for (int64_t i = 0; i < tokenizer->added.count; i++) {
             next = MG_MAX(next, (int64_t)tokenizer->added.tokens[i].id + 1);
         }

@@ -1,6 +1,8 @@
 /* tokenizer/vocab_json.c - a pull scanner over JSON text for the vocabulary and the merges. */
 #include "tokenizer/vocab_json_internal.h"
 
+#include <stdio.h>
+
 #include "base/memory.h"
 #include "text/utf8.h"
 
@@ -313,6 +315,65 @@ done:
     return status;
 }
 
+/* 10^exponent, correctly rounded; exponent in 0..308. */
+static double power_of_ten(int64_t exponent)
+{
+    static const double exact[] = { 1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,
+                                    1e8,  1e9,  1e10, 1e11, 1e12, 1e13, 1e14, 1e15,
+                                    1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22 };
+    if (exponent < (int64_t)MG_ARRAY_COUNT(exact)) {
+        return exact[exponent];
+    }
+    char text[8];
+    double power = 0.0;
+    (void)snprintf(text, sizeof(text), "1e%d", (int)exponent);
+    (void)mg_str_to_double(mg_str_of(text), &power);
+    return power;
+}
+
+/* A score, as the tokenizers library reads it: all digits as one integer (those that no longer fit
+ * 64 bits are dropped), then one multiplication or division by a power of ten.  That may be an ulp
+ * 64 bits are dropped), then one product or quotient with a power of ten.  That may be an ulp
+static bool read_score(mg_str number, double *score_out)
+{
+    double nearest;
+    if (!mg_str_to_double(number, &nearest)) {
+        return false;
+    }
+    bool negative = number.data[0] == '-';
+    bool behind_point = false;
+    bool full = false;
+    uint64_t digits = 0;
+    int64_t exponent = 0;
+    size_t i = negative ? 1 : 0;
+    for (; i < number.size && number.data[i] != 'e' && number.data[i] != 'E'; i++) {
+        if (number.data[i] == '.') {
+            behind_point = true;
+            continue;
+        }
+        uint64_t digit = (uint64_t)(number.data[i] - '0');
+        full = full || digits > (UINT64_MAX - digit) / 10;
+        if (!full) {
+            digits = digits * 10 + digit;
+        }
+        exponent += full ? !behind_point : -behind_point;
+    }
+    int64_t written = 0;
+    if (i < number.size) {
+        size_t sign = number.data[i + 1] == '+' ? 1 : 0;
+        (void)mg_str_to_int(mg_str_slice(number, i + 1 + sign, number.size), &written);
+    }
+    exponent += written;
+    if (exponent < -308 || exponent > 308) {
+        *score_out = nearest;
+        return true;
+    }
+    double score = exponent >= 0 ? (double)digits * power_of_ten(exponent)
+                                 : (double)digits / power_of_ten(-exponent);
+    *score_out = negative ? -score : score;
+    return true;
+}
+
 mg_status mg_vocab_read_pieces(mg_str json, mg_vocab *vocab, double **scores_out, mg_error *err)
 {
     scan s = scan_of(json);
@@ -337,7 +398,7 @@ mg_status mg_vocab_read_pieces(mg_str json, mg_vocab *vocab, double **scores_out
         MG_TRY_OR_DONE(mg_vocab_set(vocab, piece, count, err));
         MG_TRY_OR_DONE(expect(&s, ',', err));
         MG_TRY_OR_DONE(read_number(&s, &number, err));
-        if (!mg_str_to_double(number, &scores[count])) {
+        if (!read_score(number, &scores[count])) {
             status = fail_at(&s, err, "score is not a number");
             goto done;
         }

@@ -211,6 +211,10 @@ def make_characters():
         normalizers.NFD(), normalizers.Lowercase(), normalizers.StripAccents(), normalizers.Strip()]))
     characters("digits", pre.Sequence([pre.WhitespaceSplit(), pre.Digits(), pre.Punctuation("merged_with_previous")]))
     characters("suffix", pre.BertPreTokenizer(), model=models.BPE(unk_token="<unk>", end_of_word_suffix="</w>"))
+    characters("alike", pre.WhitespaceSplit(), norm=normalizers.Lowercase(), dec=decoders.BPEDecoder("</w>"),
+               model=models.BPE(unk_token="<unk>", end_of_word_suffix="</w>"),
+               extra=[AddedToken("fOO", normalized=True), AddedToken("FOO", normalized=True),
+                      AddedToken("Foo", normalized=True, special=True), AddedToken("\n\n", lstrip=True, rstrip=True)])
     characters("no_unk", pre.Split("a", "merged_with_next"), model=models.BPE())
     characters("no_fuse", pre.FixedLength(7), norm=normalizers.NFKD(), model=models.BPE(unk_token="<unk>"))
 

@@ -107,7 +107,7 @@ static void character_tokenizers_match_the_library(void **state)
     (void)state;
     static const char *const kinds[] = { "meta_first", "meta_always", "meta_never", "strip_first",
                                          "prepend",    "gemma",       "lower",      "digits",
-                                         "suffix",     "no_unk",      "no_fuse" };
+                                         "suffix",     "no_unk",      "no_fuse",    "alike" };
     check_kinds(kinds, MG_ARRAY_COUNT(kinds));
 }
 

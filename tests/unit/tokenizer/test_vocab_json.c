@@ -138,6 +138,39 @@ static void pieces_have_scores(void **state)
     mg_vocab_release(&vocab);
 }
 
+/* Values that the tokenizers library (0.22) wrote back after reading these numbers. */
+static void scores_are_rounded_as_the_tokenizers_library_does(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *number;
+        double score;
+    } cases[] = {
+        { "-1.8885139488811218", -0x1.e375a6707bf6bp+0 }, /* the nearest double ends in 6c */
+        { "-7.327604888735986", -0x1.d4f77a7ec85ebp+2 },
+        { "-12345678901234567890123.5", -0x1.4ea15b273b38ap+73 },
+        { "-0.000000000000000000000123456789", -0x1.2a800d15b2fe8p-73 },
+        { "-3.14159265358979323846", -0x1.921fb54442d18p+1 },
+        { "1e-5", 0x1.4f8b588e368f1p-17 },
+        { "-2.5E+3", -2500.0 },
+        { "-123456789012345678901234567890e-20", -0x1.26580b487e6b7p+30 },
+    };
+    for (size_t i = 0; i < MG_ARRAY_COUNT(cases); i++) {
+        mg_error err;
+        mg_vocab vocab = { 0 };
+        mg_buf json = { 0 };
+        double *scores;
+        mg_buf_add_text(&json, "[[\"a\",");
+        mg_buf_add_text(&json, cases[i].number);
+        mg_buf_add_text(&json, "]]");
+        assert_ok(mg_vocab_read_pieces(mg_buf_view(&json), &vocab, &scores, &err), &err);
+        assert_true(scores[0] == cases[i].score);
+        mg_free(scores);
+        mg_buf_release(&json);
+        mg_vocab_release(&vocab);
+    }
+}
+
 static void the_rest_of_the_document_keeps_everything_else(void **state)
 {
     (void)state;
@@ -179,6 +212,7 @@ int main(void)
         cmocka_unit_test(merges_come_as_texts_or_as_pairs),
         cmocka_unit_test(damaged_merges_are_format_errors),
         cmocka_unit_test(pieces_have_scores),
+        cmocka_unit_test(scores_are_rounded_as_the_tokenizers_library_does),
         cmocka_unit_test(the_rest_of_the_document_keeps_everything_else),
         cmocka_unit_test(deep_nesting_is_a_format_error),
     };
