@@ -332,8 +332,8 @@ static double power_of_ten(int64_t exponent)
 }
 
 /* A score, as the tokenizers library reads it: all digits as one integer (those that no longer fit
- * 64 bits are dropped), then one multiplication or division by a power of ten.  That may be an ulp
  * 64 bits are dropped), then one product or quotient with a power of ten.  That may be an ulp
+ * beside the nearest double, and decides between segmentations that tie but for rounding. */
 static bool read_score(mg_str number, double *score_out)
 {
     double nearest;
