@@ -51,6 +51,14 @@ static void print_candidate(mg_cli *cli, const mg_candidate_row *c, const mg_sco
     mg_buf_release(&line);
 }
 
+/* On questions of the search: drawn once, or anew now and then, or held out for snapshots. */
+static bool is_search_score(const mg_score_row *score)
+{
+    return score->task == -1 &&
+           (mg_str_is(score->item_set, "search") || mg_str_starts(score->item_set, "search/") ||
+            mg_str_is(score->item_set, "held_out"));
+}
+
 static mg_status print_candidates(mg_cli *cli, mg_store *store, mg_error *err)
 {
     mg_arena arena = { NULL, 0, 0 };
@@ -60,16 +68,15 @@ static mg_status print_candidates(mg_cli *cli, mg_store *store, mg_error *err)
     int64_t score_count;
     mg_status status = MG_OK;
     MG_TRY_OR_DONE(mg_run_candidates(store, &arena, &rows, &row_count, err));
-    MG_TRY_OR_DONE(mg_run_scores(store, "search", &arena, &scores, &score_count, err));
+    MG_TRY_OR_DONE(mg_run_scores(store, NULL, &arena, &scores, &score_count, err));
     int64_t next = 0;
     for (int64_t i = 0; i < row_count; i++) {
-        while (next < score_count &&
-               (scores[next].candidate < rows[i].id ||
-                (scores[next].candidate == rows[i].id && scores[next].task != -1))) {
-            next++;
+        const mg_score_row *score = NULL; /* the last draw's, where there are several */
+        for (; next < score_count && scores[next].candidate <= rows[i].id; next++) {
+            bool mine = scores[next].candidate == rows[i].id && is_search_score(&scores[next]);
+            score = mine ? &scores[next] : score;
         }
-        bool scored = next < score_count && scores[next].candidate == rows[i].id;
-        print_candidate(cli, &rows[i], scored ? &scores[next] : NULL);
+        print_candidate(cli, &rows[i], score);
     }
 
 done:

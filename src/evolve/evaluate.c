@@ -82,6 +82,7 @@ mg_loop_candidate *mg_loop_candidate_make(mg_loop *loop, int64_t id, const char 
     if (c == NULL) {
         c = loop->candidates[id] = mg_arena_new(&loop->arena, mg_loop_candidate);
         c->search_score = NAN;
+        c->mark = NAN;
         if (genome != NULL) {
             int64_t n = loop->o->space.dimension;
             double *copy = mg_arena_array(&loop->arena, double, n);
@@ -147,20 +148,25 @@ mg_status mg_loop_load(mg_loop *loop, mg_error *err)
     MG_TRY(mg_run_candidates(loop->o->store, &loop->arena, &rows, &count, err));
     for (int64_t i = 0; i < count; i++) {
         bool source = rows[i].genome_count == 0;
-        if (rows[i].id < 0 || rows[i].id > INT32_MAX || (!source && rows[i].genome_count != n)) {
+        int64_t id = mg_loop_local_id(loop, rows[i].id);
+        if (id < 0 && rows[i].id >= 0) {
+            continue; /* another stage's */
+        }
+        if (id < 0 || id > INT32_MAX || (!source && rows[i].genome_count != n)) {
             return mg_fail(err, MG_ERR_FORMAT, "run.db: candidate %lld does not fit the search",
                            (long long)rows[i].id);
         }
         mg_loop_candidate *c = mg_loop_candidate_make(
-            loop, rows[i].id, kind_of(rows[i].kind), rows[i].label, rows[i].generation,
-            rows[i].place, rows[i].genome, source ? rows[i].place : -1);
+            loop, id, kind_of(rows[i].kind), rows[i].label, rows[i].generation, rows[i].place,
+            rows[i].genome, source ? rows[i].place : -1);
         c->failed = rows[i].failed;
         c->note = rows[i].note;
     }
     MG_TRY(mg_run_scores(loop->o->store, NULL, &loop->arena, &scores, &count, err));
     for (int64_t i = 0; i < count; i++) {
-        if (scores[i].task == -1) {
-            remember_score(loop, scores[i].candidate, scores[i].item_set, scores[i].value);
+        int64_t id = mg_loop_local_id(loop, scores[i].candidate);
+        if (scores[i].task == -1 && id >= 0) {
+            remember_score(loop, id, scores[i].item_set, scores[i].value);
         }
     }
     return MG_OK;
@@ -182,11 +188,11 @@ static void find_best(mg_loop *loop)
     loop->best_id = -1;
     for (int64_t i = 0; i < loop->candidate_count; i++) {
         const mg_loop_candidate *c = loop->candidates[i];
-        if (c != NULL && c->genome != NULL && !c->failed && !isnan(c->search_score) &&
-            is_better(loop, c, c->search_score, c->violation)) {
+        if (c != NULL && c->genome != NULL && !c->failed && !isnan(c->mark) &&
+            is_better(loop, c, c->mark, c->mark_violation)) {
             loop->best_id = c->id;
-            loop->best_score = c->search_score;
-            loop->best_violation = c->violation;
+            loop->best_score = c->mark;
+            loop->best_violation = c->mark_violation;
         }
     }
 }
@@ -197,23 +203,43 @@ mg_status mg_loop_forget_from(mg_loop *loop, int64_t id, mg_error *err)
     int64_t count;
     MG_TRY(mg_run_scores(loop->o->store, NULL, &loop->arena, &scores, &count, err));
     for (int64_t i = 0; i < count; i++) {
-        if (scores[i].candidate >= id && scores[i].task == -1) {
-            mg_map_set(&loop->stored,
-                       score_key(&loop->arena, scores[i].candidate, scores[i].item_set), -1);
+        int64_t scored = mg_loop_local_id(loop, scores[i].candidate);
+        if (scored >= id && scores[i].task == -1) {
+            mg_map_set(&loop->stored, score_key(&loop->arena, scored, scores[i].item_set), -1);
         }
     }
+    mg_status status = MG_OK;
     MG_TRY(mg_store_begin(loop->o->store, err));
-    mg_status status = mg_run_drop_from(loop->o->store, id, err);
-    if (status != MG_OK) {
-        mg_store_rollback(loop->o->store);
-        return status;
+    MG_TRY_OR_DONE(mg_run_drop_from(loop->o->store, mg_loop_store_id(loop, id), err));
+    if (loop->o->stage.index + 1 < loop->o->stage.count) { /* later candidates went with them */
+        mg_stage next = { .index = loop->o->stage.index + 1 };
+        char key[MG_STAGE_KEY_BYTES];
+        mg_stage_key(&next, "begin", key);
+        MG_TRY_OR_DONE(mg_store_put(loop->o->store, key, mg_str_of(""), err));
     }
-    MG_TRY(mg_store_commit(loop->o->store, err));
+    MG_TRY_OR_DONE(mg_store_commit(loop->o->store, err));
     loop->candidate_count = MG_MIN(loop->candidate_count, id);
     if (loop->best_id >= id) {
         find_best(loop);
     }
-    return MG_OK;
+
+done:
+    if (status != MG_OK) {
+        mg_store_rollback(loop->o->store);
+    }
+    return status;
+}
+
+void mg_loop_forget_scores(mg_loop *loop)
+{
+    bool judged = mg_loop_judge(loop) == &loop->search;
+    for (int64_t i = 0; i < loop->candidate_count; i++) {
+        if (loop->candidates[i] != NULL) {
+            loop->candidates[i]->search_score = NAN;
+            loop->candidates[i]->mark = judged ? (double)NAN : loop->candidates[i]->mark;
+        }
+    }
+    loop->best_id = judged ? -1 : loop->best_id;
 }
 
 double mg_loop_score(const mg_loop *loop, const mg_item_set *set, const double *values)
@@ -259,7 +285,8 @@ mg_status mg_loop_values(mg_loop *loop, const mg_loop_candidate *candidate, cons
     mg_arena arena = { 0 };
     mg_answer_row *rows;
     int64_t count;
-    mg_status status = mg_run_answers(loop->o->store, candidate->id, &arena, &rows, &count, err);
+    mg_status status = mg_run_answers(loop->o->store, mg_loop_store_id(loop, candidate->id), &arena,
+                                      &rows, &count, err);
     int64_t row = 0;
     for (int64_t i = 0; status == MG_OK && i < set->count; i++) {
         values_out[i] = NAN;
@@ -288,7 +315,7 @@ typedef struct evaluation {
 static mg_status write_candidate(mg_loop *loop, const mg_loop_candidate *c, mg_error *err)
 {
     mg_candidate_row row = {
-        .id = c->id,
+        .id = mg_loop_store_id(loop, c->id),
         .kind = mg_str_of(c->kind),
         .label = c->label,
         .generation = c->generation,
@@ -312,7 +339,7 @@ static mg_status write_scores(mg_loop *loop, const mg_loop_candidate *c, const m
         while (end < set->count && set->questions[end].task == task) {
             sum += values[end++];
         }
-        mg_score_row row = { .candidate = c->id,
+        mg_score_row row = { .candidate = mg_loop_store_id(loop, c->id),
                              .item_set = mg_str_of(set->name),
                              .task = task,
                              .value = sum / (double)(end - begin),
@@ -320,7 +347,7 @@ static mg_status write_scores(mg_loop *loop, const mg_loop_candidate *c, const m
         MG_TRY(mg_run_put_score(loop->o->store, &row, err));
         begin = end;
     }
-    mg_score_row row = { .candidate = c->id,
+    mg_score_row row = { .candidate = mg_loop_store_id(loop, c->id),
                          .item_set = mg_str_of(set->name),
                          .task = -1,
                          .value = mg_loop_score(loop, set, values),
@@ -332,6 +359,7 @@ static mg_status write_scores(mg_loop *loop, const mg_loop_candidate *c, const m
 static mg_status write_answers(mg_loop *loop, const mg_loop_candidate *c, const mg_job *job,
                                mg_error *err)
 {
+    int64_t id = mg_loop_store_id(loop, c->id);
     for (int64_t i = 0; i < job->question_count; i++) {
         if (isnan(job->values[i])) {
             continue;
@@ -340,7 +368,7 @@ static mg_status write_answers(mg_loop *loop, const mg_loop_candidate *c, const 
                               .item = job->questions[i].item,
                               .value = job->values[i],
                               .text = job->texts[i] };
-        MG_TRY(mg_run_put_answers(loop->o->store, c->id, &row, 1, err));
+        MG_TRY(mg_run_put_answers(loop->o->store, id, &row, 1, err));
         loop->questions++;
     }
     char text[32];
@@ -355,19 +383,24 @@ mg_status mg_loop_tell_improved(mg_loop *loop, mg_error *err)
         return MG_OK;
     }
     const mg_loop_candidate *best = loop->candidates[loop->best_id];
-    return loop->o->improved(loop->o->context, best->id, best->genome, loop->best_score, err);
+    return loop->o->improved(loop->o->context, mg_loop_store_id(loop, best->id), best->genome,
+                             loop->best_score, err);
 }
 
 /* A known score enters the candidate and the best so far. */
 static mg_status adopt_score(mg_loop *loop, mg_loop_candidate *c, const mg_item_set *set,
                              double score, double violation, mg_error *err)
 {
-    if (set != &loop->search) {
+    if (set == &loop->search) {
+        c->search_score = score;
+        c->violation = violation;
+        loop->evaluations++;
+    }
+    if (set != mg_loop_judge(loop)) {
         return MG_OK;
     }
-    c->search_score = score;
-    c->violation = violation;
-    loop->evaluations++;
+    c->mark = score;
+    c->mark_violation = violation;
     if (c->genome == NULL || !is_better(loop, c, score, violation)) {
         return MG_OK;
     }
@@ -384,7 +417,7 @@ static void tell_recorded(mg_loop *loop, const mg_loop_candidate *c, const mg_it
         return;
     }
     mg_loop_record record = {
-        .id = c->id,
+        .id = mg_loop_store_id(loop, c->id),
         .kind = c->kind,
         .label = c->label,
         .generation = c->generation,
@@ -425,8 +458,8 @@ static mg_status settle(evaluation *e, int64_t index, mg_error *err)
         MG_TRY_OR_DONE(write_scores(loop, c, set, values, job->seconds, err));
     }
     if (c->failed) {
-        MG_TRY_OR_DONE(mg_loop_event(loop, "failed", err, "candidate %lld: %s", (long long)c->id,
-                                     job->error.message));
+        MG_TRY_OR_DONE(mg_loop_event(loop, "failed", err, "candidate %lld: %s",
+                                     (long long)mg_loop_store_id(loop, c->id), job->error.message));
     }
     MG_TRY_OR_DONE(mg_store_commit(loop->o->store, err));
     if (complete) {
@@ -481,19 +514,21 @@ static mg_status prepare(evaluation *e, mg_loop_candidate *c, mg_job *job, doubl
     return MG_OK;
 }
 
-/* True when the candidate needs no work for set. */
-static mg_status already_known(mg_loop *loop, mg_loop_candidate *c, const mg_item_set *set,
-                               bool retry_failed, bool *known_out, mg_error *err)
+static int64_t stored_row(mg_loop *loop, const mg_loop_candidate *c, const mg_item_set *set)
 {
-    *known_out = true;
-    if (c->failed && !retry_failed) {
-        return MG_OK;
-    }
     mg_arena arena = { 0 };
     int64_t row = mg_map_get(&loop->stored, score_key(&arena, c->id, mg_str_of(set->name)), -1);
     mg_arena_release(&arena);
-    *known_out = row >= 0;
-    if (row < 0 || set != &loop->search || !isnan(c->search_score)) {
+    return row;
+}
+
+mg_status mg_loop_adopt_stored(mg_loop *loop, mg_loop_candidate *c, const mg_item_set *set,
+                               mg_error *err)
+{
+    int64_t row = stored_row(loop, c, set);
+    bool known = set == &loop->search ? !isnan(c->search_score)
+                                      : set != mg_loop_judge(loop) || !isnan(c->mark);
+    if (row < 0 || known) {
         return MG_OK;
     }
     double *values = mg_new_array(double, set->count);
@@ -504,6 +539,18 @@ static mg_status already_known(mg_loop *loop, mg_loop_candidate *c, const mg_ite
     }
     mg_free(values);
     return status;
+}
+
+/* True when the candidate needs no work for set. */
+static mg_status already_known(mg_loop *loop, mg_loop_candidate *c, const mg_item_set *set,
+                               bool retry_failed, bool *known_out, mg_error *err)
+{
+    *known_out = true;
+    if (c->failed && !retry_failed) {
+        return MG_OK;
+    }
+    *known_out = stored_row(loop, c, set) >= 0;
+    return mg_loop_adopt_stored(loop, c, set, err);
 }
 
 /* Failures that another try may not meet. */

@@ -81,6 +81,26 @@ static void move_share(mg_item_set *from, mg_item_set *to, double share, mg_rng 
     mg_free(moves);
 }
 
+/* Moves count of all questions, whatever their task, but at most half of them. */
+static void move_count(mg_item_set *from, mg_item_set *to, int64_t count, mg_rng *rng)
+{
+    int64_t total = from->count;
+    int64_t kept = 0;
+    int64_t *order = mg_new_array(int64_t, MG_MAX(total, 1));
+    bool *moves = mg_new_array(bool, MG_MAX(total, 1));
+    shuffle(order, total, rng);
+    for (int64_t i = 0; i < MG_MIN(count, total / 2); i++) {
+        moves[order[i]] = true;
+    }
+    for (int64_t i = 0; i < total; i++) {
+        mg_item_set *set = moves[i] ? to : from;
+        set->questions[moves[i] ? to->count++ : kept++] = from->questions[i];
+    }
+    from->count = kept;
+    mg_free(order);
+    mg_free(moves);
+}
+
 mg_status mg_loop_split_items(mg_loop *loop, mg_error *err)
 {
     const mg_fitness *fitness = loop->o->fitness;
@@ -90,9 +110,9 @@ mg_status mg_loop_split_items(mg_loop *loop, mg_error *err)
         total += fitness->tasks[t].item_count;
         has_test = has_test || loop->o->tasks[t].role == MG_ROLE_TEST;
     }
-    mg_item_set *const sets[] = { &loop->pool, &loop->search, &loop->select, &loop->report,
-                                  &loop->test };
-    const char *const names[] = { "pool", "search", "select", "report", "test" };
+    mg_item_set *const sets[] = { &loop->pool,   &loop->search, &loop->held_out,
+                                  &loop->select, &loop->report, &loop->test };
+    const char *const names[] = { "pool", "search", "held_out", "select", "report", "test" };
     for (int64_t i = 0; i < MG_ARRAY_COUNT(sets); i++) {
         *sets[i] = (mg_item_set){ names[i],
                                   mg_arena_array(&loop->arena, mg_question, MG_MAX(total, 1)), 0 };
@@ -115,6 +135,7 @@ mg_status mg_loop_split_items(mg_loop *loop, mg_error *err)
     if (!has_test && loop->select.count >= REPORT_SELECT_MIN) {
         move_share(&loop->select, &loop->report, 1.0 / 3.0, &rng);
     }
+    move_count(&loop->pool, &loop->held_out, loop->o->search->preset->held_out, &rng);
     return MG_OK;
 }
 
@@ -133,13 +154,34 @@ static int pattern(const double *values, int64_t source_count, int64_t item_coun
     return low >= 0.5 ? 0 : high < 0.5 ? 1 : 2;
 }
 
-void mg_loop_choose_items(mg_loop *loop, const double *values, int64_t source_count)
+/* Questions of one candidate. */
+static int64_t wanted_items(const mg_loop *loop)
+{
+    const mg_search_config *search = loop->o->search;
+    int64_t total = loop->pool.count;
+    bool may_take_all = search->items_from_preset && search->preset->held_out == 0;
+    bool whole = search->items == 0 || (may_take_all && total < 2 * search->items);
+    return whole ? total : MG_MIN(search->items, total);
+}
+
+bool mg_loop_rotates(const mg_loop *loop)
+{
+    return loop->o->search->rotate > 0 && wanted_items(loop) < loop->pool.count;
+}
+
+const mg_item_set *mg_loop_judge(const mg_loop *loop)
+{
+    return loop->held_out.count > 0 ? &loop->held_out : &loop->search;
+}
+
+void mg_loop_choose_items(mg_loop *loop, int64_t epoch)
 {
     int64_t total = loop->pool.count;
-    const mg_search_config *search = loop->o->search;
-    bool whole = search->items == 0 || (search->items_from_preset && total < 2 * search->items);
-    int64_t wanted = whole ? total : MG_MIN(search->items, total);
+    int64_t wanted = wanted_items(loop);
+    loop->epoch = epoch;
     loop->search.count = 0;
+    loop->search.name =
+        epoch == 0 ? "search" : mg_arena_printf(&loop->arena, "search/%lld", (long long)epoch).data;
     if (wanted == total) {
         memcpy(loop->search.questions, loop->pool.questions, (size_t)total * sizeof(mg_question));
         loop->search.count = total;
@@ -147,7 +189,8 @@ void mg_loop_choose_items(mg_loop *loop, const double *values, int64_t source_co
     }
     /* Proportional shares of the strata: walking through all questions, stratum by stratum and in
      * random order inside, a question is taken whenever the due number passes a whole one. */
-    mg_rng rng = mg_rng_make(loop->o->search->seed + 1, MG_STREAM_ITEMS);
+    mg_rng rng = mg_rng_make(loop->o->search->seed + 1 + (uint64_t)epoch, MG_STREAM_ITEMS);
+    int64_t sources = loop->o->fitness->source_count;
     int64_t *order = mg_new_array(int64_t, total);
     shuffle(order, total, &rng);
     int64_t strata = 3 * loop->o->fitness->task_count;
@@ -155,8 +198,8 @@ void mg_loop_choose_items(mg_loop *loop, const double *values, int64_t source_co
     for (int64_t stratum = 0; stratum < strata; stratum++) {
         for (int64_t i = 0; i < total; i++) {
             int64_t item = order[i];
-            int64_t of =
-                3 * loop->pool.questions[item].task + pattern(values, source_count, total, item);
+            int64_t of = 3 * loop->pool.questions[item].task +
+                         pattern(loop->source_values, sources, total, item);
             if (of != stratum) {
                 continue;
             }

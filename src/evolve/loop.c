@@ -27,9 +27,54 @@ typedef struct progress_state {
     mg_cma_kind kind;   /* decided once: a later budget does not change it */
     int64_t generation; /* over all restarts */
     int64_t asked;      /* candidates in told generations */
+    int64_t extra;      /* means that were evaluated beside them */
     int64_t restart;
     bool finished; /* the phase is over */
 } progress_state;
+
+int64_t mg_loop_store_id(const mg_loop *loop, int64_t id)
+{
+    int64_t sources = loop->o->fitness->source_count;
+    bool later = loop->o->stage.index > 0 && id >= sources;
+    return later ? id - sources + loop->o->stage.first_id : id;
+}
+
+int64_t mg_loop_local_id(const mg_loop *loop, int64_t store_id)
+{
+    const mg_stage *stage = &loop->o->stage;
+    int64_t sources = loop->o->fitness->source_count;
+    if (stage->end_id > 0 && store_id >= stage->end_id) {
+        return -1;
+    }
+    if (stage->index == 0 || store_id < sources) {
+        return store_id;
+    }
+    return store_id >= stage->first_id ? store_id - stage->first_id + sources : -1;
+}
+
+static mg_status put_value(mg_loop *loop, const char *name, mg_str value, mg_error *err)
+{
+    char key[MG_STAGE_KEY_BYTES];
+    mg_stage_key(&loop->o->stage, name, key);
+    return mg_store_put(loop->o->store, key, value, err);
+}
+
+/* An empty value counts as none. */
+static mg_status get_value(mg_loop *loop, const char *name, mg_buf *value_out, bool *found_out,
+                           mg_error *err)
+{
+    char key[MG_STAGE_KEY_BYTES];
+    mg_stage_key(&loop->o->stage, name, key);
+    mg_status status = mg_store_get(loop->o->store, key, value_out, found_out, err);
+    *found_out = status == MG_OK && *found_out && value_out->size > 0;
+    return status;
+}
+
+/* The first candidate behind the generations that have been told. */
+static int64_t next_id(const mg_loop *loop, const progress_state *state)
+{
+    return loop->o->fitness->source_count + 2 + state->asked + state->extra;
+}
 
 static mg_status save_state(mg_loop *loop, const progress_state *state, const mg_explorer *explorer,
                             mg_error *err)
@@ -39,13 +84,14 @@ static mg_status save_state(mg_loop *loop, const progress_state *state, const mg
     mg_buf counters = { 0 };
     mg_status status = MG_OK;
     mg_explorer_save(explorer, &bytes);
-    mg_buf_printf(&counters, "%d %lld %lld %lld %d %.17g %lld %.17g", (int)state->kind,
+    mg_buf_printf(&counters, "%d %lld %lld %lld %d %.17g %lld %.17g %lld", (int)state->kind,
                   (long long)state->generation, (long long)state->asked, (long long)state->restart,
                   state->finished ? 1 : 0, mg_loop_seconds(loop),
-                  (long long)loop->evaluations_total, loop->o->search->minutes);
+                  (long long)loop->evaluations_total, loop->o->search->minutes,
+                  (long long)state->extra);
     MG_TRY_OR_DONE(mg_store_begin(store, err));
-    MG_TRY_OR_DONE(mg_store_put(store, "state/optimiser", mg_buf_view(&bytes), err));
-    MG_TRY_OR_DONE(mg_store_put(store, "state/loop", mg_buf_view(&counters), err));
+    MG_TRY_OR_DONE(put_value(loop, "state/optimiser", mg_buf_view(&bytes), err));
+    MG_TRY_OR_DONE(put_value(loop, "state/loop", mg_buf_view(&counters), err));
     MG_TRY_OR_DONE(mg_store_commit(store, err));
 
 done:
@@ -124,7 +170,7 @@ static void restart_point(const mg_loop *loop, const progress_state *state, doub
 static mg_status load_counters(mg_loop *loop, progress_state *state, bool *found_out, mg_error *err)
 {
     mg_buf text = { 0 };
-    mg_status status = mg_store_get(loop->o->store, "state/loop", &text, found_out, err);
+    mg_status status = get_value(loop, "state/loop", &text, found_out, err);
     if (status != MG_OK || !*found_out) {
         mg_buf_release(&text);
         return status;
@@ -135,20 +181,25 @@ static mg_status load_counters(mg_loop *loop, progress_state *state, bool *found
     long long asked = 0;
     long long restart = 0;
     long long evaluations = 0;
+    long long extra = 0;
     double minutes = 0.0;
-    int count = sscanf(text.data, "%d %lld %lld %lld %d %lf %lld %lf", &kind, &generation, &asked,
-                       &restart, &finished, &loop->seconds_before, &evaluations, &minutes);
+    int count =
+        sscanf(text.data, "%d %lld %lld %lld %d %lf %lld %lf %lld", &kind, &generation, &asked,
+               &restart, &finished, &loop->seconds_before, &evaluations, &minutes, &extra);
     mg_buf_release(&text);
-    if (count != 8 || kind < 0 || kind > MG_CMA_LM_MA || restart < 0 || restart > 9 || asked < 0) {
+    if (count != 9 || kind < 0 || kind > MG_CMA_LM_MA || restart < 0 || restart > 9 || asked < 0 ||
+        extra < 0) {
         return mg_fail(err, MG_ERR_FORMAT, "run.db: the state of the search is damaged");
     }
-    *state = (progress_state){ (mg_cma_kind)kind, generation, asked, restart, finished != 0 };
+    *state =
+        (progress_state){ (mg_cma_kind)kind, generation, asked, extra, restart, finished != 0 };
     bool same_budget =
         evaluations == loop->evaluations_total && minutes == loop->o->search->minutes;
     if (state->finished && !same_budget) {
         state->finished = false;
         MG_TRY(mg_store_put(loop->o->store, "winner", mg_str_of(""), err));
-        return mg_loop_forget_from(loop, loop->o->fitness->source_count + 2 + asked, err);
+        MG_TRY(put_value(loop, "winner", mg_str_of(""), err));
+        return mg_loop_forget_from(loop, next_id(loop, state), err);
     }
     return MG_OK;
 }
@@ -166,7 +217,7 @@ static mg_status open_optimiser(mg_loop *loop, progress_state *state, mg_explore
     restart_point(loop, state, start);
     make_options(loop, state, start, &options);
     if (found) {
-        MG_TRY_OR_DONE(mg_store_get(loop->o->store, "state/optimiser", &bytes, &found, err));
+        MG_TRY_OR_DONE(get_value(loop, "state/optimiser", &bytes, &found, err));
         MG_TRY_OR_DONE(
             mg_explorer_load(&options, &loop->o->space, mg_buf_view(&bytes), explorer_out, err));
     } else {
@@ -179,6 +230,33 @@ done:
     return status;
 }
 
+/* What the report needs beside candidates: the tasks, and the questions of every set.
+ * "set/search" are those that tell which candidate is the best, "set/name" is their set's name. */
+static mg_status store_sets(mg_loop *loop, mg_error *err)
+{
+    const mg_item_set *const sets[] = { mg_loop_judge(loop), &loop->select, &loop->report,
+                                        &loop->test };
+    static const char *const names[] = { "set/search", "set/select", "set/report", "set/test" };
+    const mg_fitness *fitness = loop->o->fitness;
+    mg_buf text = { 0 };
+    mg_status status = MG_OK;
+    for (int64_t t = 0; t < fitness->task_count; t++) {
+        mg_buf_printf(&text, "%.17g %.*s\n", loop->o->tasks[t].weight,
+                      MG_STR_ARG(fitness->tasks[t].name));
+    }
+    MG_TRY_OR_DONE(mg_store_put(loop->o->store, "tasks", mg_buf_view(&text), err));
+    MG_TRY_OR_DONE(put_value(loop, "set/name", mg_str_of(mg_loop_judge(loop)->name), err));
+    for (int64_t i = 0; i < MG_ARRAY_COUNT(sets); i++) {
+        mg_str questions = mg_str_make((const char *)sets[i]->questions,
+                                       (size_t)sets[i]->count * sizeof(mg_question));
+        MG_TRY_OR_DONE(put_value(loop, names[i], questions, err));
+    }
+
+done:
+    mg_buf_release(&text);
+    return status;
+}
+
 /* Sources, the default merge and the start point answer everything that the search may ask. */
 static mg_status run_references(mg_loop *loop, mg_error *err)
 {
@@ -186,8 +264,9 @@ static mg_status run_references(mg_loop *loop, mg_error *err)
     const mg_loop_space *space = &loop->o->space;
     int64_t sources = fitness->source_count;
     mg_loop_candidate **references = mg_new_array(mg_loop_candidate *, sources + 2);
-    double *values = mg_new_array(double, sources * loop->pool.count);
+    double *values = mg_arena_array(&loop->arena, double, MG_MAX(sources * loop->pool.count, 1));
     mg_status status = MG_OK;
+    loop->source_values = values;
     loop->phase = "sources";
     loop->finalists = sources + 2;
     for (int64_t s = 0; s < sources; s++) {
@@ -213,12 +292,12 @@ static mg_status run_references(mg_loop *loop, mg_error *err)
         MG_TRY_OR_DONE(
             mg_loop_values(loop, references[s], &loop->pool, values + s * loop->pool.count, err));
     }
-    mg_loop_choose_items(loop, values, sources);
+    mg_loop_choose_items(loop, 0);
     MG_TRY_OR_DONE(mg_loop_evaluate(loop, references, sources + 2, &loop->search, false, err));
+    MG_TRY_OR_DONE(mg_loop_evaluate(loop, references, sources + 2, &loop->held_out, false, err));
 
 done:
     mg_free(references);
-    mg_free(values);
     return status;
 }
 
@@ -300,11 +379,110 @@ static void tell_generation(mg_loop *loop, const progress_state *state, const mg
     loop->o->generation(loop->o->context, &g);
 }
 
+/* Which draw of questions a generation answers. */
+static int64_t epoch_of(const mg_loop *loop, int64_t generation)
+{
+    return mg_loop_rotates(loop) ? generation / loop->o->search->rotate : 0;
+}
+
+/* Default merge and start point have answered every question that may be asked. */
+static mg_status adopt_first_merges(mg_loop *loop, mg_error *err)
+{
+    int64_t sources = loop->o->fitness->source_count;
+    mg_loop_candidate *merges[] = { mg_loop_candidate_at(loop, sources),
+                                    mg_loop_candidate_at(loop, sources + 1) };
+    return mg_loop_evaluate(loop, merges, 2, &loop->search, false, err);
+}
+
+/* The optimiser's mean as a candidate of its own. */
+static mg_loop_candidate *make_mean(mg_loop *loop, progress_state *state,
+                                    const mg_explorer *explorer)
+{
+    double *x = mg_new_array(double, loop->o->space.dimension);
+    mg_explorer_mean(explorer, x);
+    mg_loop_candidate *c = mg_loop_candidate_make(loop, next_id(loop, state), "mean", mg_str_of(""),
+                                                  state->generation, 0, x, -1);
+    state->extra++;
+    mg_free(x);
+    return c;
+}
+
+/* New questions: scores on the old ones are compared with nothing any more, so that the best so far
+ * and the mean answer the new ones too (evolution.md 8.1). */
+static mg_status enter_epoch(mg_loop *loop, progress_state *state, const mg_explorer *explorer,
+                             mg_error *err)
+{
+    mg_loop_candidate *known[2] = { mg_loop_candidate_at(loop, loop->best_id), NULL };
+    mg_loop_choose_items(loop, epoch_of(loop, state->generation));
+    mg_loop_forget_scores(loop);
+    if (loop->held_out.count > 0) {
+        return MG_OK; /* snapshots are told apart by other questions */
+    }
+    MG_TRY(adopt_first_merges(loop, err));
+    MG_TRY(store_sets(loop, err));
+    known[1] = make_mean(loop, state, explorer);
+    int64_t first = known[0] != NULL ? 0 : 1;
+    return mg_loop_evaluate(loop, known + first, 2 - first, &loop->search, true, err);
+}
+
+/* What earlier processes have scored in the present epoch. */
+static mg_status replay(mg_loop *loop, const progress_state *state, mg_error *err)
+{
+    int64_t epoch = epoch_of(loop, MG_MAX(state->generation - 1, 0));
+    if (epoch != loop->epoch) {
+        mg_loop_choose_items(loop, epoch);
+        mg_loop_forget_scores(loop);
+        if (loop->held_out.count == 0) {
+            MG_TRY(adopt_first_merges(loop, err));
+        }
+        MG_TRY(store_sets(loop, err));
+    }
+    for (int64_t i = 0; i < loop->candidate_count; i++) {
+        mg_loop_candidate *c = loop->candidates[i];
+        bool mine = c != NULL && !c->failed &&
+                    (strcmp(c->kind, "sample") == 0 || strcmp(c->kind, "mean") == 0);
+        if (mine) {
+            MG_TRY(mg_loop_adopt_stored(loop, c, &loop->search, err));
+            MG_TRY(mg_loop_adopt_stored(loop, c, &loop->held_out, err));
+        }
+    }
+    loop->evaluations = MG_MAX(loop->evaluations, next_id(loop, state));
+    loop->replaying = false;
+    return mg_loop_tell_improved(loop, err);
+}
+
+/* The generation's best and the mean that came out of it answer questions that rank no generation:
+ * the best snapshot is the result (evolution.md 4.4). */
+static mg_status take_snapshot(mg_loop *loop, progress_state *state, const mg_explorer *explorer,
+                               mg_loop_candidate *const *candidates, int64_t count, mg_error *err)
+{
+    mg_loop_candidate *shown[2] = { NULL, make_mean(loop, state, explorer) };
+    for (int64_t k = 0; k < count; k++) {
+        mg_loop_candidate *c = candidates[k];
+        bool better =
+            !c->failed &&
+            (shown[0] == NULL || c->violation < shown[0]->violation ||
+             (c->violation == shown[0]->violation && c->search_score > shown[0]->search_score));
+        shown[0] = better ? c : shown[0];
+    }
+    MG_ASSERT(shown[0] != NULL); /* else the generation has failed */
+    return mg_loop_evaluate(loop, shown, 2, &loop->held_out, true, err);
+}
+
+static double cost_of(const mg_loop *loop, const mg_loop_candidate *c)
+{
+    if (c->failed) {
+        return INFINITY;
+    }
+    double penalty = loop->o->penalty != NULL ? loop->o->penalty(loop->o->context, c->genome) : 0.0;
+    return penalty - c->search_score;
+}
+
 static mg_status run_generation(mg_loop *loop, progress_state *state, mg_explorer *explorer,
                                 mg_error *err)
 {
     int64_t population = mg_explorer_population(explorer);
-    int64_t first = loop->o->fitness->source_count + 2 + state->asked;
+    int64_t first = next_id(loop, state);
     mg_loop_candidate **candidates = mg_new_array(mg_loop_candidate *, population);
     double *costs = mg_new_array(double, population);
     double *violations = mg_new_array(double, population);
@@ -318,13 +496,16 @@ static mg_status run_generation(mg_loop *loop, progress_state *state, mg_explore
     MG_TRY_OR_DONE(mg_loop_evaluate(loop, candidates, population, &loop->search, true, err));
     MG_TRY_OR_DONE(check_failures(candidates, population, state->generation, err));
     for (int64_t k = 0; k < population; k++) {
-        costs[k] = candidates[k]->failed ? (double)INFINITY : -candidates[k]->search_score;
+        costs[k] = cost_of(loop, candidates[k]);
         violations[k] = candidates[k]->failed ? (double)INFINITY : candidates[k]->violation;
     }
     mg_explorer_tell(explorer, costs, violations);
+    state->asked += population;
+    if (loop->held_out.count > 0) {
+        MG_TRY_OR_DONE(take_snapshot(loop, state, explorer, candidates, population, err));
+    }
     tell_generation(loop, state, explorer, candidates, population);
     state->generation++;
-    state->asked += population;
 
 done:
     mg_free(candidates);
@@ -379,6 +560,7 @@ static mg_status run_optimiser(mg_loop *loop, progress_state *state, double *mea
     mg_status status = MG_OK;
     loop->phase = "search";
     MG_TRY_OR_DONE(open_optimiser(loop, state, &explorer, err));
+    MG_TRY_OR_DONE(replay(loop, state, err));
     while (!state->finished) {
         if (mg_explorer_stop(explorer) != NULL && !loop->o->search->preset->ignore_stops) {
             MG_TRY_OR_DONE(maybe_restart(loop, state, &explorer, err));
@@ -391,11 +573,14 @@ static mg_status run_optimiser(mg_loop *loop, progress_state *state, double *mea
             state->finished = true;
             /* A generation that was begun before the budget shrank leaves samples behind: their
              * numbers go to the mean and the polish. */
-            int64_t next_id = loop->o->fitness->source_count + 2 + state->asked;
-            if (loop->candidate_count > next_id) {
-                MG_TRY_OR_DONE(mg_loop_forget_from(loop, next_id, err));
+            int64_t next = next_id(loop, state);
+            if (loop->candidate_count > next) {
+                MG_TRY_OR_DONE(mg_loop_forget_from(loop, next, err));
             }
         } else {
+            if (epoch_of(loop, state->generation) != loop->epoch) {
+                MG_TRY_OR_DONE(enter_epoch(loop, state, explorer, err));
+            }
             MG_TRY_OR_DONE(run_generation(loop, state, explorer, err));
         }
         MG_TRY_OR_DONE(save_state(loop, state, explorer, err));
@@ -427,7 +612,7 @@ static void add_best_samples(const mg_loop *loop, mg_loop_candidate **finalists,
         mg_loop_candidate *best = NULL;
         for (int64_t i = 0; i < loop->candidate_count; i++) {
             mg_loop_candidate *c = loop->candidates[i];
-            if (c == NULL || c->failed || isnan(c->search_score) ||
+            if (c == NULL || c->failed || isnan(c->search_score) || /* NaN: of earlier questions */
                 strcmp(c->kind, "sample") != 0) {
                 continue;
             }
@@ -453,7 +638,7 @@ static mg_status finish(mg_loop *loop, const progress_state *state, const double
                         mg_loop_candidate **winner_out, mg_error *err)
 {
     int64_t sources = loop->o->fitness->source_count;
-    int64_t next_id = sources + 2 + state->asked;
+    int64_t next = next_id(loop, state);
     mg_loop_candidate *finalists[BEST_EVER_FINALISTS + 8];
     mg_loop_candidate *polished[2];
     int64_t polished_count = 0;
@@ -463,14 +648,19 @@ static mg_status finish(mg_loop *loop, const progress_state *state, const double
         double rate = search->polish_share / (1.0 - search->polish_share);
         mg_loop_plan_polish(loop, (int64_t)(rate * (double)(state->asked * loop->search.count)));
     }
+    if (loop->held_out.count > 0) { /* the best snapshot is the result */
+        add_finalist(finalists, &count, mg_loop_candidate_at(loop, loop->best_id));
+        loop->phase = "choice";
+        return mg_loop_choose(loop, finalists, count, winner_out, err);
+    }
     loop->phase = "mean";
-    int64_t mean_id = next_id++;
+    int64_t mean_id = next++;
     mg_loop_candidate *mean_candidate = mg_loop_candidate_make(loop, mean_id, "mean", mg_str_of(""),
                                                                state->generation, 0, mean, -1);
     MG_TRY(mg_loop_evaluate(loop, &mean_candidate, 1, &loop->search, true, err));
     if (loop->polish_count > 0) {
         loop->phase = "polish";
-        MG_TRY(mg_loop_polish(loop, mean, mean_id, &next_id, polished, &polished_count, err));
+        MG_TRY(mg_loop_polish(loop, mean, mean_id, &next, polished, &polished_count, err));
     }
     add_finalist(finalists, &count, mean_candidate);
     for (int64_t i = 0; i < polished_count; i++) {
@@ -484,33 +674,8 @@ static mg_status finish(mg_loop *loop, const progress_state *state, const double
     return mg_loop_choose(loop, finalists, count, winner_out, err);
 }
 
-/* What the report needs beside candidates: the questions of every set, and the tasks. */
-static mg_status store_sets(mg_loop *loop, mg_error *err)
-{
-    const mg_item_set *const sets[] = { &loop->search, &loop->select, &loop->report, &loop->test };
-    const mg_fitness *fitness = loop->o->fitness;
-    mg_buf text = { 0 };
-    mg_status status = MG_OK;
-    for (int64_t t = 0; t < fitness->task_count; t++) {
-        mg_buf_printf(&text, "%.17g %.*s\n", loop->o->tasks[t].weight,
-                      MG_STR_ARG(fitness->tasks[t].name));
-    }
-    MG_TRY_OR_DONE(mg_store_put(loop->o->store, "tasks", mg_buf_view(&text), err));
-    for (int64_t i = 0; i < MG_ARRAY_COUNT(sets); i++) {
-        char key[32];
-        snprintf(key, sizeof(key), "set/%s", sets[i]->name);
-        mg_str questions = mg_str_make((const char *)sets[i]->questions,
-                                       (size_t)sets[i]->count * sizeof(mg_question));
-        MG_TRY_OR_DONE(mg_store_put(loop->o->store, key, questions, err));
-    }
-
-done:
-    mg_buf_release(&text);
-    return status;
-}
-
 /* A finished run that is only looked at again keeps the time it took. */
-static mg_status store_winner(mg_loop *loop, int64_t winner, mg_error *err)
+static mg_status store_winner(mg_loop *loop, int64_t winner, double *seconds_out, mg_error *err)
 {
     mg_buf old = { 0 };
     bool found;
@@ -519,13 +684,14 @@ static mg_status store_winner(mg_loop *loop, int64_t winner, mg_error *err)
     double old_seconds = 0.0;
     double seconds = mg_loop_seconds(loop);
     mg_status status = MG_OK;
-    MG_TRY_OR_DONE(mg_store_get(loop->o->store, "winner", &old, &found, err));
-    if (found && old.size > 0 && sscanf(old.data, "%lld %lf", &old_winner, &old_seconds) == 2 &&
+    MG_TRY_OR_DONE(get_value(loop, "winner", &old, &found, err));
+    if (found && sscanf(old.data, "%lld %lf", &old_winner, &old_seconds) == 2 &&
         old_winner == winner) {
         seconds = fmax(seconds, old_seconds);
     }
     int size = snprintf(text, sizeof(text), "%lld %.17g", (long long)winner, seconds);
-    MG_TRY_OR_DONE(mg_store_put(loop->o->store, "winner", mg_str_make(text, (size_t)size), err));
+    MG_TRY_OR_DONE(put_value(loop, "winner", mg_str_make(text, (size_t)size), err));
+    *seconds_out = seconds;
 
 done:
     mg_buf_release(&old);
@@ -545,18 +711,11 @@ static mg_status run_phases(mg_loop *loop, mg_loop_result *result, mg_error *err
     MG_TRY_OR_DONE(run_references(loop, err));
     MG_TRY_OR_DONE(store_sets(loop, err));
     plan_budget(loop);
-    for (int64_t i = 0; i < loop->candidate_count; i++) { /* of earlier processes */
-        mg_loop_candidate *c = loop->candidates[i];
-        if (c != NULL && strcmp(c->kind, "sample") == 0 && !c->failed) {
-            MG_TRY_OR_DONE(mg_loop_evaluate(loop, &c, 1, &loop->search, false, err));
-        }
-    }
-    loop->replaying = false;
-    MG_TRY_OR_DONE(mg_loop_tell_improved(loop, err));
     MG_TRY_OR_DONE(run_optimiser(loop, &state, mean, err));
     MG_TRY_OR_DONE(finish(loop, &state, mean, &winner, err));
-    MG_TRY_OR_DONE(store_winner(loop, winner->id, err));
-    result->winner = winner->id;
+    result->winner = mg_loop_store_id(loop, winner->id);
+    result->end_id = mg_loop_store_id(loop, loop->candidate_count);
+    MG_TRY_OR_DONE(store_winner(loop, result->winner, &result->seconds, err));
     result->genome = mg_new_array(double, n);
     memcpy(result->genome, winner->genome, (size_t)n * sizeof(double));
 

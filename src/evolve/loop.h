@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "evolve/fitness.h"
 #include "evolve/search_config.h"
+#include "evolve/stage.h"
 #include "store/store.h"
 
 MG_BEGIN_C
@@ -78,6 +79,7 @@ typedef struct mg_loop_generation {
 
 typedef struct mg_loop_options {
     mg_loop_space space;
+    mg_stage stage;
     const mg_search_config *search;
     const mg_loop_task *tasks; /* one for each of fitness->tasks */
     double validate_share;     /* of the search questions; 0 = none, or tasks do it */
@@ -88,6 +90,8 @@ typedef struct mg_loop_options {
     /* A merge better than every one before on the search questions: best_config.yaml. */
     mg_status (*improved)(void *context, int64_t id, const double *genome, double score,
                           mg_error *err);
+    /* Added to the cost of a sample, and to nothing that is reported; NULL = nothing. */
+    double (*penalty)(void *context, const double *genome);
     void (*recorded)(void *context, const mg_loop_record *record);
     void (*generation)(void *context, const mg_loop_generation *generation);
     void (*progress)(void *context, const mg_loop_progress *progress);
@@ -95,7 +99,9 @@ typedef struct mg_loop_options {
 } mg_loop_options;
 
 typedef struct mg_loop_result {
-    int64_t winner; /* id of the candidate; a merge */
+    int64_t winner; /* id of the candidate in the store; a merge */
+    int64_t end_id; /* behind the last candidate */
+    double seconds; /* that the stage took, in all processes */
     double *genome; /* dimension; ends with mg_loop_result_release */
 } mg_loop_result;
 

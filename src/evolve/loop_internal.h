@@ -28,8 +28,10 @@ typedef struct mg_loop_candidate {
     int64_t source;       /* index, -1 for merges */
     bool failed;
     mg_str note;
-    double search_score; /* on the set "search"; NaN = not yet, or failed */
-    double violation;    /* of guards, on the set "search" */
+    double search_score;   /* on the set loop->search; NaN = not yet, or failed */
+    double violation;      /* of guards, there */
+    double mark;           /* on the set by which the best so far is told; NaN as above */
+    double mark_violation; /* there */
 } mg_loop_candidate;
 
 typedef struct mg_loop {
@@ -41,11 +43,15 @@ typedef struct mg_loop {
     double *stored_scores;
     int64_t stored_count, stored_cap;
 
-    mg_item_set pool;   /* all questions of the search part */
-    mg_item_set search; /* those of one candidate: pool, or a part of it */
-    mg_item_set select; /* may be empty */
-    mg_item_set report; /* may be empty: part of the validation set aside */
-    mg_item_set test;   /* may be empty */
+    mg_item_set pool;     /* all questions of the search part */
+    mg_item_set search;   /* those of one candidate: pool, or a part of it; may be drawn anew */
+    mg_item_set held_out; /* may be empty: of the search part, for snapshots of generations */
+    mg_item_set select;   /* may be empty */
+    mg_item_set report;   /* may be empty: part of the validation set aside */
+    mg_item_set test;     /* may be empty */
+
+    double *source_values; /* (source_count, pool.count): the sources' answers, NaN = failed */
+    int64_t epoch;         /* how often search has been drawn anew */
 
     int64_t evaluations_total;          /* budget of the optimiser alone, in candidates */
     int64_t polish_count, polish_first; /* candidates, and questions of their first round */
@@ -69,10 +75,19 @@ typedef struct mg_loop {
     mg_error write_error;
 } mg_loop;
 
-/* items.c: fills pool, select, report and test; then, once the sources have answered, search. */
+/* loop.c: the store's id of a candidate, and back; -1 = of another stage. */
+int64_t mg_loop_store_id(const mg_loop *loop, int64_t id);
+int64_t mg_loop_local_id(const mg_loop *loop, int64_t store_id);
+
+/* items.c: fills pool, held_out, select, report and test; then, once the sources have answered,
+ * search. */
 MG_MUST_CHECK mg_status mg_loop_split_items(mg_loop *loop, mg_error *err);
-/* values (source_count, pool.count) are the sources' answers, NaN where one failed. */
-void mg_loop_choose_items(mg_loop *loop, const double *values, int64_t source_count);
+/* The questions of epoch: a pure function of seed, epoch and source_values. */
+void mg_loop_choose_items(mg_loop *loop, int64_t epoch);
+/* Whether the epochs differ in their questions at all. */
+bool mg_loop_rotates(const mg_loop *loop);
+/* The set by which the best so far is told: held_out, or search without it. */
+const mg_item_set *mg_loop_judge(const mg_loop *loop);
 int mg_question_compare(const void *a, const void *b);
 
 /* evaluate.c */
@@ -89,6 +104,12 @@ MG_MUST_CHECK mg_status mg_loop_forget_from(mg_loop *loop, int64_t id, mg_error 
 MG_MUST_CHECK mg_status mg_loop_evaluate(mg_loop *loop, mg_loop_candidate *const *candidates,
                                          int64_t count, const mg_item_set *set, bool retry_failed,
                                          mg_error *err);
+/* Takes the score of a candidate on set over where the store has it; asks nothing. */
+MG_MUST_CHECK mg_status mg_loop_adopt_stored(mg_loop *loop, mg_loop_candidate *candidate,
+                                             const mg_item_set *set, mg_error *err);
+/* Forgets scores on loop->search, whose questions change, and the best so far if it hangs on them.
+ */
+void mg_loop_forget_scores(mg_loop *loop);
 /* The stored values of a candidate on set (set->count, NaN = none) and their weighted score. */
 MG_MUST_CHECK mg_status mg_loop_values(mg_loop *loop, const mg_loop_candidate *candidate,
                                        const mg_item_set *set, double *values_out, mg_error *err);

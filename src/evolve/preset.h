@@ -40,6 +40,9 @@ typedef struct mg_preset {
     int64_t evaluations; /* budget; 0 = by questions */
     int64_t questions;   /* budget; 0 = by evaluations */
     int64_t items;       /* questions per candidate; 0 = all */
+    int64_t rotate;      /* generations after which questions are drawn anew; 0 = never */
+    int64_t held_out;    /* questions that the best of each generation and its mean answer, of which
+                            the best one is the result; 0 = none */
     int64_t anchors;     /* granularity where the file names none; 0 = all layers together */
     double polish_share; /* of the budget */
     bool best_ever;      /* the best sample is a finalist, not only the mean */

@@ -263,8 +263,16 @@ static mg_status best_so_far(reader *r, int64_t *id_out, mg_error *err)
     mg_score_row *scores;
     int64_t count;
     double best = -INFINITY;
+    mg_buf name = { 0 };
+    bool found;
     *id_out = -1;
-    MG_TRY(mg_run_scores(r->store, "search", r->arena, &scores, &count, err));
+    mg_status status = mg_store_get(r->store, "set/name", &name, &found, err);
+    if (status == MG_OK) {
+        status =
+            mg_run_scores(r->store, found ? name.data : "search", r->arena, &scores, &count, err);
+    }
+    mg_buf_release(&name);
+    MG_TRY(status);
     int64_t next = 0;
     for (int64_t i = 0; i < count; i++) {
         while (next < r->candidate_count && r->candidates[next].id < scores[i].candidate) {

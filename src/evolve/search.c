@@ -359,6 +359,8 @@ static void add_facts(search *s, mg_fingerprint *facts)
                        set->preset->adapt_learning_rate);
     mg_fingerprint_add(facts, "search.items", "%lld %d", (long long)set->items,
                        set->items_from_preset);
+    mg_fingerprint_add(facts, "search.rotate", "%lld %lld", (long long)set->rotate,
+                       (long long)set->preset->held_out);
     mg_fingerprint_add(facts, "search.encoding, repeats or max_hops", "%d %lld %lld",
                        10 * (int)set->path_encoding + (int)set->space, (long long)set->repeats,
                        (long long)set->hops_max);

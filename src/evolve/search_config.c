@@ -195,8 +195,8 @@ typedef struct raw_search {
     int space;
     bool has_space;
     mg_str preset;
-    int64_t evaluations, items, seed, population, restarts, repeats, hops_max;
-    bool has_evaluations, has_items, has_seed, has_restarts;
+    int64_t evaluations, items, seed, population, restarts, repeats, hops_max, rotate;
+    bool has_rotate, has_evaluations, has_items, has_seed, has_restarts;
     double minutes, sigma, polish;
     bool has_minutes, has_sigma, has_polish;
     mg_field_list weights;     /* of double */
@@ -288,6 +288,13 @@ static const mg_field search_fields[] = {
       .bounded = true,
       .min = 1,
       .max = 16 },
+    { .name = "rotate",
+      .kind = MG_FIELD_INT,
+      .offset = offsetof(raw_search, rotate),
+      .has_offset = offsetof(raw_search, has_rotate),
+      .bounded = true,
+      .min = 0,
+      .max = 1000000 },
     { .name = "max_hops",
       .kind = MG_FIELD_INT,
       .offset = offsetof(raw_search, hops_max),
@@ -536,6 +543,7 @@ static void fill_search(const mg_value *root, const raw_file *raw,
     search->path_encoding =
         raw->search.has_encoding ? (mg_path_encoding)raw->search.encoding : preset->path_encoding;
     search->hops_max = raw->search.hops_max;
+    search->rotate = raw->search.has_rotate ? raw->search.rotate : preset->rotate;
     search->weight_low = config->genome.allow_negative_weights ? -0.5 : preset->weight_low;
     search->weight_high = preset->weight_high;
     if (raw->search.weights.count > 0) {

@@ -81,6 +81,7 @@ typedef struct mg_search_config {
     int64_t restarts;
     int64_t repeats; /* data-flow space: how often the stack of layers is repeated */
     mg_path_encoding path_encoding;
+    int64_t rotate;   /* generations after which questions are drawn anew; 0 = never */
     int64_t hops_max; /* longest path; 0 = 1.6 times the layers of the first model */
 } mg_search_config;
 

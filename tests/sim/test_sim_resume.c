@@ -102,6 +102,28 @@ static void parked_run_with_bits_ends_in_the_same_bytes(void **state)
     park_often(s, 900);
 }
 
+static void parked_run_with_changing_questions_ends_in_the_same_bytes(void **state)
+{
+    (void)state;
+    sim s = sim_make(6, "default");
+    s.search.evaluations = 200;
+    s.search.items = 40;
+    s.search.rotate = 3;
+    park_often(s, 800);
+}
+
+static void parked_run_with_snapshots_ends_in_the_same_bytes(void **state)
+{
+    (void)state;
+    sim s = sim_make(12, "paper-dfs");
+    s.search.space = MG_SPACE_DFS;
+    s.search.evaluations = 160;
+    s.search.items = 25;
+    s.search.rotate = 1;
+    s.search.population = 20;
+    park_often(s, 600);
+}
+
 static void killed_runs_end_in_the_same_bytes(void **state)
 {
     (void)state;
@@ -214,6 +236,8 @@ int main(void)
         cmocka_unit_test(parked_mergekit_run_ends_in_the_same_bytes),
         cmocka_unit_test(parked_run_on_part_of_the_questions_ends_in_the_same_bytes),
         cmocka_unit_test(parked_run_with_bits_ends_in_the_same_bytes),
+        cmocka_unit_test(parked_run_with_changing_questions_ends_in_the_same_bytes),
+        cmocka_unit_test(parked_run_with_snapshots_ends_in_the_same_bytes),
         cmocka_unit_test(killed_runs_end_in_the_same_bytes),
         cmocka_unit_test(finished_run_asks_nothing_again),
         cmocka_unit_test(larger_budget_continues_a_finished_run),

@@ -219,6 +219,100 @@ static void bits_find_their_sides_and_keep_their_limit(void **state)
     sim_remove(folder);
 }
 
+/* Scores by set: how many there are, the best, and whose. */
+typedef struct set_summary {
+    int64_t count, items, best_id;
+    double best;
+} set_summary;
+
+static set_summary summary_of(mg_store *store, const char *set, mg_arena *arena)
+{
+    mg_score_row *rows;
+    int64_t count;
+    set_summary summary = { .best = -1.0 };
+    assert_ok(mg_run_scores(store, set, arena, &rows, &count, &err), &err);
+    for (int64_t i = 0; i < count; i++) {
+        bool merge = rows[i].candidate >= 3; /* three sources */
+        if (rows[i].task != -1 || !merge) {
+            continue;
+        }
+        summary.count++;
+        summary.items = rows[i].items;
+        if (rows[i].value > summary.best) {
+            summary.best = rows[i].value;
+            summary.best_id = rows[i].candidate;
+        }
+    }
+    return summary;
+}
+
+/* 4.4: every generation has questions of its own, the best of each and its mean meet on others. */
+static void best_snapshot_of_all_generations_wins(void **state)
+{
+    (void)state;
+    sim s = sim_make(12, "paper-dfs");
+    s.search.evaluations = 86;
+    s.search.items = 25;
+    s.search.rotate = 1;
+    s.search.population = 20;
+    char folder[64];
+    sim_folder(folder, sizeof(folder));
+    assert_ok(sim_run(&s, folder, NULL, &err), &err);
+    mg_store *store = NULL;
+    mg_arena arena = { 0 };
+    mg_buf winner = { 0 };
+    bool found;
+    assert_ok(mg_store_open_reader(folder, &store, &err), &err);
+    for (int generation = 0; generation < 4; generation++) {
+        char set[32];
+        snprintf(set, sizeof(set), generation == 0 ? "search" : "search/%d", generation);
+        set_summary summary = summary_of(store, set, &arena);
+        assert_int_equal(summary.items, 25);
+        assert_int_equal(summary.count, generation == 0 ? 22 : 20); /* default and start */
+    }
+    set_summary held_out = summary_of(store, "held_out", &arena);
+    assert_int_equal(held_out.items, 44); /* half of 70 % of 126 */
+    assert_int_equal(held_out.count, 2 + 2 * 4);
+    assert_ok(mg_store_get(store, "winner", &winner, &found, &err), &err);
+    assert_int_equal(strtoll(winner.data, NULL, 10), held_out.best_id);
+    mg_buf_release(&winner);
+    mg_arena_release(&arena);
+    mg_store_close(store);
+    sim_remove(folder);
+}
+
+/* 8.1: with new questions, the mean and the best so far answer them too. */
+static void changed_questions_are_answered_by_the_best_so_far(void **state)
+{
+    (void)state;
+    sim s = sim_make(6, "default");
+    s.search.evaluations = 100;
+    s.search.items = 40;
+    s.search.rotate = 3;
+    s.search.population = 10;
+    char folder[64];
+    sim_folder(folder, sizeof(folder));
+    assert_ok(sim_run(&s, folder, NULL, &err), &err);
+    mg_store *store = NULL;
+    mg_arena arena = { 0 };
+    assert_ok(mg_store_open_reader(folder, &store, &err), &err);
+    set_summary first = summary_of(store, "search", &arena);
+    set_summary second = summary_of(store, "search/1", &arena);
+    assert_int_equal(first.count, 2 + 30);
+    assert_true(second.count >= 2 + 2 + 30 && second.items == 40);
+    mg_score_row *rows;
+    int64_t count;
+    bool there = false;
+    assert_ok(mg_run_scores(store, "search/1", &arena, &rows, &count, &err), &err);
+    for (int64_t i = 0; i < count; i++) {
+        there = there || rows[i].candidate == first.best_id;
+    }
+    assert_true(there);
+    mg_arena_release(&arena);
+    mg_store_close(store);
+    sim_remove(folder);
+}
+
 static void every_preset_runs(void **state)
 {
     (void)state;
@@ -297,6 +391,8 @@ int main(void)
         cmocka_unit_test(answers_of_a_second_try_are_counted_once),
         cmocka_unit_test(search_ends_with_the_reason_when_most_candidates_fail),
         cmocka_unit_test(bits_find_their_sides_and_keep_their_limit),
+        cmocka_unit_test(best_snapshot_of_all_generations_wins),
+        cmocka_unit_test(changed_questions_are_answered_by_the_best_so_far),
         cmocka_unit_test(every_preset_runs),
         cmocka_unit_test(many_genes_and_tiny_question_sets_run),
         cmocka_unit_test(guards_rule_out_what_breaks_them),
