@@ -7,6 +7,8 @@
 #include "store/run.h"
 #include "text/json.h"
 
+#define PAGE_ROWS 1000
+
 static const mg_option options[] = {
     { "candidates", 0, NULL, MG_OPTION_FLAG, NULL, NULL, NULL,
       "List every candidate with its score on the search questions.", NULL },
@@ -59,27 +61,36 @@ static bool is_search_score(const mg_score_row *score)
             mg_str_is(score->item_set, "held_out"));
 }
 
+/* Page by page: a long run of many genes does not fit into memory at once. */
 static mg_status print_candidates(mg_cli *cli, mg_store *store, mg_error *err)
 {
     mg_arena arena = { NULL, 0, 0 };
+    mg_arena page = { NULL, 0, 0 };
     mg_candidate_row *rows;
     mg_score_row *scores;
-    int64_t row_count;
+    int64_t row_count = PAGE_ROWS;
     int64_t score_count;
-    mg_status status = MG_OK;
-    MG_TRY_OR_DONE(mg_run_candidates(store, &arena, &rows, &row_count, err));
-    MG_TRY_OR_DONE(mg_run_scores(store, NULL, &arena, &scores, &score_count, err));
     int64_t next = 0;
-    for (int64_t i = 0; i < row_count; i++) {
-        const mg_score_row *score = NULL; /* the last draw's, where there are several */
-        for (; next < score_count && scores[next].candidate <= rows[i].id; next++) {
-            bool mine = scores[next].candidate == rows[i].id && is_search_score(&scores[next]);
-            score = mine ? &scores[next] : score;
+    int64_t first = 0;
+    mg_status status = MG_OK;
+    MG_TRY_OR_DONE(mg_run_scores(store, NULL, &arena, &scores, &score_count, err));
+    while (row_count == PAGE_ROWS) {
+        mg_arena_release(&page);
+        MG_TRY_OR_DONE(
+            mg_run_candidates_from(store, first, PAGE_ROWS, &page, &rows, &row_count, err));
+        for (int64_t i = 0; i < row_count; i++) {
+            const mg_score_row *score = NULL; /* the last draw's, where there are several */
+            for (; next < score_count && scores[next].candidate <= rows[i].id; next++) {
+                bool mine = scores[next].candidate == rows[i].id && is_search_score(&scores[next]);
+                score = mine ? &scores[next] : score;
+            }
+            print_candidate(cli, &rows[i], score);
+            first = rows[i].id + 1;
         }
-        print_candidate(cli, &rows[i], score);
     }
 
 done:
+    mg_arena_release(&page);
     mg_arena_release(&arena);
     return status;
 }

@@ -14,6 +14,9 @@
 #include "store/event.h"
 #include "store/run.h"
 
+/* Tasks of score rows that are no task. */
+enum { VIOLATION = -2, WEIGHTED_SUM = -1 };
+
 static const char *const kinds[] = { "source", "default", "start", "sample", "mean", "polish" };
 
 bool mg_loop_stopped(const mg_loop *loop)
@@ -115,14 +118,14 @@ static mg_str score_key(mg_arena *arena, int64_t id, mg_str set)
 }
 
 /* Remembers that the store has this score. */
-static void remember_score(mg_loop *loop, int64_t id, mg_str set, double score)
+static void remember_score(mg_loop *loop, int64_t id, mg_str set, double score, double violation)
 {
     if (loop->stored_count == loop->stored_cap) {
         loop->stored_cap = MG_MAX(256, 2 * loop->stored_cap);
         loop->stored_scores =
-            mg_memory_resize(loop->stored_scores, loop->stored_cap, sizeof(double));
+            mg_memory_resize(loop->stored_scores, loop->stored_cap, sizeof(loop->stored_scores[0]));
     }
-    loop->stored_scores[loop->stored_count] = score;
+    loop->stored_scores[loop->stored_count] = (mg_stored_score){ score, violation };
     mg_map_set(&loop->stored, score_key(&loop->arena, id, set), loop->stored_count++);
 }
 
@@ -163,10 +166,16 @@ mg_status mg_loop_load(mg_loop *loop, mg_error *err)
         c->note = rows[i].note;
     }
     MG_TRY(mg_run_scores(loop->o->store, NULL, &loop->arena, &scores, &count, err));
-    for (int64_t i = 0; i < count; i++) {
+    double violation = 0.0;
+    for (int64_t i = 0; i < count; i++) { /* of one set: the violation, if any, then the sum */
         int64_t id = mg_loop_local_id(loop, scores[i].candidate);
-        if (scores[i].task == -1 && id >= 0) {
-            remember_score(loop, id, scores[i].item_set, scores[i].value);
+        if (scores[i].task == VIOLATION) {
+            violation = scores[i].value;
+        } else if (scores[i].task == WEIGHTED_SUM) {
+            if (id >= 0) {
+                remember_score(loop, id, scores[i].item_set, scores[i].value, violation);
+            }
+            violation = 0.0;
         }
     }
     return MG_OK;
@@ -204,7 +213,7 @@ mg_status mg_loop_forget_from(mg_loop *loop, int64_t id, mg_error *err)
     MG_TRY(mg_run_scores(loop->o->store, NULL, &loop->arena, &scores, &count, err));
     for (int64_t i = 0; i < count; i++) {
         int64_t scored = mg_loop_local_id(loop, scores[i].candidate);
-        if (scored >= id && scores[i].task == -1) {
+        if (scored >= id && scores[i].task == WEIGHTED_SUM) {
             mg_map_set(&loop->stored, score_key(&loop->arena, scored, scores[i].item_set), -1);
         }
     }
@@ -349,10 +358,15 @@ static mg_status write_scores(mg_loop *loop, const mg_loop_candidate *c, const m
     }
     mg_score_row row = { .candidate = mg_loop_store_id(loop, c->id),
                          .item_set = mg_str_of(set->name),
-                         .task = -1,
-                         .value = mg_loop_score(loop, set, values),
-                         .items = set->count,
-                         .seconds = seconds };
+                         .task = VIOLATION,
+                         .value = violation_of(loop, set, values),
+                         .items = set->count };
+    if (row.value > 0.0) {
+        MG_TRY(mg_run_put_score(loop->o->store, &row, err));
+    }
+    row.task = WEIGHTED_SUM;
+    row.value = mg_loop_score(loop, set, values);
+    row.seconds = seconds;
     return mg_run_put_score(loop->o->store, &row, err);
 }
 
@@ -464,8 +478,9 @@ static mg_status settle(evaluation *e, int64_t index, mg_error *err)
     MG_TRY_OR_DONE(mg_store_commit(loop->o->store, err));
     if (complete) {
         double score = mg_loop_score(loop, set, values);
-        remember_score(loop, c->id, mg_str_of(set->name), score);
-        MG_TRY_OR_DONE(adopt_score(loop, c, set, score, violation_of(loop, set, values), err));
+        double violation = violation_of(loop, set, values);
+        remember_score(loop, c->id, mg_str_of(set->name), score, violation);
+        MG_TRY_OR_DONE(adopt_score(loop, c, set, score, violation, err));
         tell_recorded(loop, c, set, score, job->seconds);
     } else if (c->failed) {
         tell_recorded(loop, c, set, NAN, job->seconds);
@@ -531,14 +546,8 @@ mg_status mg_loop_adopt_stored(mg_loop *loop, mg_loop_candidate *c, const mg_ite
     if (row < 0 || known) {
         return MG_OK;
     }
-    double *values = mg_new_array(double, set->count);
-    mg_status status = mg_loop_values(loop, c, set, values, err);
-    if (status == MG_OK) {
-        status = adopt_score(loop, c, set, loop->stored_scores[row],
-                             violation_of(loop, set, values), err);
-    }
-    mg_free(values);
-    return status;
+    return adopt_score(loop, c, set, loop->stored_scores[row].value,
+                       loop->stored_scores[row].violation, err);
 }
 
 /* True when the candidate needs no work for set. */

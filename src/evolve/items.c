@@ -35,8 +35,7 @@ static void add_task(mg_item_set *set, int64_t task, int64_t item_count)
     }
 }
 
-/* A random order of count things. */
-static void shuffle(int64_t *order, int64_t count, mg_rng *rng)
+void mg_loop_shuffle(int64_t *order, int64_t count, mg_rng *rng)
 {
     for (int64_t i = 0; i < count; i++) {
         order[i] = i;
@@ -62,7 +61,7 @@ static void move_share(mg_item_set *from, mg_item_set *to, double share, mg_rng 
         while (end < total && from->questions[end].task == from->questions[begin].task) {
             end++;
         }
-        shuffle(order, end - begin, rng);
+        mg_loop_shuffle(order, end - begin, rng);
         int64_t count = llround(share * (double)(end - begin));
         for (int64_t i = 0; i < count; i++) {
             moves[begin + order[i]] = true;
@@ -88,7 +87,7 @@ static void move_count(mg_item_set *from, mg_item_set *to, int64_t count, mg_rng
     int64_t kept = 0;
     int64_t *order = mg_new_array(int64_t, MG_MAX(total, 1));
     bool *moves = mg_new_array(bool, MG_MAX(total, 1));
-    shuffle(order, total, rng);
+    mg_loop_shuffle(order, total, rng);
     for (int64_t i = 0; i < MG_MIN(count, total / 2); i++) {
         moves[order[i]] = true;
     }
@@ -192,7 +191,7 @@ void mg_loop_choose_items(mg_loop *loop, int64_t epoch)
     mg_rng rng = mg_rng_make(loop->o->search->seed + 1 + (uint64_t)epoch, MG_STREAM_ITEMS);
     int64_t sources = loop->o->fitness->source_count;
     int64_t *order = mg_new_array(int64_t, total);
-    shuffle(order, total, &rng);
+    mg_loop_shuffle(order, total, &rng);
     int64_t strata = 3 * loop->o->fitness->task_count;
     int64_t walked = 0;
     for (int64_t stratum = 0; stratum < strata; stratum++) {

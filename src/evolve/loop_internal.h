@@ -32,7 +32,13 @@ typedef struct mg_loop_candidate {
     double violation;      /* of guards, there */
     double mark;           /* on the set by which the best so far is told; NaN as above */
     double mark_violation; /* there */
+    int64_t raced;         /* validation questions after which it left the race; 0 = it did not */
 } mg_loop_candidate;
+
+/* A score that the store has. */
+typedef struct mg_stored_score {
+    double value, violation;
+} mg_stored_score;
 
 typedef struct mg_loop {
     const mg_loop_options *o;
@@ -40,7 +46,7 @@ typedef struct mg_loop {
     mg_loop_candidate **candidates; /* by id */
     int64_t candidate_count, candidate_cap;
     mg_map stored; /* "ID/SET" -> index of the row in stored_scores */
-    double *stored_scores;
+    mg_stored_score *stored_scores;
     int64_t stored_count, stored_cap;
 
     mg_item_set pool;     /* all questions of the search part */
@@ -88,6 +94,8 @@ void mg_loop_choose_items(mg_loop *loop, int64_t epoch);
 bool mg_loop_rotates(const mg_loop *loop);
 /* The set by which the best so far is told: held_out, or search without it. */
 const mg_item_set *mg_loop_judge(const mg_loop *loop);
+/* A random order of count things. */
+void mg_loop_shuffle(int64_t *order, int64_t count, mg_rng *rng);
 int mg_question_compare(const void *a, const void *b);
 
 /* evaluate.c */
@@ -134,5 +142,9 @@ MG_MUST_CHECK mg_status mg_loop_polish(mg_loop *loop, const double *mean, int64_
 MG_MUST_CHECK mg_status mg_loop_choose(mg_loop *loop, mg_loop_candidate *const *finalists,
                                        int64_t count, mg_loop_candidate **winner_out,
                                        mg_error *err);
+
+/* half_out.c: without validation questions, what the search's choice is worth: chosen on half of
+ * the search questions, scored on the other.  Stored as "half_out". */
+MG_MUST_CHECK mg_status mg_loop_half_out(mg_loop *loop, mg_error *err);
 
 MG_END_C

@@ -10,6 +10,7 @@
 #include "evolve/loop_internal.h"
 #include "evolve/explorer.h"
 #include "optim/bounds.h"
+#include "optim/stats.h"
 
 #define CANDIDATES_MAX 64
 #define FINALISTS 8
@@ -131,6 +132,55 @@ static void random_order(const mg_loop *loop, int64_t *order)
     }
 }
 
+/* Whether the finalists differ by more than the chance of single answers: Cochran's chi-square over
+ * them, in the form for any values.  They answered the same questions, whose difficulty it takes
+ * out. Stored as "spread" for the report. */
+static mg_status store_spread(mg_loop *loop, mg_loop_candidate *const *list, int64_t count,
+                              const mg_item_set *set, mg_error *err)
+{
+    double *values = mg_new_array(double, MG_MAX(count * set->count, 1));
+    double *sums = mg_new_array(double, MG_MAX(count, 1));
+    double inside = 0.0;
+    double between = 0.0;
+    double mean = 0.0;
+    int64_t k = 0;
+    mg_status status = MG_OK;
+    for (int64_t i = 0; i < count; i++) {
+        if (!list[i]->failed) {
+            MG_TRY_OR_DONE(mg_loop_values(loop, list[i], set, values + k++ * set->count, err));
+        }
+    }
+    for (int64_t q = 0; q < set->count; q++) {
+        double item = 0.0;
+        for (int64_t i = 0; i < k; i++) {
+            item += values[i * set->count + q] / (double)k;
+            sums[i] += values[i * set->count + q];
+        }
+        for (int64_t i = 0; i < k; i++) {
+            inside += pow(values[i * set->count + q] - item, 2.0);
+        }
+    }
+    for (int64_t i = 0; i < k; i++) {
+        mean += sums[i] / (double)k;
+    }
+    for (int64_t i = 0; i < k; i++) {
+        between += (sums[i] - mean) * (sums[i] - mean);
+    }
+    if (k < 2 || !isfinite(between) || inside <= 0.0) {
+        goto done;
+    }
+    double chi = (double)(k - 1) * between / inside;
+    char text[96];
+    int size = snprintf(text, sizeof(text), "%lld %lld %.17g %.17g", (long long)k,
+                        (long long)set->count, chi, mg_chi_square_tail(chi, k - 1));
+    MG_TRY_OR_DONE(mg_store_put(loop->o->store, "spread", mg_str_make(text, (size_t)size), err));
+
+done:
+    mg_free(values);
+    mg_free(sums);
+    return status;
+}
+
 mg_status mg_loop_polish(mg_loop *loop, const double *mean, int64_t first_id, int64_t *next_id,
                          mg_loop_candidate *finalists[2], int64_t *finalist_count, mg_error *err)
 {
@@ -159,6 +209,7 @@ mg_status mg_loop_polish(mg_loop *loop, const double *mean, int64_t first_id, in
         left = left > FINALISTS ? left / 2 : 0;
     }
     loop->polished = asked;
+    MG_TRY_OR_DONE(store_spread(loop, list, MG_MIN(loop->polish_count, FINALISTS), &set, err));
     *finalist_count = 0;
     for (int64_t i = 0; i < 2; i++) {
         if (!list[i]->failed) {

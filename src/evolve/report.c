@@ -11,6 +11,7 @@
 #include "store/run.h"
 
 #define TASKS_MAX 4096
+#define FINALISTS_MAX 64
 #define BOOTSTRAP_DRAWS 10000
 #define SIGNIFICANT 0.05
 #define THIN_ITEMS 200 /* fewer honest questions: gains below 7 points drown */
@@ -26,8 +27,9 @@ typedef struct reader {
     double *weights; /* of tasks */
     int64_t task_count;
     question_set search, select, report, test;
-    mg_candidate_row *candidates;
-    int64_t candidate_count;
+    mg_candidate_row *references; /* sources, the default merge, the start point */
+    int64_t reference_count;
+    int64_t source_count;
 } reader;
 
 static mg_status read_set(reader *r, const char *key, question_set *set_out, mg_error *err)
@@ -251,40 +253,12 @@ static mg_status compare_winner(reader *r, mg_report *report, mg_error *err)
         }
     }
     report->thin = honest(winner)->items < THIN_ITEMS || honest(winner) == &winner->search;
+    if (honest(winner) == &winner->search && winner->search.known) {
+        report->expected_optimism = mg_report_expected_optimism(winner->search.items);
+    }
     report->optimism = winner->search.known && honest(winner) != &winner->search
                            ? winner->search.value - honest(winner)->value
                            : (double)NAN;
-    return MG_OK;
-}
-
-/* The merge with the best search score, while there is no winner yet; -1 = none. */
-static mg_status best_so_far(reader *r, int64_t *id_out, mg_error *err)
-{
-    mg_score_row *scores;
-    int64_t count;
-    double best = -INFINITY;
-    mg_buf name = { 0 };
-    bool found;
-    *id_out = -1;
-    mg_status status = mg_store_get(r->store, "set/name", &name, &found, err);
-    if (status == MG_OK) {
-        status =
-            mg_run_scores(r->store, found ? name.data : "search", r->arena, &scores, &count, err);
-    }
-    mg_buf_release(&name);
-    MG_TRY(status);
-    int64_t next = 0;
-    for (int64_t i = 0; i < count; i++) {
-        while (next < r->candidate_count && r->candidates[next].id < scores[i].candidate) {
-            next++;
-        }
-        bool merge = next < r->candidate_count && r->candidates[next].id == scores[i].candidate &&
-                     r->candidates[next].genome_count > 0;
-        if (scores[i].task == -1 && merge && scores[i].value > best) {
-            best = scores[i].value;
-            *id_out = scores[i].candidate;
-        }
-    }
     return MG_OK;
 }
 
@@ -299,7 +273,12 @@ static mg_status find_winner(reader *r, mg_report *report, int64_t *id_out, mg_e
         report->finished = true;
         *id_out = id;
     } else if (status == MG_OK) {
-        status = best_so_far(r, id_out, err);
+        mg_buf_clear(&text);
+        status = mg_store_get(r->store, "set/name", &text, &found, err);
+        if (status == MG_OK) {
+            const char *set = found && text.size > 0 ? text.data : "search";
+            status = mg_run_best(r->store, set, r->source_count, id_out, err);
+        }
     }
     mg_buf_release(&text);
     return status;
@@ -313,52 +292,87 @@ static bool is_finalist(const mg_candidate_row *row)
 
 static mg_status read_rows(reader *r, int64_t winner, mg_report *report, mg_error *err)
 {
-    int64_t references = 0;
-    for (int64_t i = 0; i < r->candidate_count; i++) {
-        bool source = mg_str_is(r->candidates[i].kind, "source");
-        report->source_count += source ? 1 : 0;
-        references += source || mg_str_is(r->candidates[i].kind, "default") ||
-                              mg_str_is(r->candidates[i].kind, "start")
-                          ? 1
-                          : 0;
-        report->failed += r->candidates[i].failed ? 1 : 0;
-    }
-    report->candidates = r->candidate_count;
-    report->rows = mg_arena_array(r->arena, mg_report_row, references + 1);
+    report->source_count = r->source_count;
+    report->rows = mg_arena_array(r->arena, mg_report_row, r->reference_count + 1);
     report->winner_index = -1;
-    for (int64_t i = 0; i < r->candidate_count; i++) {
-        const mg_candidate_row *candidate = &r->candidates[i];
-        bool reference = candidate->genome_count == 0 || mg_str_is(candidate->kind, "default") ||
-                         mg_str_is(candidate->kind, "start");
-        if (!reference && candidate->id != winner) {
-            continue;
-        }
-        if (candidate->id == winner) {
+    for (int64_t i = 0; i < r->reference_count; i++) {
+        if (r->references[i].id == winner) {
             report->winner_index = report->row_count;
         }
-        MG_TRY(fill_row(r, candidate, &report->rows[report->row_count++], err));
+        MG_TRY(fill_row(r, &r->references[i], &report->rows[report->row_count++], err));
+    }
+    if (winner < 0 || report->winner_index >= 0) {
+        return MG_OK;
+    }
+    mg_candidate_row *row;
+    int64_t count;
+    MG_TRY(mg_run_candidates_from(r->store, winner, 1, r->arena, &row, &count, err));
+    if (count == 1 && row->id == winner) {
+        report->winner_index = report->row_count;
+        MG_TRY(fill_row(r, row, &report->rows[report->row_count++], err));
     }
     return MG_OK;
 }
 
+/* "ID RACED" lines, as choice.c wrote them. */
 static mg_status read_finalists(reader *r, mg_report *report, mg_error *err)
 {
-    mg_score_row *scores;
-    int64_t count;
-    MG_TRY(mg_run_scores(r->store, "select", r->arena, &scores, &count, err));
-    report->finalists = mg_arena_array(r->arena, mg_report_row, MG_MAX(count, 1));
-    int64_t next = 0;
-    for (int64_t i = 0; i < count; i++) {
-        while (next < r->candidate_count && r->candidates[next].id < scores[i].candidate) {
-            next++;
+    mg_buf text = { 0 };
+    bool found;
+    mg_status status = MG_OK;
+    MG_TRY_OR_DONE(mg_store_get(r->store, "finalists", &text, &found, err));
+    mg_str rest = mg_buf_view(&text);
+    mg_str line;
+    report->finalists = mg_arena_array(r->arena, mg_report_row, FINALISTS_MAX);
+    while (report->finalist_count < FINALISTS_MAX && mg_str_split(&rest, '\n', &line) &&
+           line.size > 0) {
+        mg_str id_text;
+        int64_t id;
+        int64_t raced;
+        mg_candidate_row *row;
+        int64_t count;
+        if (!mg_str_split(&line, ' ', &id_text) || !mg_str_to_int(id_text, &id) ||
+            !mg_str_to_int(line, &raced)) {
+            status = mg_fail(err, MG_ERR_FORMAT, "run.db: the list of finalists is damaged");
+            goto done;
         }
-        if (scores[i].task == -1 && next < r->candidate_count &&
-            r->candidates[next].id == scores[i].candidate && is_finalist(&r->candidates[next])) {
-            MG_TRY(fill_row(r, &r->candidates[next], &report->finalists[report->finalist_count++],
-                            err));
+        MG_TRY_OR_DONE(mg_run_candidates_from(r->store, id, 1, r->arena, &row, &count, err));
+        if (count == 1 && row->id == id && is_finalist(row)) {
+            mg_report_row *finalist = &report->finalists[report->finalist_count++];
+            MG_TRY_OR_DONE(fill_row(r, row, finalist, err));
+            finalist->raced = raced;
         }
     }
-    return MG_OK;
+
+done:
+    mg_buf_release(&text);
+    return status;
+}
+
+/* What polish.c and half_out.c found. */
+static mg_status read_diagnostics(reader *r, mg_report *report, mg_error *err)
+{
+    mg_buf text = { 0 };
+    bool found;
+    long long first = 0;
+    long long items = 0;
+    mg_status status = MG_OK;
+    MG_TRY_OR_DONE(mg_store_get(r->store, "spread", &text, &found, err));
+    if (found && text.size > 0 &&
+        sscanf(text.data, "%lld %lld %lf %lf", &first, &items, &report->spread,
+               &report->spread_p) == 4) {
+        report->spread_finalists = first;
+        report->spread_items = items;
+    }
+    mg_buf_clear(&text);
+    MG_TRY_OR_DONE(mg_store_get(r->store, "half_out", &text, &found, err));
+    if (found && text.size > 0 && sscanf(text.data, "%lf %lld", &report->half_out, &first) == 2) {
+        report->half_out_candidates = first;
+    }
+
+done:
+    mg_buf_release(&text);
+    return status;
 }
 
 static mg_status read_answer_count(mg_store *store, int64_t *count_out, mg_error *err)
@@ -373,25 +387,53 @@ static mg_status read_answer_count(mg_store *store, int64_t *count_out, mg_error
     return status;
 }
 
+double mg_report_expected_optimism(int64_t items)
+{
+    static const double counts[] = { 20.0, 100.0, 200.0, 1069.0 };
+    static const double points[] = { 0.36, 0.15, 0.10, 0.03 };
+    double n = fmax((double)items, counts[0]);
+    int last = MG_ARRAY_COUNT(counts) - 1;
+    int i = 0;
+    while (i < last - 1 && n > counts[i + 1]) {
+        i++;
+    }
+    /* A power law between two entries, and beyond the last. */
+    double slope = log(points[i + 1] / points[i]) / log(counts[i + 1] / counts[i]);
+    return points[i] * pow(n / counts[i], slope);
+}
+
+/* What the run's tasks, sets and references are. */
+static mg_status open_reader(reader *r, mg_error *err)
+{
+    MG_TRY(read_tasks(r, err));
+    MG_TRY(read_set(r, "set/search", &r->search, err));
+    MG_TRY(read_set(r, "set/select", &r->select, err));
+    MG_TRY(read_set(r, "set/report", &r->report, err));
+    MG_TRY(read_set(r, "set/test", &r->test, err));
+    MG_TRY(mg_run_references(r->store, r->arena, &r->references, &r->reference_count, err));
+    for (int64_t i = 0; i < r->reference_count; i++) {
+        r->source_count += mg_str_is(r->references[i].kind, "source") ? 1 : 0;
+    }
+    return MG_OK;
+}
+
 mg_status mg_report_read(mg_store *store, mg_arena *arena, mg_report *report_out, mg_error *err)
 {
-    *report_out = (mg_report){ .winner_index = -1, .optimism = NAN };
+    *report_out = (mg_report){
+        .winner_index = -1, .optimism = NAN, .expected_optimism = NAN, .half_out = NAN
+    };
     reader r = { .store = store, .arena = arena };
     int64_t winner = -1;
-    double work;
-    MG_TRY(read_tasks(&r, err));
-    MG_TRY(read_set(&r, "set/search", &r.search, err));
-    MG_TRY(read_set(&r, "set/select", &r.select, err));
-    MG_TRY(read_set(&r, "set/report", &r.report, err));
-    MG_TRY(read_set(&r, "set/test", &r.test, err));
-    MG_TRY(mg_run_candidates(store, arena, &r.candidates, &r.candidate_count, err));
-    MG_TRY(mg_run_seconds(store, &work, err));
+    MG_TRY(open_reader(&r, err));
+    MG_TRY(mg_run_counts(store, &report_out->candidates, &report_out->failed, err));
     MG_TRY(read_answer_count(store, &report_out->questions, err));
     MG_TRY(find_winner(&r, report_out, &winner, err));
     if (!report_out->finished) {
-        report_out->seconds = work;
+        MG_TRY(mg_run_seconds(store, &report_out->seconds, err));
     }
+    report_out->test_is_report = r.test.count == 0 && r.report.count > 0;
     MG_TRY(read_rows(&r, winner, report_out, err));
     MG_TRY(read_finalists(&r, report_out, err));
+    MG_TRY(read_diagnostics(&r, report_out, err));
     return report_out->winner_index >= 0 ? compare_winner(&r, report_out, err) : MG_OK;
 }

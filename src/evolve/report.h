@@ -27,6 +27,8 @@ typedef struct mg_report_row {
     bool failed;
     mg_str note;
     mg_report_score search, held_out, test;
+    int64_t
+        raced; /* a finalist that left the race: after so many held-out questions; 0 = it did not */
 } mg_report_row;
 
 /* The winner against one other, question by question. */
@@ -57,7 +59,20 @@ typedef struct mg_report {
     double seconds;             /* wall clock of a finished run, of work while it runs */
     bool thin;                  /* too few held-out and test questions to tell small gains */
     double optimism;            /* winner: score on search questions minus the honest one; NaN */
+    double expected_optimism;   /* where no other questions are: of the best of so many; NaN */
+    bool
+        test_is_report; /* there is no test: the last column is a third of the held-out questions */
+    /* Spread of the polished finalists: chi-square of finalists - 1 degrees of freedom; 0 finalists
+     * = none. */
+    int64_t spread_finalists, spread_items;
+    double spread, spread_p;
+    double half_out; /* chosen on half of the search questions, scored on the other; NaN = none */
+    int64_t half_out_candidates;
 } mg_report;
+
+/* How far the search score of the best of 1,000 lies above its worth when it is measured on so many
+ * questions (evolution.md 13.2, a true spread of 2 points). */
+double mg_report_expected_optimism(int64_t items);
 
 MG_MUST_CHECK mg_status mg_report_read(mg_store *store, mg_arena *arena, mg_report *report_out,
                                        mg_error *err);

@@ -62,7 +62,11 @@ static void add_row(const mg_report *report, const mg_report_row *row, int name_
         add_score(&cell, &row->search, false);
         add_cell(out, mg_buf_view(&cell), 7, markdown);
         mg_buf_clear(&cell);
-        add_score(&cell, &row->held_out, true);
+        if (row->raced > 0) {
+            mg_buf_printf(&cell, "out after %lld", (long long)row->raced);
+        } else {
+            add_score(&cell, &row->held_out, true);
+        }
         add_cell(out, mg_buf_view(&cell), 19, markdown);
         mg_buf_clear(&cell);
         add_score(&cell, &row->test, true);
@@ -99,7 +103,8 @@ static void add_table(const mg_report *report, bool verbose, bool markdown, mg_b
     }
     const size_t offsets[] = { offsetof(mg_report_row, search), offsetof(mg_report_row, held_out),
                                offsetof(mg_report_row, test) };
-    const char *const titles[] = { "search", "held-out, 95 %", "test, 95 %" };
+    const char *const titles[] = { "search", "held-out, 95 %",
+                                   report->test_is_report ? "report, 95 %" : "test, 95 %" };
     const int widths[] = { 7, 19, 0 };
     add_cell(out, mg_str_of("score in %"), name_width, markdown);
     for (int c = 0; c + 1 < COLUMNS; c++) {
@@ -150,6 +155,41 @@ static void add_pair(const mg_report_pair *pair, const char *subject, mg_buf *ou
     mg_arena_release(&arena);
 }
 
+/* Where no question is left outside the search: how much of the score may be luck. */
+static void add_optimism(const mg_report *report, mg_buf *out)
+{
+    if (!isnan(report->expected_optimism)) {
+        const mg_report_row *winner = &report->rows[report->winner_index];
+        mg_buf_printf(out,
+                      "No questions are held out: the best of 1,000 candidates measured on %lld "
+                      "questions owes about %.0f points to luck (20 questions: 36, 100: 15, 200: "
+                      "10, 1,069: 3). Add a block 'validate' or 'test'.\n",
+                      (long long)winner->search.items, 100.0 * report->expected_optimism);
+    }
+    if (!isnan(report->half_out)) {
+        mg_buf_printf(out,
+                      "Chosen on half of its questions and scored on the other half, the best of "
+                      "%lld merges reaches %.1f (leave-half-out, mean of 100 choices).\n",
+                      (long long)report->half_out_candidates, 100.0 * report->half_out);
+    }
+}
+
+/* Whether a longer polish would pay. */
+static void add_spread(const mg_report *report, mg_buf *out)
+{
+    if (!report->finished || report->spread_finalists < 2) {
+        return;
+    }
+    bool differ = report->spread_p < 0.05;
+    mg_buf_printf(out,
+                  "The %lld polished finalists %s on %lld questions (chi-square %.1f, p = "
+                  "%.2g)%s.\n",
+                  (long long)report->spread_finalists,
+                  differ ? "differ by more than chance" : "differ no more than chance allows",
+                  (long long)report->spread_items, report->spread, report->spread_p,
+                  differ ? ": a longer polish would pay" : "");
+}
+
 static void add_sentences(const mg_report *report, mg_buf *out)
 {
     if (report->winner_index < 0) {
@@ -177,6 +217,8 @@ static void add_sentences(const mg_report *report, mg_buf *out)
         mg_buf_add_text(out, "There are few questions outside the search: differences of several "
                              "points may be chance.\n");
     }
+    add_optimism(report, out);
+    add_spread(report, out);
 }
 
 static void add_counts(const mg_report *report, mg_buf *out)
@@ -250,6 +292,7 @@ static void add_json_rows(mg_buf *out, const char *name, const mg_report_row *ro
         add_json_score(out, "search", &rows[i].search);
         add_json_score(out, "held_out", &rows[i].held_out);
         add_json_score(out, "test", &rows[i].test);
+        mg_buf_printf(out, ", \"out_after\": %lld", (long long)rows[i].raced);
         mg_buf_add_char(out, '}');
     }
     mg_buf_add_char(out, ']');
@@ -296,5 +339,14 @@ void mg_report_json(const mg_report *report, mg_buf *out)
     add_json_number(out, report->seconds);
     mg_buf_add_text(out, ", \"optimism\": ");
     add_json_number(out, report->optimism);
-    mg_buf_add_text(out, "}\n");
+    mg_buf_add_text(out, ", \"expected_optimism\": ");
+    add_json_number(out, report->expected_optimism);
+    mg_buf_add_text(out, ", \"leave_half_out\": ");
+    add_json_number(out, report->half_out);
+    mg_buf_printf(out, ", \"spread\": {\"finalists\": %lld, \"questions\": %lld, \"chi_square\": ",
+                  (long long)report->spread_finalists, (long long)report->spread_items);
+    add_json_number(out, report->spread);
+    mg_buf_add_text(out, ", \"p\": ");
+    add_json_number(out, report->spread_finalists > 0 ? report->spread_p : (double)NAN);
+    mg_buf_add_text(out, "}}\n");
 }

@@ -333,8 +333,9 @@ static void add_facts(search *s, mg_fingerprint *facts)
         mg_task_hash(s->tasks[t], hash);
         snprintf(name, sizeof(name), "%s task %.*s", roles[s->roles[t].role],
                  MG_STR_ARG(mg_task_name(s->tasks[t])));
-        mg_fingerprint_add(facts, name, "%s %d %.17g %lld", hash, (int)s->roles[t].role,
-                           s->roles[t].weight, (long long)s->metrics[t]);
+        mg_fingerprint_add(facts, name, "%s %d %.17g %lld %d %.17g", hash, (int)s->roles[t].role,
+                           s->roles[t].weight, (long long)s->metrics[t], s->roles[t].has_guard,
+                           s->roles[t].guard);
     }
     mg_fingerprint_add(facts, "genome.merge_method", "%.*s", MG_STR_ARG(genome->method));
     mg_fingerprint_add(facts, "the genes", "%lld %d %lld %d %d %d %d",

@@ -4,6 +4,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/memory.h"
 #include "store/store_internal.h"
 
 mg_status mg_run_put_candidate(mg_store *store, const mg_candidate_row *row, mg_error *err)
@@ -123,31 +124,107 @@ static mg_candidate_row read_candidate(sqlite3_stmt *statement, mg_arena *arena)
     return row;
 }
 
-mg_status mg_run_candidates(mg_store *store, mg_arena *arena, mg_candidate_row **rows_out,
-                            int64_t *count_out, mg_error *err)
+/* All rows of a statement that is entered and bound; leaves it. */
+static mg_status take_candidates(mg_store *store, sqlite3_stmt *statement, mg_arena *arena,
+                                 mg_candidate_row **rows_out, int64_t *count_out, mg_error *err)
 {
     int64_t cap = 0;
-    *count_out = 0;
-    *rows_out = NULL;
-    MG_TRY(count_rows(store, MG_SQL_CANDIDATE_COUNT, NULL, 0, &cap, err));
-    mg_candidate_row *rows = mg_arena_array(arena, mg_candidate_row, MG_MAX(cap, 1));
-    sqlite3_stmt *statement;
-    MG_TRY(mg_store_enter(store, MG_SQL_CANDIDATES, &statement, err));
-    mg_status status = MG_OK;
     int64_t count = 0;
+    mg_candidate_row *rows = NULL;
+    mg_status status = MG_OK;
     bool row = true;
-    while (row && count < cap) { /* rows that a writer adds meanwhile wait for the next look */
+    while (row) {
         MG_TRY_OR_DONE(mg_store_step(store, statement, &row, err));
+        if (row && count == cap) {
+            cap = MG_MAX(64, 2 * cap);
+            rows = mg_memory_resize(rows, cap, sizeof(rows[0]));
+        }
         if (row) {
             rows[count++] = read_candidate(statement, arena);
         }
     }
-    *rows_out = rows;
+    *rows_out = mg_arena_array(arena, mg_candidate_row, MG_MAX(count, 1));
+    memcpy(*rows_out, rows, (size_t)count * sizeof(rows[0]));
     *count_out = count;
 
 done:
     mg_store_leave(store, statement);
+    mg_free(rows);
     return status;
+}
+
+mg_status mg_run_candidates(mg_store *store, mg_arena *arena, mg_candidate_row **rows_out,
+                            int64_t *count_out, mg_error *err)
+{
+    *count_out = 0;
+    *rows_out = NULL;
+    sqlite3_stmt *statement;
+    MG_TRY(mg_store_enter(store, MG_SQL_CANDIDATES, &statement, err));
+    return take_candidates(store, statement, arena, rows_out, count_out, err);
+}
+
+mg_status mg_run_candidates_from(mg_store *store, int64_t first, int64_t limit, mg_arena *arena,
+                                 mg_candidate_row **rows_out, int64_t *count_out, mg_error *err)
+{
+    *count_out = 0;
+    *rows_out = NULL;
+    sqlite3_stmt *statement;
+    MG_TRY(mg_store_enter(store, MG_SQL_CANDIDATES_FROM, &statement, err));
+    sqlite3_bind_int64(statement, 1, first);
+    sqlite3_bind_int64(statement, 2, limit);
+    return take_candidates(store, statement, arena, rows_out, count_out, err);
+}
+
+mg_status mg_run_references(mg_store *store, mg_arena *arena, mg_candidate_row **rows_out,
+                            int64_t *count_out, mg_error *err)
+{
+    *count_out = 0;
+    *rows_out = NULL;
+    sqlite3_stmt *statement;
+    MG_TRY(mg_store_enter(store, MG_SQL_REFERENCES, &statement, err));
+    return take_candidates(store, statement, arena, rows_out, count_out, err);
+}
+
+mg_status mg_run_counts(mg_store *store, int64_t *candidates_out, int64_t *failed_out,
+                        mg_error *err)
+{
+    *candidates_out = 0;
+    *failed_out = 0;
+    sqlite3_stmt *statement;
+    MG_TRY(mg_store_enter(store, MG_SQL_COUNTS, &statement, err));
+    bool row = false;
+    mg_status status = mg_store_step(store, statement, &row, err);
+    if (status == MG_OK && row) {
+        *candidates_out = sqlite3_column_int64(statement, 0);
+        *failed_out = sqlite3_column_int64(statement, 1);
+    }
+    mg_store_leave(store, statement);
+    return status;
+}
+
+static mg_status find_best(mg_store *store, enum mg_store_statement which, const char *item_set,
+                           int64_t first, int64_t *id_out, mg_error *err)
+{
+    sqlite3_stmt *statement;
+    MG_TRY(mg_store_enter(store, which, &statement, err));
+    mg_store_bind_text(statement, 1, mg_str_of(item_set));
+    sqlite3_bind_int64(statement, 2, first);
+    bool row = false;
+    mg_status status = mg_store_step(store, statement, &row, err);
+    if (status == MG_OK && row) {
+        *id_out = sqlite3_column_int64(statement, 0);
+    }
+    mg_store_leave(store, statement);
+    return status;
+}
+
+mg_status mg_run_best(mg_store *store, const char *item_set, int64_t first, int64_t *id_out,
+                      mg_error *err)
+{
+    *id_out = -1;
+    MG_TRY(find_best(store, MG_SQL_BEST, item_set, first, id_out, err));
+    return *id_out >= 0 ? MG_OK
+                        : find_best(store, MG_SQL_BEST_VIOLATING, item_set, first, id_out, err);
 }
 
 mg_status mg_run_scores(mg_store *store, const char *item_set, mg_arena *arena,

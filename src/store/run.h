@@ -21,7 +21,7 @@ typedef struct mg_candidate_row {
 typedef struct mg_score_row {
     int64_t candidate;
     mg_str item_set;
-    int64_t task; /* -1: the weighted sum */
+    int64_t task; /* -1: the weighted sum; -2: how far the guarded tasks stay below their guards */
     double value; /* finite */
     int64_t items;
     double seconds;
@@ -48,6 +48,20 @@ MG_MUST_CHECK mg_status mg_run_drop_from(mg_store *store, int64_t first, mg_erro
 MG_MUST_CHECK mg_status mg_run_candidates(mg_store *store, mg_arena *arena,
                                           mg_candidate_row **rows_out, int64_t *count_out,
                                           mg_error *err);
+/* Of those with an id of at least first, the next limit ones. */
+MG_MUST_CHECK mg_status mg_run_candidates_from(mg_store *store, int64_t first, int64_t limit,
+                                               mg_arena *arena, mg_candidate_row **rows_out,
+                                               int64_t *count_out, mg_error *err);
+/* Sources, the default merge and the start point. */
+MG_MUST_CHECK mg_status mg_run_references(mg_store *store, mg_arena *arena,
+                                          mg_candidate_row **rows_out, int64_t *count_out,
+                                          mg_error *err);
+MG_MUST_CHECK mg_status mg_run_counts(mg_store *store, int64_t *candidates_out, int64_t *failed_out,
+                                      mg_error *err);
+/* Of those with an id of at least first, the one with the best weighted sum on item_set: the least
+ * below its guards, then the highest, then the earliest; -1 = none. */
+MG_MUST_CHECK mg_status mg_run_best(mg_store *store, const char *item_set, int64_t first,
+                                    int64_t *id_out, mg_error *err);
 MG_MUST_CHECK mg_status mg_run_scores(mg_store *store, const char *item_set, mg_arena *arena,
                                       mg_score_row **rows_out, int64_t *count_out, mg_error *err);
 MG_MUST_CHECK mg_status mg_run_answers(mg_store *store, int64_t candidate, mg_arena *arena,

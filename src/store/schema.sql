@@ -16,7 +16,7 @@ CREATE TABLE candidate (
 CREATE TABLE score (
     candidate INTEGER NOT NULL,
     item_set TEXT NOT NULL,     -- search, select, test, polish/1, ...
-    task INTEGER NOT NULL,      -- -1: the weighted sum of all
+    task INTEGER NOT NULL,      -- -1: the weighted sum of all; -2: how far below its guards
     value REAL NOT NULL,
     items INTEGER NOT NULL,     -- questions behind it
     seconds REAL NOT NULL,      -- of work
@@ -36,3 +36,7 @@ CREATE TABLE event (
     kind TEXT NOT NULL,
     text TEXT NOT NULL
 );
+-- What a look at a long run asks: how many, which are references, which is the best.
+CREATE INDEX candidate_failed ON candidate (failed);
+CREATE INDEX candidate_reference ON candidate (kind) WHERE kind <> 'sample';
+CREATE INDEX score_value ON score (item_set, task, value DESC, candidate);

@@ -25,7 +25,17 @@ MG_BEGIN_C
     X(DROP_SCORES, "DELETE FROM score WHERE candidate >= ?")                                       \
     X(DROP_ANSWERS, "DELETE FROM answer WHERE candidate >= ?")                                     \
     X(CANDIDATES, "SELECT * FROM candidate ORDER BY id")                                           \
-    X(CANDIDATE_COUNT, "SELECT count(*) FROM candidate")                                           \
+    X(CANDIDATES_FROM, "SELECT * FROM candidate WHERE id >= ? ORDER BY id LIMIT ?")                \
+    X(REFERENCES, "SELECT * FROM candidate WHERE kind <> 'sample' AND "                            \
+                  "kind IN ('source', 'default', 'start') ORDER BY id")                            \
+    X(COUNTS, "SELECT count(*), (SELECT count(*) FROM candidate WHERE failed = 1) FROM candidate") \
+    X(BEST, "SELECT candidate FROM score s WHERE item_set = ?1 AND task = -1 AND "                 \
+            "candidate >= ?2 AND NOT EXISTS (SELECT 1 FROM score v WHERE v.candidate = "           \
+            "s.candidate AND v.item_set = ?1 AND v.task = -2) "                                    \
+            "ORDER BY value DESC, candidate LIMIT 1")                                              \
+    X(BEST_VIOLATING, "SELECT s.candidate FROM score s JOIN score v USING (candidate, item_set) "  \
+                      "WHERE item_set = ?1 AND s.task = -1 AND v.task = -2 AND candidate >= ?2 "   \
+                      "ORDER BY v.value, s.value DESC, candidate LIMIT 1")                         \
     X(SCORES, "SELECT * FROM score WHERE ?1 IS NULL OR item_set = ?1 "                             \
               "ORDER BY candidate, item_set, task")                                                \
     X(SCORE_COUNT, "SELECT count(*) FROM score WHERE ?1 IS NULL OR item_set = ?1")                 \

@@ -341,6 +341,77 @@ static void many_genes_and_tiny_question_sets_run(void **state)
     sim_remove(folder);
 }
 
+/* The score rows of a set, by candidate. */
+static int64_t scored_on(const char *folder, const char *set)
+{
+    mg_store *store = NULL;
+    mg_arena arena = { 0 };
+    mg_score_row *rows;
+    int64_t count;
+    int64_t sums = 0;
+    assert_ok(mg_store_open_reader(folder, &store, &err), &err);
+    assert_ok(mg_run_scores(store, set, &arena, &rows, &count, &err), &err);
+    for (int64_t i = 0; i < count; i++) {
+        sums += rows[i].task == -1 ? 1 : 0;
+    }
+    mg_arena_release(&arena);
+    mg_store_close(store);
+    return sums;
+}
+
+static void finalists_that_are_surely_worse_leave_the_race(void **state)
+{
+    (void)state;
+    sim s = sim_make(6, "default");
+    s.fake.items = 1200; /* 360 of them choose; the start is far below the end */
+    s.search.evaluations = 200;
+    s.search.items = 60;
+    char folder[64];
+    sim_folder(folder, sizeof(folder));
+    assert_ok(sim_run(&s, folder, NULL, &err), &err);
+    assert_int_equal(scored_on(folder, "race/25"), 5); /* mean, two polished, default, start */
+    assert_int_equal(scored_on(folder, "race/50"), 5);
+    int64_t late = scored_on(folder, "race/350");
+    assert_true(late >= 1 && late < 5);
+    sim_remove(folder);
+}
+
+static void without_spare_questions_halves_tell_what_the_choice_is_worth(void **state)
+{
+    (void)state;
+    sim s = sim_make(6, "paper-ps");
+    s.fake.items = 40;
+    s.fake.test_items = 0;
+    s.search.evaluations = 300;
+    char folder[64];
+    double truth = 0.0;
+    double estimate = 0.0;
+    long long merges = 0;
+    mg_store *store = NULL;
+    mg_buf text = { 0 };
+    mg_score_row *rows;
+    int64_t count;
+    mg_arena arena = { 0 };
+    bool found;
+    double best = 0.0;
+    sim_folder(folder, sizeof(folder));
+    assert_ok(sim_run(&s, folder, &truth, &err), &err);
+    assert_ok(mg_store_open_reader(folder, &store, &err), &err);
+    assert_ok(mg_store_get(store, "half_out", &text, &found, &err), &err);
+    assert_true(found && sscanf(text.data, "%lf %lld", &estimate, &merges) == 2);
+    assert_ok(mg_run_scores(store, "search", &arena, &rows, &count, &err), &err);
+    for (int64_t i = 0; i < count; i++) {
+        best = rows[i].task == -1 ? fmax(best, rows[i].value) : best;
+    }
+    assert_true(merges > 250);
+    assert_true(estimate < best - 0.05); /* the best score flatters */
+    assert_true(fabs(estimate - truth) < best - truth);
+    mg_buf_release(&text);
+    mg_arena_release(&arena);
+    mg_store_close(store);
+    sim_remove(folder);
+}
+
 static void guards_rule_out_what_breaks_them(void **state)
 {
     (void)state;
@@ -395,6 +466,8 @@ int main(void)
         cmocka_unit_test(changed_questions_are_answered_by_the_best_so_far),
         cmocka_unit_test(every_preset_runs),
         cmocka_unit_test(many_genes_and_tiny_question_sets_run),
+        cmocka_unit_test(finalists_that_are_surely_worse_leave_the_race),
+        cmocka_unit_test(without_spare_questions_halves_tell_what_the_choice_is_worth),
         cmocka_unit_test(guards_rule_out_what_breaks_them),
         cmocka_unit_test(thousand_small_searches_end_well),
     };

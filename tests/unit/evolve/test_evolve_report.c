@@ -179,6 +179,49 @@ static void empty_store_has_an_empty_report(void **state)
     mg_store_close(store);
 }
 
+static void expected_optimism_follows_its_table(void **state)
+{
+    (void)state;
+    const int64_t items[] = { 5, 20, 100, 200, 1069 };
+    const double points[] = { 0.36, 0.36, 0.15, 0.10, 0.03 };
+    for (int i = 0; i < 5; i++) {
+        assert_true(fabs(mg_report_expected_optimism(items[i]) - points[i]) < 1e-12);
+    }
+    assert_true(mg_report_expected_optimism(50) < 0.36 && mg_report_expected_optimism(50) > 0.15);
+    assert_true(mg_report_expected_optimism(4000) < 0.03);
+}
+
+static void reports_tell_luck_spread_and_who_left_the_race(void **state)
+{
+    (void)state;
+    mg_store *store = make_store(140);
+    mg_arena arena = { 0 };
+    mg_buf text = { 0 };
+    mg_report report;
+    assert_ok(mg_store_put(store, "winner", mg_str_of("5 12.5"), &err), &err);
+    assert_ok(mg_store_put(store, "finalists", mg_str_of("5 0\n4 50\n2 0\n"), &err), &err);
+    assert_ok(mg_store_put(store, "spread", mg_str_of("8 105 20.5 0.0046"), &err), &err);
+    assert_ok(mg_report_read(store, &arena, &report, &err), &err);
+    assert_int_equal(report.finalist_count, 2); /* the default merge has a row of its own */
+    mg_report_text(&report, true, &text);
+    assert_non_null(strstr(text.data, "finalist (sample 4)"));
+    assert_non_null(strstr(text.data, "out after 50"));
+    assert_non_null(strstr(text.data, "a longer polish would pay"));
+    assert_null(strstr(text.data, "to luck"));
+    /* The same without any other questions. */
+    put_set(store, "set/select", 0, 0, 0);
+    put_set(store, "set/test", 0, 0, 0);
+    assert_ok(mg_store_put(store, "half_out", mg_str_of("0.55 300"), &err), &err);
+    assert_ok(mg_report_read(store, &arena, &report, &err), &err);
+    mg_buf_clear(&text);
+    mg_report_text(&report, false, &text);
+    assert_non_null(strstr(text.data, "owes about 15 points to luck"));
+    assert_non_null(strstr(text.data, "the best of 300 merges reaches 55.0"));
+    mg_buf_release(&text);
+    mg_arena_release(&arena);
+    mg_store_close(store);
+}
+
 int main(void)
 {
 #define REPORT_TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -187,6 +230,8 @@ int main(void)
         REPORT_TEST(winner_that_is_not_better_is_called_so),
         REPORT_TEST(running_search_shows_the_best_so_far),
         REPORT_TEST(empty_store_has_an_empty_report),
+        REPORT_TEST(expected_optimism_follows_its_table),
+        REPORT_TEST(reports_tell_luck_spread_and_who_left_the_race),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -35,6 +35,40 @@ static mg_store *open_store(bool *created)
     return store;
 }
 
+static void put_score(mg_store *store, int64_t id, int64_t task, double value)
+{
+    mg_score_row row = { .candidate = id,
+                         .item_set = mg_str_of("search"),
+                         .task = task,
+                         .value = value,
+                         .items = 10 };
+    assert_ok(mg_run_put_score(store, &row, &err), &err);
+}
+
+static void best_is_within_its_guards_then_high_then_early(void **state)
+{
+    (void)state;
+    mg_store *store = open_store(NULL);
+    int64_t id = 0;
+    assert_ok(mg_run_best(store, "search", 0, &id, &err), &err);
+    assert_int_equal(id, -1);
+    put_score(store, 0, -1, 0.9); /* a source */
+    put_score(store, 5, -2, 0.2);
+    put_score(store, 5, -1, 0.8);
+    put_score(store, 6, -2, 0.1);
+    put_score(store, 6, -1, 0.7);
+    assert_ok(mg_run_best(store, "search", 1, &id, &err), &err);
+    assert_int_equal(id, 6); /* both break guards: the least */
+    put_score(store, 7, -1, 0.5);
+    put_score(store, 8, -1, 0.6);
+    put_score(store, 9, -1, 0.6);
+    assert_ok(mg_run_best(store, "search", 1, &id, &err), &err);
+    assert_int_equal(id, 8);
+    assert_ok(mg_run_best(store, "search", 0, &id, &err), &err);
+    assert_int_equal(id, 0);
+    mg_store_close(store);
+}
+
 static void folders_of_other_things_are_refused(void **state)
 {
     (void)state;
@@ -298,6 +332,7 @@ int main(void)
 {
 #define STORE_TEST(name) cmocka_unit_test_setup_teardown(name, make_folder, remove_folder)
     const struct CMUnitTest tests[] = {
+        STORE_TEST(best_is_within_its_guards_then_high_then_early),
         STORE_TEST(folders_of_other_things_are_refused),
         STORE_TEST(values_come_back),
         STORE_TEST(rows_come_back_in_order),
