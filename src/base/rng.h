@@ -30,8 +30,9 @@ enum {
     MG_STREAM_BOOTSTRAP = 5,
     MG_STREAM_TEXT = 6, /* sampling of tokens */
     MG_STREAM_POLISH = 7,
-    MG_STREAM_RESTART = 8,  /* regimes and starts of restarts */
-    MG_STREAM_VARIATION = 9 /* parents, crossover and mutation; counter starts at generation << 32 */
+    MG_STREAM_RESTART = 8,   /* regimes and starts of restarts */
+    MG_STREAM_VARIATION = 9, /* parents, crossover, mutation: counter from generation << 32 */
+    MG_STREAM_ANCHORS = 10   /* clusters of questions */
 };
 
 /* A sequential generator over Philox for code that wants "the next number": seed and stream name
