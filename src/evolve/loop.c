@@ -16,10 +16,8 @@
 #include "evolve/explorer.h"
 #include "store/run.h"
 
-#define FULL_DIMENSION_MAX 100  /* above it the diagonal form */
-#define SEP_EVALUATIONS 20      /* fewer evaluations a gene: the diagonal form */
-#define RESTART_EVALUATIONS 300 /* fewer evaluations a gene: no restart */
 #define BEST_EVER_FINALISTS 20
+#define RUN_LABEL "run " /* of the means of the optimiser's earlier runs */
 
 /* The optimiser's part of the run.  When it was finished under another budget, a larger one goes on
  * with it, and what came after it is forgotten. */
@@ -28,8 +26,9 @@ typedef struct progress_state {
     int64_t generation; /* over all restarts */
     int64_t asked;      /* candidates in told generations */
     int64_t extra;      /* means that were evaluated beside them */
-    int64_t restart;
-    bool finished; /* the phase is over */
+    int64_t run_begin;  /* asked, when the optimiser's present run began */
+    mg_restart restart; /* what that run looks like */
+    bool finished;      /* the phase is over */
 } progress_state;
 
 int64_t mg_loop_store_id(const mg_loop *loop, int64_t id)
@@ -84,11 +83,12 @@ static mg_status save_state(mg_loop *loop, const progress_state *state, const mg
     mg_buf counters = { 0 };
     mg_status status = MG_OK;
     mg_explorer_save(explorer, &bytes);
-    mg_buf_printf(&counters, "%d %lld %lld %lld %d %.17g %lld %.17g %lld", (int)state->kind,
-                  (long long)state->generation, (long long)state->asked, (long long)state->restart,
-                  state->finished ? 1 : 0, mg_loop_seconds(loop),
+    mg_buf_printf(&counters, "%d %lld %lld %lld %d %.17g %lld %.17g %lld ", (int)state->kind,
+                  (long long)state->generation, (long long)state->asked,
+                  (long long)state->run_begin, state->finished ? 1 : 0, mg_loop_seconds(loop),
                   (long long)loop->evaluations_total, loop->o->search->minutes,
                   (long long)state->extra);
+    mg_restart_save(&state->restart, &counters);
     MG_TRY_OR_DONE(mg_store_begin(store, err));
     MG_TRY_OR_DONE(put_value(loop, "state/optimiser", mg_buf_view(&bytes), err));
     MG_TRY_OR_DONE(put_value(loop, "state/loop", mg_buf_view(&counters), err));
@@ -103,70 +103,6 @@ done:
     return status;
 }
 
-static mg_cma_kind choose_kind(const mg_loop *loop)
-{
-    int64_t n = loop->o->space.dimension;
-    if (loop->o->space.bit_count > 0 || loop->o->search->space == MG_SPACE_DFS) {
-        return MG_CMA_SEP; /* the only form that knows of numbers without a part */
-    }
-    switch (loop->o->search->optimiser) {
-    case MG_OPTIMISER_SEP:
-        return MG_CMA_SEP;
-    case MG_OPTIMISER_LM_MA:
-        return MG_CMA_LM_MA;
-    case MG_OPTIMISER_CMA:
-        return MG_CMA_FULL;
-    case MG_OPTIMISER_AUTO:
-    case MG_OPTIMISER_LRA:
-        break;
-    }
-    bool sep = n > FULL_DIMENSION_MAX || loop->evaluations_total < SEP_EVALUATIONS * n;
-    return sep ? MG_CMA_SEP : MG_CMA_FULL;
-}
-
-static void make_options(const mg_loop *loop, const progress_state *state, const double *start,
-                         mg_cma_options *out)
-{
-    const mg_search_config *search = loop->o->search;
-    const mg_preset *preset = search->preset;
-    const mg_loop_space *space = &loop->o->space;
-    int64_t bits = space->bit_count;
-    int64_t n = space->dimension - bits;
-    bool lra = search->optimiser == MG_OPTIMISER_LRA ||
-               (preset->adapt_learning_rate && search->optimiser != MG_OPTIMISER_CMA);
-    int64_t population = search->population > 0 ? search->population : mg_cma_default_population(n);
-    *out = (mg_cma_options){
-        .kind = state->kind,
-        .dimension = n,
-        .population = population << state->restart, /* IPOP */
-        .start = start + bits,
-        .sigma = search->sigma,
-        .scale = space->scale + bits,
-        .lower = space->lower != NULL ? space->lower + bits : NULL,
-        .upper = space->upper != NULL ? space->upper + bits : NULL,
-        .bounds = space->lower != NULL ? preset->bounds : MG_BOUND_NONE,
-        .active = preset->active,
-        .adapt_learning_rate = lra && state->kind != MG_CMA_LM_MA,
-        .noisy = true,
-        .seed = search->seed + 1000003 * (uint64_t)state->restart,
-    };
-}
-
-/* A restart begins anywhere in the inner 80 % of the box; without bounds, at the first start. */
-static void restart_point(const mg_loop *loop, const progress_state *state, double *start)
-{
-    const mg_loop_space *space = &loop->o->space;
-    memcpy(start, space->start, (size_t)space->dimension * sizeof(double));
-    if (state->restart == 0 || space->lower == NULL) {
-        return;
-    }
-    mg_rng rng = mg_rng_make(loop->o->search->seed + (uint64_t)state->restart, MG_STREAM_TIES);
-    for (int64_t i = 0; i < space->dimension; i++) {
-        double range = space->upper[i] - space->lower[i];
-        start[i] = space->lower[i] + range * (0.1 + 0.8 * mg_rng_uniform(&rng));
-    }
-}
-
 static mg_status load_counters(mg_loop *loop, progress_state *state, bool *found_out, mg_error *err)
 {
     mg_buf text = { 0 };
@@ -177,22 +113,30 @@ static mg_status load_counters(mg_loop *loop, progress_state *state, bool *found
     }
     int kind = 0;
     int finished = 0;
+    int end = 0;
     long long generation = 0;
     long long asked = 0;
-    long long restart = 0;
+    long long begin = 0;
     long long evaluations = 0;
     long long extra = 0;
     double minutes = 0.0;
     int count =
-        sscanf(text.data, "%d %lld %lld %lld %d %lf %lld %lf %lld", &kind, &generation, &asked,
-               &restart, &finished, &loop->seconds_before, &evaluations, &minutes, &extra);
+        sscanf(text.data, "%d %lld %lld %lld %d %lf %lld %lf %lld %n", &kind, &generation, &asked,
+               &begin, &finished, &loop->seconds_before, &evaluations, &minutes, &extra, &end);
+    mg_str rest = mg_str_slice(mg_buf_view(&text), (size_t)end, text.size);
+    bool fine = count == 9 && end > 0 && kind >= 0 && kind <= MG_CMA_LM_MA && generation >= 0 &&
+                asked >= 0 && begin >= 0 && begin <= asked && extra >= 0 &&
+                mg_restart_load(&state->restart, rest, NULL) == MG_OK;
     mg_buf_release(&text);
-    if (count != 9 || kind < 0 || kind > MG_CMA_LM_MA || restart < 0 || restart > 9 || asked < 0 ||
-        extra < 0) {
+    if (!fine) {
         return mg_fail(err, MG_ERR_FORMAT, "run.db: the state of the search is damaged");
     }
-    *state =
-        (progress_state){ (mg_cma_kind)kind, generation, asked, extra, restart, finished != 0 };
+    state->kind = (mg_cma_kind)kind;
+    state->generation = generation;
+    state->asked = asked;
+    state->extra = extra;
+    state->run_begin = begin;
+    state->finished = finished != 0;
     bool same_budget =
         evaluations == loop->evaluations_total && minutes == loop->o->search->minutes;
     if (state->finished && !same_budget) {
@@ -210,23 +154,17 @@ static mg_status open_optimiser(mg_loop *loop, progress_state *state, mg_explore
     mg_status status = MG_OK;
     mg_buf bytes = { 0 };
     bool found = false;
-    double *start = mg_new_array(double, loop->o->space.dimension);
-    mg_cma_options options;
-    state->kind = choose_kind(loop);
+    state->kind = mg_loop_choose_kind(loop);
+    mg_loop_first_run(loop, &state->restart);
     MG_TRY_OR_DONE(load_counters(loop, state, &found, err));
-    restart_point(loop, state, start);
-    make_options(loop, state, start, &options);
     if (found) {
         MG_TRY_OR_DONE(get_value(loop, "state/optimiser", &bytes, &found, err));
-        MG_TRY_OR_DONE(
-            mg_explorer_load(&options, &loop->o->space, mg_buf_view(&bytes), explorer_out, err));
-    } else {
-        MG_TRY_OR_DONE(mg_explorer_create(&options, &loop->o->space, explorer_out, err));
     }
+    MG_TRY_OR_DONE(mg_loop_open_run(loop, state->kind, &state->restart, mg_buf_view(&bytes),
+                                    explorer_out, err));
 
 done:
     mg_buf_release(&bytes);
-    mg_free(start);
     return status;
 }
 
@@ -396,11 +334,11 @@ static mg_status adopt_first_merges(mg_loop *loop, mg_error *err)
 
 /* The optimiser's mean as a candidate of its own. */
 static mg_loop_candidate *make_mean(mg_loop *loop, progress_state *state,
-                                    const mg_explorer *explorer)
+                                    const mg_explorer *explorer, mg_str label)
 {
     double *x = mg_new_array(double, loop->o->space.dimension);
     mg_explorer_mean(explorer, x);
-    mg_loop_candidate *c = mg_loop_candidate_make(loop, next_id(loop, state), "mean", mg_str_of(""),
+    mg_loop_candidate *c = mg_loop_candidate_make(loop, next_id(loop, state), "mean", label,
                                                   state->generation, 0, x, -1);
     state->extra++;
     mg_free(x);
@@ -420,7 +358,7 @@ static mg_status enter_epoch(mg_loop *loop, progress_state *state, const mg_expl
     }
     MG_TRY(adopt_first_merges(loop, err));
     MG_TRY(store_sets(loop, err));
-    known[1] = make_mean(loop, state, explorer);
+    known[1] = make_mean(loop, state, explorer, mg_str_of(""));
     int64_t first = known[0] != NULL ? 0 : 1;
     return mg_loop_evaluate(loop, known + first, 2 - first, &loop->search, true, err);
 }
@@ -456,7 +394,7 @@ static mg_status replay(mg_loop *loop, const progress_state *state, mg_error *er
 static mg_status take_snapshot(mg_loop *loop, progress_state *state, const mg_explorer *explorer,
                                mg_loop_candidate *const *candidates, int64_t count, mg_error *err)
 {
-    mg_loop_candidate *shown[2] = { NULL, make_mean(loop, state, explorer) };
+    mg_loop_candidate *shown[2] = { NULL, make_mean(loop, state, explorer, mg_str_of("")) };
     for (int64_t k = 0; k < count; k++) {
         mg_loop_candidate *c = candidates[k];
         bool better =
@@ -515,32 +453,62 @@ done:
     return status;
 }
 
-/* After a stop of the optimiser: another start when the preset and the budget allow one. */
-static mg_status maybe_restart(mg_loop *loop, progress_state *state, mg_explorer **explorer,
-                               mg_error *err)
+/* Probabilities of the bits around a mean: the polish draws from them. */
+static void probabilities_name(int64_t mean_id, char name_out[32])
+{
+    snprintf(name_out, 32, "bits/%lld", (long long)mean_id);
+}
+
+/* The mean of a run that is over, with what the polish needs, for the end of the search. */
+static mg_status keep_mean(mg_loop *loop, progress_state *state, const mg_explorer *explorer,
+                           mg_error *err)
+{
+    mg_str label =
+        mg_arena_printf(&loop->arena, RUN_LABEL "%lld", (long long)state->restart.index + 1);
+    mg_loop_candidate *mean = make_mean(loop, state, explorer, label);
+    const double *probabilities = mg_explorer_probabilities(explorer);
+    if (probabilities != NULL) {
+        char name[32];
+        probabilities_name(mean->id, name);
+        size_t bytes = (size_t)loop->o->space.bit_count * sizeof(double);
+        MG_TRY(put_value(loop, name, mg_str_make((const char *)probabilities, bytes), err));
+    }
+    return mg_loop_evaluate(loop, &mean, 1, &loop->search, true, err);
+}
+
+/* Why the present run of the optimiser is over; NULL while it is not. */
+static const char *run_over(const mg_loop *loop, const progress_state *state,
+                            const mg_explorer *explorer)
 {
     const mg_search_config *search = loop->o->search;
-    const char *stop = mg_explorer_stop(*explorer);
-    bool affordable = loop->evaluations_total >= RESTART_EVALUATIONS * loop->o->space.dimension;
+    int64_t limit = state->restart.evaluations_max;
+    int64_t after = state->asked - state->run_begin + mg_explorer_population(explorer);
+    if (limit > 0 && state->asked > state->run_begin && after > limit) {
+        return "its share of the evaluations is spent";
+    }
+    bool deaf =
+        search->preset->ignore_stops && (search->restarts_from_preset || search->restarts == 0);
+    return deaf ? NULL : mg_explorer_stop(explorer);
+}
+
+/* After a run of the optimiser: another one when settings and budget allow it. */
+static mg_status maybe_restart(mg_loop *loop, progress_state *state, const char *reason,
+                               mg_explorer **explorer, mg_error *err)
+{
     MG_TRY(mg_loop_event(loop, "stop", err, "the optimiser stopped after %lld candidates: %s",
-                         (long long)state->asked, stop));
-    if (state->restart >= search->restarts || !affordable) {
+                         (long long)state->asked, reason));
+    if (!mg_loop_may_restart(loop, &state->restart)) {
         state->finished = true;
         return MG_OK;
     }
-    state->restart++;
-    double *start = mg_new_array(double, loop->o->space.dimension);
-    mg_cma_options options;
-    restart_point(loop, state, start);
-    make_options(loop, state, start, &options);
+    MG_TRY(keep_mean(loop, state, *explorer, err));
+    mg_restart_next(&state->restart, state->asked - state->run_begin);
+    state->run_begin = state->asked;
     mg_explorer *next = NULL;
-    mg_status status = mg_explorer_create(&options, &loop->o->space, &next, err);
-    if (status == MG_OK) {
-        mg_explorer_destroy(*explorer);
-        *explorer = next;
-    }
-    mg_free(start);
-    return status;
+    MG_TRY(mg_loop_open_run(loop, state->kind, &state->restart, mg_str_of(""), &next, err));
+    mg_explorer_destroy(*explorer);
+    *explorer = next;
+    return MG_OK;
 }
 
 /* The polish draws its bits from them. */
@@ -562,8 +530,9 @@ static mg_status run_optimiser(mg_loop *loop, progress_state *state, double *mea
     MG_TRY_OR_DONE(open_optimiser(loop, state, &explorer, err));
     MG_TRY_OR_DONE(replay(loop, state, err));
     while (!state->finished) {
-        if (mg_explorer_stop(explorer) != NULL && !loop->o->search->preset->ignore_stops) {
-            MG_TRY_OR_DONE(maybe_restart(loop, state, &explorer, err));
+        const char *over = run_over(loop, state, explorer);
+        if (over != NULL) {
+            MG_TRY_OR_DONE(maybe_restart(loop, state, over, &explorer, err));
         }
         if (mg_loop_stopped(loop)) {
             status = mg_fail(err, MG_ERR_INTERRUPTED, "stopped; nothing that was answered is lost");
@@ -633,13 +602,61 @@ static void add_best_samples(const mg_loop *loop, mg_loop_candidate **finalists,
     }
 }
 
+/* Means of earlier runs of the optimiser. */
+static void add_run_means(const mg_loop *loop, mg_loop_candidate **finalists, int64_t *count)
+{
+    for (int64_t i = 0; i < loop->candidate_count && *count < MG_RESTART_MAX; i++) {
+        mg_loop_candidate *c = loop->candidates[i];
+        if (c != NULL && strcmp(c->kind, "mean") == 0 && mg_str_starts(c->label, RUN_LABEL)) {
+            add_finalist(finalists, count, c);
+        }
+    }
+}
+
+/* The mean to polish: the best on the search questions, of equals the latest.  Failed ones leave
+ * the list. */
+static mg_loop_candidate *best_mean(mg_loop_candidate **means, int64_t *count)
+{
+    mg_loop_candidate *best = NULL;
+    int64_t kept = 0;
+    for (int64_t i = 0; i < *count; i++) {
+        mg_loop_candidate *c = means[i];
+        if (c->failed) {
+            continue;
+        }
+        means[kept++] = c;
+        if (best == NULL || c->violation < best->violation ||
+            (c->violation == best->violation && c->search_score >= best->search_score)) {
+            best = c;
+        }
+    }
+    *count = kept;
+    return best;
+}
+
+/* Those of an earlier run, when its mean is the one to polish. */
+static mg_status load_probabilities(mg_loop *loop, const mg_loop_candidate *mean, mg_error *err)
+{
+    char name[32];
+    mg_buf bytes = { 0 };
+    bool found;
+    size_t size = (size_t)loop->o->space.bit_count * sizeof(double);
+    probabilities_name(mean->id, name);
+    mg_status status = get_value(loop, name, &bytes, &found, err);
+    if (status == MG_OK && found && bytes.size == size && loop->bit_probabilities != NULL) {
+        memcpy(loop->bit_probabilities, bytes.data, size);
+    }
+    mg_buf_release(&bytes);
+    return status;
+}
+
 /* Mean, polish and choice. */
 static mg_status finish(mg_loop *loop, const progress_state *state, const double *mean,
                         mg_loop_candidate **winner_out, mg_error *err)
 {
     int64_t sources = loop->o->fitness->source_count;
     int64_t next = next_id(loop, state);
-    mg_loop_candidate *finalists[BEST_EVER_FINALISTS + 8];
+    mg_loop_candidate *finalists[MG_RESTART_MAX + BEST_EVER_FINALISTS + 8];
     mg_loop_candidate *polished[2];
     int64_t polished_count = 0;
     int64_t count = 0;
@@ -654,15 +671,17 @@ static mg_status finish(mg_loop *loop, const progress_state *state, const double
         return mg_loop_choose(loop, finalists, count, winner_out, err);
     }
     loop->phase = "mean";
-    int64_t mean_id = next++;
-    mg_loop_candidate *mean_candidate = mg_loop_candidate_make(loop, mean_id, "mean", mg_str_of(""),
-                                                               state->generation, 0, mean, -1);
-    MG_TRY(mg_loop_evaluate(loop, &mean_candidate, 1, &loop->search, true, err));
-    if (loop->polish_count > 0) {
+    add_run_means(loop, finalists, &count);
+    finalists[count++] =
+        mg_loop_candidate_make(loop, next++, "mean", mg_str_of(""), state->generation, 0, mean, -1);
+    MG_TRY(mg_loop_evaluate(loop, finalists, count, &loop->search, true, err));
+    mg_loop_candidate *centre = best_mean(finalists, &count);
+    if (loop->polish_count > 0 && centre != NULL) {
         loop->phase = "polish";
-        MG_TRY(mg_loop_polish(loop, mean, mean_id, &next, polished, &polished_count, err));
+        MG_TRY(load_probabilities(loop, centre, err));
+        MG_TRY(mg_loop_polish(loop, centre->genome, centre->id, &next, polished, &polished_count,
+                              err));
     }
-    add_finalist(finalists, &count, mean_candidate);
     for (int64_t i = 0; i < polished_count; i++) {
         add_finalist(finalists, &count, polished[i]);
     }

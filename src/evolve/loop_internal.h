@@ -7,8 +7,10 @@
 
 #include "base/map.h"
 #include "base/rng.h"
+#include "evolve/explorer.h"
 #include "evolve/loop.h"
 #include "optim/cmaes.h"
+#include "optim/restart.h"
 
 MG_BEGIN_C
 
@@ -130,6 +132,16 @@ double mg_loop_seconds(const mg_loop *loop); /* in all processes */
 void mg_loop_show_progress(mg_loop *loop);
 MG_MUST_CHECK mg_status mg_loop_event(mg_loop *loop, const char *kind, mg_error *err,
                                       const char *format, ...) MG_PRINTF(4, 5);
+
+/* runs.c: the optimiser's runs, one after another.  The form is decided once; the first run is as
+ * settings and preset say. */
+mg_cma_kind mg_loop_choose_kind(const mg_loop *loop);
+void mg_loop_first_run(const mg_loop *loop, mg_restart *restart);
+/* Whether another run may follow the one described. */
+bool mg_loop_may_restart(const mg_loop *loop, const mg_restart *restart);
+/* The optimiser of that run: from state, or new when that is empty. */
+MG_MUST_CHECK mg_status mg_loop_open_run(mg_loop *loop, mg_cma_kind kind, const mg_restart *restart,
+                                         mg_str state, mg_explorer **explorer_out, mg_error *err);
 
 /* polish.c: plans the polish for its budget (in questions); returns the questions it will ask. */
 int64_t mg_loop_plan_polish(mg_loop *loop, int64_t budget);

@@ -358,6 +358,8 @@ static void add_facts(search *s, mg_fingerprint *facts)
     mg_fingerprint_add(facts, "the optimiser", "%d %lld %.17g %d %d", (int)set->optimiser,
                        (long long)set->population, set->sigma, (int)set->preset->bounds,
                        set->preset->adapt_learning_rate);
+    mg_fingerprint_add(facts, "search.restart or restart_from", "%d %d", (int)set->restart,
+                       set->restart_near_best);
     mg_fingerprint_add(facts, "search.items", "%lld %d", (long long)set->items,
                        set->items_from_preset);
     mg_fingerprint_add(facts, "search.rotate", "%lld %lld", (long long)set->rotate,

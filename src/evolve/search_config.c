@@ -201,6 +201,7 @@ typedef struct raw_search {
     bool has_minutes, has_sigma, has_polish;
     mg_field_list weights;     /* of double */
     mg_field_list granularity; /* of mg_str */
+    int restart, restart_from;
     int optimiser;
     int encoding;
     bool has_encoding;
@@ -209,6 +210,8 @@ typedef struct raw_search {
 
 static const char *const space_names[] = { "ps", "dfs", "hybrid", NULL };
 static const char *const encoding_names[] = { "slot", "paper", "net", NULL };
+static const char *const restart_names[] = { "ipop", "bipop", NULL };
+static const char *const restart_from_names[] = { "anywhere", "best", NULL };
 static const char *const optimiser_names[] = { "auto", "lra", "cma", "sep", "lm-ma", NULL };
 
 static const mg_field search_fields[] = {
@@ -272,7 +275,15 @@ static const mg_field search_fields[] = {
       .has_offset = offsetof(raw_search, has_restarts),
       .bounded = true,
       .min = 0,
-      .max = 9 },
+      .max = MG_RESTART_MAX },
+    { .name = "restart",
+      .kind = MG_FIELD_CHOICE,
+      .offset = offsetof(raw_search, restart),
+      .choices = restart_names },
+    { .name = "restart_from",
+      .kind = MG_FIELD_CHOICE,
+      .offset = offsetof(raw_search, restart_from),
+      .choices = restart_from_names },
     { .name = "weights",
       .kind = MG_FIELD_DOUBLES,
       .offset = offsetof(raw_search, weights),
@@ -539,6 +550,9 @@ static void fill_search(const mg_value *root, const raw_file *raw,
     search->seed = overrides->has_seed ? overrides->seed : search->seed;
     search->polish_share = raw->search.has_polish ? raw->search.polish : preset->polish_share;
     search->restarts = raw->search.has_restarts ? raw->search.restarts : preset->restarts;
+    search->restarts_from_preset = !raw->search.has_restarts;
+    search->restart = (mg_restart_kind)raw->search.restart;
+    search->restart_near_best = raw->search.restart_from != 0;
     search->repeats = raw->search.repeats;
     search->path_encoding =
         raw->search.has_encoding ? (mg_path_encoding)raw->search.encoding : preset->path_encoding;

@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "evolve/preset.h"
 #include "hub/cache.h"
+#include "optim/restart.h"
 #include "text/value.h"
 
 MG_BEGIN_C
@@ -78,8 +79,11 @@ typedef struct mg_search_config {
     int64_t granularity_count; /* anchors, or layers of a block */
     bool by_class;             /* attention, MLP and the rest have their own genes */
     double polish_share;
-    int64_t restarts;
-    int64_t repeats; /* data-flow space: how often the stack of layers is repeated */
+    int64_t restarts;          /* of the optimiser, at most */
+    bool restarts_from_preset; /* then only with a budget that is large enough for them */
+    mg_restart_kind restart;
+    bool restart_near_best; /* instead of anywhere */
+    int64_t repeats;        /* data-flow space: how often the stack of layers is repeated */
     mg_path_encoding path_encoding;
     int64_t rotate;   /* generations after which questions are drawn anew; 0 = never */
     int64_t hops_max; /* longest path; 0 = 1.6 times the layers of the first model */

@@ -111,9 +111,10 @@ static inline void sim_dump(const char *folder, mg_buf *out)
     assert_ok(mg_store_open_reader(folder, &store, &err), &err);
     assert_ok(mg_run_candidates(store, &arena, &rows, &count, &err), &err);
     for (int64_t i = 0; i < count; i++) {
-        mg_buf_printf(out, "%lld %.*s %lld %lld %d %.*s", (long long)rows[i].id,
-                      MG_STR_ARG(rows[i].kind), (long long)rows[i].generation,
-                      (long long)rows[i].place, rows[i].failed, MG_STR_ARG(rows[i].note));
+        mg_buf_printf(out, "%lld %.*s %.*s %lld %lld %d %.*s", (long long)rows[i].id,
+                      MG_STR_ARG(rows[i].kind), MG_STR_ARG(rows[i].label),
+                      (long long)rows[i].generation, (long long)rows[i].place, rows[i].failed,
+                      MG_STR_ARG(rows[i].note));
         for (int64_t g = 0; g < rows[i].genome_count; g++) {
             mg_buf_printf(out, " %a", rows[i].genome[g]);
         }

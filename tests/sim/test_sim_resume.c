@@ -40,6 +40,9 @@ static void park_often(sim s, int64_t step)
     char folder[64];
     mg_error err;
     reference(&s, &whole);
+    if (s.search.restarts > 0) {
+        assert_true(mg_str_find(mg_buf_view(&whole), mg_str_of("mean run 1 "), 0) >= 0);
+    }
     sim_folder(folder, sizeof(folder));
     s.stop = countdown;
     int64_t rounds = 0;
@@ -122,6 +125,34 @@ static void parked_run_with_snapshots_ends_in_the_same_bytes(void **state)
     s.search.rotate = 1;
     s.search.population = 20;
     park_often(s, 600);
+}
+
+/* Three genes and a flat world: the optimiser stops early and often. */
+static void parked_run_with_restarts_ends_in_the_same_bytes(void **state)
+{
+    (void)state;
+    for (int kind = MG_RESTART_IPOP; kind <= MG_RESTART_BIPOP; kind++) {
+        sim s = sim_make(3, "default");
+        s.fake.items = 20;
+        s.search.optimiser = MG_OPTIMISER_CMA;
+        s.search.evaluations = 3000;
+        s.search.restarts = 4;
+        s.search.restart = (mg_restart_kind)kind;
+        s.search.restart_near_best = kind == MG_RESTART_BIPOP;
+        park_often(s, 6000);
+    }
+}
+
+static void parked_run_with_bits_and_restarts_ends_in_the_same_bytes(void **state)
+{
+    (void)state;
+    sim s = sim_make(6, "dfs");
+    sim_add_bits(&s, 4, 3);
+    s.fake.items = 20;
+    s.search.population = 8;
+    s.search.evaluations = 3000;
+    s.search.restarts = 2;
+    park_often(s, 6000);
 }
 
 static void killed_runs_end_in_the_same_bytes(void **state)
@@ -238,6 +269,8 @@ int main(void)
         cmocka_unit_test(parked_run_with_bits_ends_in_the_same_bytes),
         cmocka_unit_test(parked_run_with_changing_questions_ends_in_the_same_bytes),
         cmocka_unit_test(parked_run_with_snapshots_ends_in_the_same_bytes),
+        cmocka_unit_test(parked_run_with_restarts_ends_in_the_same_bytes),
+        cmocka_unit_test(parked_run_with_bits_and_restarts_ends_in_the_same_bytes),
         cmocka_unit_test(killed_runs_end_in_the_same_bytes),
         cmocka_unit_test(finished_run_asks_nothing_again),
         cmocka_unit_test(larger_budget_continues_a_finished_run),

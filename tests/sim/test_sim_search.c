@@ -329,6 +329,46 @@ static void every_preset_runs(void **state)
     }
 }
 
+/* The means of a search's runs, by their labels; the populations grow as IPOP says. */
+static void means_of_all_runs_are_finalists(void **state)
+{
+    (void)state;
+    sim s = sim_make(3, "default");
+    s.fake.items = 20;
+    s.search.optimiser = MG_OPTIMISER_CMA;
+    s.search.evaluations = 2000;
+    s.search.restarts = 1;
+    char folder[64];
+    sim_folder(folder, sizeof(folder));
+    assert_ok(sim_run(&s, folder, NULL, &err), &err);
+    mg_store *store = NULL;
+    mg_arena arena = { 0 };
+    mg_candidate_row *rows;
+    mg_score_row *scores;
+    int64_t count;
+    int64_t score_count;
+    int64_t means = 0;
+    int64_t places = 0;
+    assert_ok(mg_store_open_reader(folder, &store, &err), &err);
+    assert_ok(mg_run_candidates(store, &arena, &rows, &count, &err), &err);
+    assert_ok(mg_run_scores(store, "search", &arena, &scores, &score_count, &err), &err);
+    for (int64_t i = 0; i < count; i++) {
+        bool mean = mg_str_is(rows[i].kind, "mean");
+        means += mean ? 1 : 0;
+        places = mg_str_is(rows[i].kind, "sample") ? MG_MAX(places, rows[i].place + 1) : places;
+        if (mean && means < 2) {
+            char label[16];
+            snprintf(label, sizeof(label), "run %lld", (long long)means);
+            assert_true(mg_str_is(rows[i].label, label));
+        }
+    }
+    assert_int_equal(means, 2);
+    assert_int_equal(places, 2 * 7);
+    mg_arena_release(&arena);
+    mg_store_close(store);
+    sim_remove(folder);
+}
+
 static void many_genes_and_tiny_question_sets_run(void **state)
 {
     (void)state;
@@ -465,6 +505,7 @@ int main(void)
         cmocka_unit_test(best_snapshot_of_all_generations_wins),
         cmocka_unit_test(changed_questions_are_answered_by_the_best_so_far),
         cmocka_unit_test(every_preset_runs),
+        cmocka_unit_test(means_of_all_runs_are_finalists),
         cmocka_unit_test(many_genes_and_tiny_question_sets_run),
         cmocka_unit_test(finalists_that_are_surely_worse_leave_the_race),
         cmocka_unit_test(without_spare_questions_halves_tell_what_the_choice_is_worth),

@@ -225,6 +225,29 @@ static void missing_file_is_not_found(void **state)
     mg_evolve_config_release(&c);
 }
 
+static void restarts_read_with_kind_and_place(void **state)
+{
+    (void)state;
+    mg_evolve_config c;
+    const char *head = "genome: {models: [a, b], merge_method: linear}\ntasks: [t]\n";
+    mg_buf text = { 0 };
+    mg_buf_printf(&text, "%ssearch: {restarts: 3, restart: bipop, restart_from: best}\n", head);
+    assert_ok(read_text(text.data, &c), &err);
+    assert_int_equal(c.search.restarts, 3);
+    assert_int_equal(c.search.restart, MG_RESTART_BIPOP);
+    assert_true(c.search.restart_near_best && !c.search.restarts_from_preset);
+    mg_evolve_config_release(&c);
+    assert_ok(read_text(head, &c), &err);
+    assert_int_equal(c.search.restart, MG_RESTART_IPOP);
+    assert_true(!c.search.restart_near_best && c.search.restarts_from_preset);
+    mg_evolve_config_release(&c);
+    mg_buf_clear(&text);
+    mg_buf_printf(&text, "%ssearch: {restart: often}\n", head);
+    assert_status(read_text(text.data, &c), MG_ERR_CONFIG);
+    mg_evolve_config_release(&c);
+    mg_buf_release(&text);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -236,6 +259,7 @@ int main(void)
         cmocka_unit_test(contradictions_are_mistakes),
         cmocka_unit_test(public_benchmarks_need_a_flag),
         cmocka_unit_test(missing_file_is_not_found),
+        cmocka_unit_test(restarts_read_with_kind_and_place),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

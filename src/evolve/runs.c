@@ -1,0 +1,119 @@
+/* evolve/runs.c - what the optimiser's runs look like: its form, its options, where a run begins
+ * (evolution.md 6.4, 7). */
+#include <math.h>
+#include <string.h>
+
+#include "base/memory.h"
+#include "evolve/loop_internal.h"
+#include "optim/bounds.h"
+
+#define FULL_DIMENSION_MAX 100  /* above it the diagonal form */
+#define SEP_EVALUATIONS 20      /* fewer evaluations a gene: the diagonal form */
+#define RESTART_EVALUATIONS 300 /* fewer evaluations a gene: no restart unless asked for */
+#define RESTART_SPREAD 0.2      /* of the range, around the best so far */
+
+mg_cma_kind mg_loop_choose_kind(const mg_loop *loop)
+{
+    int64_t n = loop->o->space.dimension;
+    if (loop->o->space.bit_count > 0 || loop->o->search->space == MG_SPACE_DFS) {
+        return MG_CMA_SEP; /* the only form that knows of numbers without a part */
+    }
+    switch (loop->o->search->optimiser) {
+    case MG_OPTIMISER_SEP:
+        return MG_CMA_SEP;
+    case MG_OPTIMISER_LM_MA:
+        return MG_CMA_LM_MA;
+    case MG_OPTIMISER_CMA:
+        return MG_CMA_FULL;
+    case MG_OPTIMISER_AUTO:
+    case MG_OPTIMISER_LRA:
+        break;
+    }
+    bool sep = n > FULL_DIMENSION_MAX || loop->evaluations_total < SEP_EVALUATIONS * n;
+    return sep ? MG_CMA_SEP : MG_CMA_FULL;
+}
+
+void mg_loop_first_run(const mg_loop *loop, mg_restart *restart)
+{
+    const mg_search_config *search = loop->o->search;
+    int64_t n = loop->o->space.dimension - loop->o->space.bit_count;
+    int64_t population = search->population > 0 ? search->population : mg_cma_default_population(n);
+    mg_restart_init(restart, search->restart, population, search->seed);
+}
+
+bool mg_loop_may_restart(const mg_loop *loop, const mg_restart *restart)
+{
+    const mg_search_config *search = loop->o->search;
+    bool affordable = loop->evaluations_total >= RESTART_EVALUATIONS * loop->o->space.dimension;
+    return restart->index < search->restarts && (affordable || !search->restarts_from_preset);
+}
+
+static void make_options(const mg_loop *loop, mg_cma_kind kind, const mg_restart *restart,
+                         const double *start, mg_cma_options *out)
+{
+    const mg_search_config *search = loop->o->search;
+    const mg_preset *preset = search->preset;
+    const mg_loop_space *space = &loop->o->space;
+    int64_t bits = space->bit_count;
+    bool lra = search->optimiser == MG_OPTIMISER_LRA ||
+               (preset->adapt_learning_rate && search->optimiser != MG_OPTIMISER_CMA);
+    *out = (mg_cma_options){
+        .kind = kind,
+        .dimension = space->dimension - bits,
+        .population = restart->population,
+        .start = start + bits,
+        .sigma = search->sigma * restart->sigma_factor,
+        .scale = space->scale + bits,
+        .lower = space->lower != NULL ? space->lower + bits : NULL,
+        .upper = space->upper != NULL ? space->upper + bits : NULL,
+        .bounds = space->lower != NULL ? preset->bounds : MG_BOUND_NONE,
+        .active = preset->active,
+        .adapt_learning_rate = lra && kind != MG_CMA_LM_MA,
+        .noisy = true,
+        .seed = search->seed + 1000003 * (uint64_t)restart->index,
+    };
+}
+
+/* A restart begins anywhere in the inner 80 % of the box, or close to the best so far; without
+ * bounds, at the first start or close to the best. */
+static void run_start(mg_loop *loop, const mg_restart *restart, double *start)
+{
+    const mg_loop_space *space = &loop->o->space;
+    size_t bytes = (size_t)space->dimension * sizeof(double);
+    memcpy(start, space->start, bytes);
+    if (restart->index == 0) {
+        return;
+    }
+    uint64_t seed = loop->o->search->seed + (uint64_t)restart->index;
+    mg_rng rng = mg_rng_make(seed, MG_STREAM_TIES);
+    const mg_loop_candidate *best = mg_loop_candidate_at(loop, loop->best_id);
+    bool near_best = loop->o->search->restart_near_best && best != NULL;
+    if (near_best) {
+        memcpy(start, best->genome, bytes);
+    }
+    for (int64_t i = 0; i < space->dimension; i++) {
+        if (near_best) {
+            start[i] += RESTART_SPREAD * space->scale[i] * mg_rng_normal(&rng);
+            start[i] = space->lower != NULL
+                           ? mg_bound_clip(start[i], space->lower[i], space->upper[i])
+                           : start[i];
+        } else if (space->lower != NULL) {
+            double range = space->upper[i] - space->lower[i];
+            start[i] = space->lower[i] + range * (0.1 + 0.8 * mg_rng_uniform(&rng));
+        }
+    }
+}
+
+mg_status mg_loop_open_run(mg_loop *loop, mg_cma_kind kind, const mg_restart *restart, mg_str state,
+                           mg_explorer **explorer_out, mg_error *err)
+{
+    const mg_loop_space *space = &loop->o->space;
+    double *start = mg_new_array(double, space->dimension);
+    mg_cma_options options;
+    run_start(loop, restart, start);
+    make_options(loop, kind, restart, start, &options);
+    mg_status status = state.size > 0 ? mg_explorer_load(&options, space, state, explorer_out, err)
+                                      : mg_explorer_create(&options, space, explorer_out, err);
+    mg_free(start);
+    return status;
+}
