@@ -514,6 +514,9 @@ void mg_genome_recipe(const mg_genome *g, const double *x, mg_arena *arena, mg_r
         .tokenizer_source = file->tokenizer_source,
         .mask = g->method->random_masks ? MG_MASK_PHILOX : MG_MASK_TORCH,
         .mask_seed = g->config->search.seed,
+        /* Ranks must come out alike on every device. */
+        .order =
+            g->method->has_density && !g->method->random_masks ? MG_ORDER_INDEX : MG_ORDER_TORCH,
     };
     if (models_form &&
         g->method->interpolates) { /* `models:` has no place for a slice's base and t */

@@ -47,7 +47,7 @@ static void add_front_matter(const mg_plan *plan, mg_arena *arena, mg_buf *out)
     map.entries[2].value = tags;
     mg_buf_add_text(out, "---\n");
     mg_yaml_write(out, &map);
-    mg_buf_add_text(out, "---\n");
+    mg_buf_add_text(out, "\n---\n");
 }
 
 static void add_path(mg_str path, mg_buf *out)
@@ -104,9 +104,6 @@ void mg_card_write(const mg_plan *plan, const mg_recipe *recipe, mg_str name, mg
     mg_buf_add_text(out, "\n### Configuration\n\nThe following YAML configuration was used to "
                          "produce this model:\n\n```yaml\n");
     mg_buf_add(out, yaml);
-    if (yaml.size > 0 && yaml.data[yaml.size - 1] != '\n') {
-        mg_buf_add_char(out, '\n');
-    }
-    mg_buf_add_text(out, "```\n");
+    mg_buf_add_text(out, "\n```\n");
     mg_arena_release(&arena);
 }

@@ -247,6 +247,7 @@ static void set_up(executor *ex, const mg_device *device, mg_pool *pool)
     ex->job.mask = plan->mask;
     ex->job.mask_key = mg_rng_make(plan->mask_seed, MG_STREAM_MASK).key;
     ex->job.rescale = plan->rescale;
+    ex->job.order = plan->order;
     ex->job.mt = &ex->mt;
     /* The search's own masks know nothing of torch. */
     ex->job.torch_threads = plan->mask == MG_MASK_TORCH ? MG_MAX(ex->options->torch_threads, 1) : 1;

@@ -84,6 +84,7 @@ typedef struct mg_job {
     mg_mask_kind mask;
     mg_philox_key mask_key;
     mg_rescale_kind rescale;
+    mg_order_kind order;
     mg_mt19937 *mt;    /* mergekit's stream, at this tensor's place */
     int torch_threads; /* see mg_execute_options; 0 = 1 */
     mg_scratch scratch[MG_JOB_SCRATCH_COUNT];
@@ -99,6 +100,7 @@ typedef struct mg_method {
     mg_singleton_policy singleton;
     const mg_method_param *params;
     int64_t param_count;
+    bool wide_result; /* float32 even where 16-bit inputs are merged, as in the reference */
     /* MG_ERR_MEMORY, MG_ERR_CONFIG (a parameter that does not fit this tensor), MG_ERR_NUMERIC. */
     mg_status (*merge)(mg_job *job, mg_error *err);
 } mg_method;

@@ -134,5 +134,6 @@ const mg_method mg_method_arcee_fusion = {
     .inputs_min = 2,
     .inputs_max = 2,
     .singleton = MG_SINGLETON_COPY,
+    .wide_result = true,
     .merge = merge,
 };

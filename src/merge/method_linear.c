@@ -41,15 +41,14 @@ static mg_status merge(mg_job *job, mg_error *err)
     return job->device->mix->average(job->stream, &args, err);
 }
 
-const mg_method mg_method_linear = { "linear",
-                                     "Linear",
-                                     "https://arxiv.org/abs/2203.05482",
-                                     MG_BASE_IGNORED,
-                                     1,
-                                     0,
-                                     0,
-                                     0,
-                                     MG_SINGLETON_MERGE,
-                                     params,
-                                     MG_ARRAY_COUNT(params),
-                                     merge };
+const mg_method mg_method_linear = {
+    .name = "linear",
+    .title = "Linear",
+    .link = "https://arxiv.org/abs/2203.05482",
+    .base = MG_BASE_IGNORED,
+    .inputs_min = 1,
+    .singleton = MG_SINGLETON_MERGE,
+    .params = params,
+    .param_count = MG_ARRAY_COUNT(params),
+    .merge = merge,
+};

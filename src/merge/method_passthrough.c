@@ -20,6 +20,13 @@ static mg_status merge(mg_job *job, mg_error *err)
 }
 
 const mg_method mg_method_passthrough = {
-    "passthrough", "Passthrough",          NULL, MG_BASE_IGNORED, 1, 1, 0, 0, MG_SINGLETON_MERGE,
-    params,        MG_ARRAY_COUNT(params), merge
+    .name = "passthrough",
+    .title = "Passthrough",
+    .base = MG_BASE_IGNORED,
+    .inputs_min = 1,
+    .inputs_max = 1,
+    .singleton = MG_SINGLETON_MERGE,
+    .params = params,
+    .param_count = MG_ARRAY_COUNT(params),
+    .merge = merge,
 };

@@ -2,7 +2,8 @@
  * arXiv 2601.13572).
  *
  * Differences above epsilon are active.  Where one model is active its difference counts in full,
- * where several are, their mean.  The plus form raises the former by how much a model shares. */
+ * where several are, their mean.  The plus form raises the former by how much a model shares; its
+ * factors are float32, and so is what it returns. */
 #include "merge/method_internal.h"
 #include "merge/method_tools_internal.h"
 
@@ -70,7 +71,7 @@ static void merge_range(void *context, int64_t first, int64_t count)
             float together = active > 1 ? mg_work(job, delta / (float)active) : 0.0f;
             sum += s->plus ? alone * s->raise[k] + together : mg_work(job, alone + together);
         }
-        s->base[e] = mg_work(job, s->base[e] + (s->plus ? sum : mg_work(job, sum)));
+        s->base[e] = s->plus ? s->base[e] + sum : mg_work(job, s->base[e] + mg_work(job, sum));
     }
 }
 
@@ -148,5 +149,6 @@ const mg_method mg_method_ramplus_tl = {
     .inputs_min = 1,
     .params = params_plus,
     .param_count = MG_ARRAY_COUNT(params_plus),
+    .wide_result = true,
     .merge = merge_plus,
 };

@@ -4,6 +4,7 @@
  * differences; elements against the majority's sign are erased. */
 #include "merge/method_internal.h"
 #include "merge/method_tools_internal.h"
+#include "merge/torch_order_internal.h"
 
 #include <math.h>
 
@@ -32,13 +33,12 @@ static void variance_range(void *context, int64_t first, int64_t count)
     for (int64_t e = first; e < first + count; e++) {
         double mean = 0.0;
         double squares = 0.0;
+        /* Welford's update, as torch.var makes it. */
         for (int64_t k = 0; k < s->count; k++) {
-            mean += (double)s->deltas[k * s->job->count + e];
-        }
-        mean /= (double)s->count;
-        for (int64_t k = 0; k < s->count; k++) {
-            double d = (double)s->deltas[k * s->job->count + e] - mean;
-            squares += d * d;
+            double x = (double)s->deltas[k * s->job->count + e];
+            double from_old = x - mean;
+            mean += from_old / (double)(k + 1);
+            squares += from_old * (x - mean);
         }
         s->variance[e] = mg_work(s->job, (float)(squares / (double)s->count));
     }
@@ -91,6 +91,34 @@ static void merge_range(void *context, int64_t first, int64_t count)
     }
 }
 
+typedef struct item_task {
+    const float *variance;
+    uint64_t *items;
+} item_task;
+
+static void make_items(void *context, int64_t first, int64_t count)
+{
+    const item_task *t = (const item_task *)context;
+    for (int64_t e = first; e < first + count; e++) {
+        t->items[e] = (uint64_t)mg_order_key(t->variance[e], true) << 32 | (uint64_t)e;
+    }
+}
+
+/* The kept elements of largest variance, among equal ones those that torch.topk takes. */
+static mg_status choose(mg_job *job, task *s, int64_t kept, uint64_t *bits, mg_error *err)
+{
+    if (job->count > UINT32_MAX) {
+        return mg_fail(err, MG_ERR_LIMIT, "select_topk takes tensors of at most 2^32 elements");
+    }
+    void *block;
+    MG_TRY(mg_job_scratch(job, 3, (size_t)job->count * sizeof(uint64_t), &block, err));
+    item_task making = { s->variance, (uint64_t *)block };
+    mg_tools_run(job, job->count, MG_MIX_BLOCK, make_items, &making);
+    memset(bits, 0, (size_t)((job->count + 63) / 64) * sizeof(uint64_t));
+    mg_order_top(making.items, job->count, kept, bits);
+    return MG_OK;
+}
+
 /* Keeps the elements of largest variance; false when none is left. */
 static mg_status select_elements(mg_job *job, task *s, bool *any_out, mg_error *err)
 {
@@ -99,22 +127,17 @@ static mg_status select_elements(mg_job *job, task *s, bool *any_out, mg_error *
     if (share <= 0.0) {
         return MG_OK;
     }
-    float *zeros;
     void *bits;
     double nonzero;
     MG_TRY(mg_tools_floats(job, 2, job->count, &s->variance, err));
-    MG_TRY(mg_tools_floats(job, 3, job->count, &zeros, err));
     MG_TRY(mg_job_scratch(job, 4, (size_t)((job->count + 63) / 64) * sizeof(uint64_t), &bits, err));
-    memset(zeros, 0, (size_t)job->count * sizeof(float));
     mg_tools_run(job, job->count, MG_MIX_BLOCK, variance_range, s);
     MG_TRY(mg_tools_sum(job, job->count, count_nonzero, s, &nonzero, err));
     int64_t kept = (int64_t)((float)nonzero * (float)share);
     if (kept == 0) {
         return MG_OK;
     }
-    mg_rank_args rank = { { zeros, MG_F32 }, { s->variance, MG_F32 }, MG_F32, true, 0, kept,
-                          job->count,        (uint64_t *)bits };
-    MG_TRY(job->device->mix->rank(job->stream, &rank, err));
+    MG_TRY(choose(job, s, kept, (uint64_t *)bits, err));
     s->selected = (const uint64_t *)bits;
     mg_tools_run(job, job->count, MG_MIX_BLOCK, drop_range, s);
     *any_out = true;

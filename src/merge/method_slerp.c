@@ -76,15 +76,15 @@ static mg_status merge(mg_job *job, mg_error *err)
     return job->device->mix->blend(job->stream, &blend, err);
 }
 
-const mg_method mg_method_slerp = { "slerp",
-                                    "SLERP",
-                                    "https://en.wikipedia.org/wiki/Slerp",
-                                    MG_BASE_REQUIRED,
-                                    2,
-                                    2,
-                                    0,
-                                    0,
-                                    MG_SINGLETON_COPY,
-                                    params,
-                                    MG_ARRAY_COUNT(params),
-                                    merge };
+const mg_method mg_method_slerp = {
+    .name = "slerp",
+    .title = "SLERP",
+    .link = "https://en.wikipedia.org/wiki/Slerp",
+    .base = MG_BASE_REQUIRED,
+    .inputs_min = 2,
+    .inputs_max = 2,
+    .singleton = MG_SINGLETON_COPY,
+    .params = params,
+    .param_count = MG_ARRAY_COUNT(params),
+    .merge = merge,
+};

@@ -118,6 +118,7 @@ static mg_status merge_task(mg_job *job, bool consensus, mg_sparsifier sparsifie
                                        MG_SINGLETON_MERGE,                                         \
                                        params_##id,                                                \
                                        MG_ARRAY_COUNT(params_##id),                                \
+                                       false,                                                      \
                                        merge_##id };
 
 #define PARAM_OF(name, fallback)                                                                   \

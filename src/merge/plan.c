@@ -497,6 +497,14 @@ static bool find_inputs(planner *p, const slice_plan *slice, const weight_place 
     return true;
 }
 
+/* What the method gives back when nothing casts it. */
+static mg_dtype result_dtype(const mg_method *method, const mg_plan_job *job)
+{
+    bool half = job->work == MG_BF16 || job->work == MG_F16;
+    bool merged = job->action == MG_PLAN_MERGE && job->input_count > 1;
+    return method->wide_result && half && merged ? MG_F32 : job->work;
+}
+
 static void plan_weight(planner *p, const slice_plan *slice, const weight_place *place)
 {
     mg_plan *plan = p->plan;
@@ -534,7 +542,7 @@ static void plan_weight(planner *p, const slice_plan *slice, const weight_place 
                                                    : job.work;
         job.out_dtype = forced != MG_DTYPE_COUNT            ? forced
                         : plan->out_dtype != MG_DTYPE_COUNT ? plan->out_dtype
-                                                            : job.work;
+                                                            : result_dtype(plan->method, &job);
     }
     if (!mg_dtype_bytes(job.out_dtype, job.count, &job.out_bytes)) {
         mg_diagnose(&p->diagnostics, NULL, "%.*s: is too large", MG_STR_ARG(job.name));
@@ -733,6 +741,7 @@ mg_status mg_plan_create(const mg_recipe *recipe, mg_model_set *set, bool allow_
     plan->mask = recipe->mask;
     plan->mask_seed = recipe->mask_seed;
     plan->rescale = recipe->rescale;
+    plan->order = recipe->order;
     plan->method = mg_method_find(recipe->method);
     if (plan->method == NULL) { /* reading a file has found this already */
         mg_diagnose(&p.diagnostics, recipe->method_where, "unknown merge method '%.*s'",

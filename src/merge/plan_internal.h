@@ -64,6 +64,7 @@ struct mg_plan {
     mg_mask_kind mask;
     uint64_t mask_seed;
     mg_rescale_kind rescale;
+    mg_order_kind order;
     const mg_layout *layout;
     mg_model_ref *refs; /* in the order of reference, base first */
     mg_snapshot **models;

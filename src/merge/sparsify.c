@@ -105,12 +105,13 @@ static mg_status rescale_by_sum(mg_job *job, mg_dtype sum_dtype, mg_mix_source *
 static mg_status keep_ranks(mg_job *job, mg_mix_source *source, uint64_t *bits, bool descending,
                             int64_t first, int64_t kept, mg_error *err)
 {
+    source->mask = MG_MASK_BITS;
+    source->bits = bits;
     mg_rank_args rank = {
         job->inputs[job->base].x, source->x, job->work, descending, first, kept, job->count, bits
     };
-    source->mask = MG_MASK_BITS;
-    source->bits = bits;
-    return job->device->mix->rank(job->stream, &rank, err);
+    return job->order == MG_ORDER_TORCH ? mg_sparsify_ranks(job, &rank, err)
+                                        : job->device->mix->rank(job->stream, &rank, err);
 }
 
 static mg_status keep_largest(mg_job *job, double density, mg_mix_source *source, uint64_t *bits,

@@ -4,14 +4,9 @@
  * the probability density - epsilon .. density + epsilon; ranks are rounded to the work type as the
  * reference rounds them, so that bfloat16 knows only about 256 of them in a row. */
 #include <math.h>
-#include <stdlib.h>
 
 #include "merge/sparsify_internal.h"
-
-typedef struct ranked {
-    uint32_t key; /* bits of the magnitude: they order as the magnitudes do */
-    uint32_t index;
-} ranked;
+#include "merge/torch_order_internal.h"
 
 /* The rows of a tensor: element i of row r is at first(r) + i * stride. */
 typedef struct rows {
@@ -26,7 +21,7 @@ typedef struct rank_task {
     rows shape;
     uint32_t *below_of_rank; /* by rank: threshold of a 24-bit draw */
     uint32_t *below;         /* by element */
-    ranked *scratch;         /* one row for each worker */
+    uint64_t *scratch;       /* one row for each worker, as torch_order_internal.h's items */
 } rank_task;
 
 static rows rows_of(const mg_job *job)
@@ -47,16 +42,6 @@ static int64_t row_first(const rows *shape, int64_t row)
     return row / shape->stride * shape->stride * shape->length + row % shape->stride;
 }
 
-static int compare(const void *a, const void *b)
-{
-    const ranked *p = (const ranked *)a;
-    const ranked *q = (const ranked *)b;
-    if (p->key != q->key) {
-        return p->key < q->key ? -1 : 1;
-    }
-    return p->index < q->index ? -1 : p->index > q->index;
-}
-
 static float value_at(const mg_mix_input *input, int64_t index, mg_dtype work)
 {
     double x;
@@ -70,19 +55,19 @@ static void rank_row(void *context, int64_t row, int worker)
 {
     const rank_task *task = (const rank_task *)context;
     const mg_job *job = task->job;
-    ranked *order = task->scratch + (size_t)worker * (size_t)task->shape.length;
+    uint64_t *order = task->scratch + (size_t)worker * (size_t)task->shape.length;
     int64_t first = row_first(&task->shape, row);
     for (int64_t i = 0; i < task->shape.length; i++) {
         int64_t e = first + i * task->shape.stride;
         float delta = value_at(&task->source->x, e, job->work) -
                       value_at(&job->inputs[job->base].x, e, job->work);
         float magnitude = fabsf((float)mg_mix_round((double)delta, job->work));
-        memcpy(&order[i].key, &magnitude, sizeof(magnitude));
-        order[i].index = (uint32_t)i;
+        order[i] = (uint64_t)mg_order_key(magnitude, false) << 32 | (uint64_t)i;
     }
-    qsort(order, (size_t)task->shape.length, sizeof(ranked), compare);
+    mg_order_sort(order, task->shape.length);
     for (int64_t r = 0; r < task->shape.length; r++) {
-        task->below[first + (int64_t)order[r].index * task->shape.stride] = task->below_of_rank[r];
+        task->below[first + (int64_t)(uint32_t)order[r] * task->shape.stride] =
+            task->below_of_rank[r];
     }
 }
 
@@ -130,11 +115,11 @@ mg_status mg_sparsify_della(mg_job *job, const mg_sparsify_args *args, mg_mix_so
     void *thresholds, *below, *scratch;
     MG_TRY(mg_job_scratch(job, 1, (size_t)shape.length * sizeof(uint32_t), &thresholds, err));
     MG_TRY(mg_job_scratch(job, 2, (size_t)job->count * sizeof(uint32_t), &below, err));
-    MG_TRY(mg_job_scratch(job, 3, (size_t)shape.length * (size_t)workers * sizeof(ranked), &scratch,
-                          err));
+    MG_TRY(mg_job_scratch(job, 3, (size_t)shape.length * (size_t)workers * sizeof(uint64_t),
+                          &scratch, err));
     fill_thresholds(args, shape.length, step, (uint32_t *)thresholds);
     rank_task task = {
-        job, source, shape, (uint32_t *)thresholds, (uint32_t *)below, (ranked *)scratch
+        job, source, shape, (uint32_t *)thresholds, (uint32_t *)below, (uint64_t *)scratch
     };
     mg_pool_run(job->pool, shape.row_count, rank_row, &task);
     for (int64_t e = 0; e < job->count; e++) {

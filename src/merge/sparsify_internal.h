@@ -26,6 +26,10 @@ typedef struct mg_sparsify_args {
  * be; MG_ERR_MEMORY. */
 MG_MUST_CHECK mg_status mg_sparsify(mg_job *job, const mg_sparsify_args *args,
                                     mg_mix_source *source, mg_error *err);
+/* The mask that mix->rank makes, but among equal magnitudes in the order that torch.sort leaves on
+ * the CPU.  float64 and tensors of more than 2^32 elements keep mix->rank's order: lower index
+ * first.  MG_ERR_UNSUPPORTED on a device without host memory. */
+MG_MUST_CHECK mg_status mg_sparsify_ranks(mg_job *job, const mg_rank_args *rank, mg_error *err);
 /* The mask of MG_SPARSIFY_DELLA alone, drawn from the merge's stream. */
 MG_MUST_CHECK mg_status mg_sparsify_della(mg_job *job, const mg_sparsify_args *args,
                                           mg_mix_source *source, uint64_t *bits, mg_error *err);

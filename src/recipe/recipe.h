@@ -80,6 +80,12 @@ typedef enum mg_rescale_kind {
     MG_RESCALE_DENSITY  /* divide by the density (evolution.md 3.1) */
 } mg_rescale_kind;
 
+/* Which of several equal magnitudes ranks first. */
+typedef enum mg_order_kind {
+    MG_ORDER_TORCH, /* as torch.sort leaves them on the CPU, so that mergekit's bytes come out */
+    MG_ORDER_INDEX  /* the lower index, on every device */
+} mg_order_kind;
+
 typedef struct mg_recipe {
     mg_str file; /* for messages; empty when built */
     mg_str method;
@@ -98,6 +104,7 @@ typedef struct mg_recipe {
     mg_mask_kind mask;         /* block `merganser: {mask: philox, seed: N}` */
     uint64_t mask_seed;
     mg_rescale_kind rescale; /* `rescale: l1 | density` in that block */
+    mg_order_kind order;     /* `order: torch | index` in that block */
     mg_str text;             /* the YAML as read, for mergekit_config.yml; empty when built */
     mg_str name;             /* document name in several-document files */
 } mg_recipe;

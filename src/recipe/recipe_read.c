@@ -487,7 +487,7 @@ static mg_dtype read_dtype(reader *r, const mg_value *document, const char *key)
 /* Our own block, which mergekit ignores. */
 static void read_merganser(reader *r, const mg_value *document, mg_recipe *recipe)
 {
-    static const char *const known[] = { "mask", "seed", "rescale" };
+    static const char *const known[] = { "mask", "seed", "rescale", "order" };
     const mg_value *block = get(document, "merganser");
     if (block == NULL) {
         return;
@@ -513,6 +513,13 @@ static void read_merganser(reader *r, const mg_value *document, mg_recipe *recip
     } else if (rescale.size > 0) {
         mg_diagnose(r->diagnostics, mg_value_get(block, "rescale"),
                     "'rescale' is '%.*s', must be l1 or density", MG_STR_ARG(rescale));
+    }
+    mg_str order = get_text(r, block, "order");
+    if (mg_str_is(order, "index")) {
+        recipe->order = MG_ORDER_INDEX;
+    } else if (order.size > 0 && !mg_str_is(order, "torch")) {
+        mg_diagnose(r->diagnostics, mg_value_get(block, "order"),
+                    "'order' is '%.*s', must be torch or index", MG_STR_ARG(order));
     }
     const mg_value *seed = get(block, "seed");
     int64_t number = 0;

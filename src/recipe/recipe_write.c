@@ -195,16 +195,20 @@ static void add_text(map_maker *maker, const char *key, mg_str text)
 
 static void add_merganser(map_maker *maker, const mg_recipe *recipe)
 {
-    if (recipe->mask == MG_MASK_TORCH && recipe->rescale == MG_RESCALE_DEFAULT) {
+    if (recipe->mask == MG_MASK_TORCH && recipe->rescale == MG_RESCALE_DEFAULT &&
+        recipe->order == MG_ORDER_TORCH) {
         return;
     }
-    map_maker block = map_begin(maker->arena, 3);
+    map_maker block = map_begin(maker->arena, 4);
     if (recipe->mask == MG_MASK_PHILOX) {
         add_text(&block, "mask", mg_str_of("philox"));
         map_add(&block, mg_str_of("seed"), mg_value_of_int((int64_t)recipe->mask_seed));
     }
     if (recipe->rescale != MG_RESCALE_DEFAULT) {
         add_text(&block, "rescale", mg_str_of(recipe->rescale == MG_RESCALE_L1 ? "l1" : "density"));
+    }
+    if (recipe->order == MG_ORDER_INDEX) {
+        add_text(&block, "order", mg_str_of("index"));
     }
     map_add(maker, mg_str_of("merganser"), map_end(&block));
 }

@@ -21,12 +21,6 @@ from cases import cases
 
 torch.set_num_threads(1)
 
-# mergekit leaves the order among equal magnitudes open; ours is: lower index first.
-_argsort, _sort = torch.argsort, torch.sort
-torch.argsort = lambda x, dim=-1, descending=False: _argsort(x, dim=dim, descending=descending, stable=True)
-torch.sort = lambda x, dim=-1, descending=False: _sort(x, dim=dim, descending=descending, stable=True)
-torch.Tensor.argsort = torch.argsort
-
 
 def ulps(ours, theirs):
     bits = {torch.float32: torch.int32, torch.bfloat16: torch.int16, torch.float16: torch.int16,

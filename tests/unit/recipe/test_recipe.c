@@ -111,7 +111,7 @@ static void all_mistakes_are_told_together_with_their_places(void **state)
                           "models:\n"
                           "  - parameters: {weight: much}\n"
                           "  - model: a@b@c\n"
-                          "merganser: {mask: fog}\n"
+                          "merganser: {mask: fog, order: size}\n"
                           "tokenizer_source: base\n"
                           "tokenizer: {source: base}\n");
     assert_int_equal(r.status, MG_ERR_CONFIG);
@@ -122,6 +122,7 @@ static void all_mistakes_are_told_together_with_their_places(void **state)
     assert_non_null(strstr(r.err.message, "r.yml:3:26: 'weight' is"));
     assert_non_null(strstr(r.err.message, "r.yml:4:12: "));
     assert_non_null(strstr(r.err.message, "'mask' is 'fog', must be philox or torch"));
+    assert_non_null(strstr(r.err.message, "'order' is 'size', must be torch or index"));
     assert_non_null(strstr(r.err.message, "exclude each other"));
     end(&r);
 }
@@ -184,7 +185,7 @@ static void writing_is_canonical_and_reads_back_the_same(void **state)
                           "  model: org/a@r\n"
                           "base_model: org/b\n"
                           "dtype: bfloat16\n"
-                          "merganser: {seed: 5, mask: philox}\n");
+                          "merganser: {seed: 5, mask: philox, order: index}\n");
     assert_int_equal(r.status, MG_OK);
     mg_buf text = { NULL, 0, 0 };
     mg_recipe_write(&r.recipe, &text);
@@ -192,6 +193,7 @@ static void writing_is_canonical_and_reads_back_the_same(void **state)
                                    "dtype: bfloat16\n"
                                    "merganser:\n"
                                    "  mask: philox\n"
+                                   "  order: index\n"
                                    "  seed: 5\n"
                                    "merge_method: dare_ties\n"
                                    "models:\n"

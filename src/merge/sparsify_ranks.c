@@ -1,0 +1,97 @@
+/* merge/sparsify_ranks.c - masks by rank of magnitude, with torch's order among equal ones.
+ *
+ * Which elements are kept is a matter of order only where equal magnitudes stand on both sides of a
+ * limit.  In float32 that is seldom so, and the device's mask, which needs no sorting, is tried
+ * first; 16-bit types have few magnitudes and always run through torch's exchanges. */
+#include <math.h>
+
+#include "merge/method_tools_internal.h"
+#include "merge/sparsify_internal.h"
+#include "merge/torch_order_internal.h"
+
+#define ITEMS_SLOT 4 /* scratch */
+
+typedef struct item_task {
+    const mg_job *job;
+    const mg_rank_args *rank;
+    uint64_t *items;
+} item_task;
+
+static void load(const mg_job *job, const mg_mix_input *x, int64_t first, int64_t count, float *out)
+{
+    const char *from =
+        (const char *)x->data + (size_t)first * (size_t)(mg_dtype_bits(x->dtype) / 8);
+    mg_dtype_convert(out, MG_F32, from, x->dtype, count);
+    for (int64_t i = 0; i < count && job->work != x->dtype; i++) {
+        out[i] = mg_work(job, out[i]);
+    }
+}
+
+static void make_items(void *context, int64_t first, int64_t count)
+{
+    const item_task *task = (const item_task *)context;
+    const mg_rank_args *rank = task->rank;
+    float base[512], x[512];
+    for (int64_t at = first; at < first + count; at += MG_ARRAY_COUNT(x)) {
+        int64_t n = MG_MIN(MG_ARRAY_COUNT(x), first + count - at);
+        load(task->job, &rank->base, at, n, base);
+        load(task->job, &rank->x, at, n, x);
+        for (int64_t i = 0; i < n; i++) {
+            float magnitude = fabsf(mg_work(task->job, x[i] - base[i]));
+            task->items[at + i] =
+                (uint64_t)mg_order_key(magnitude, rank->descending) << 32 | (uint64_t)(at + i);
+        }
+    }
+}
+
+static bool is_kept(const mg_rank_args *rank, int64_t element)
+{
+    return (rank->bits[element / 64] >> (element % 64) & 1) != 0;
+}
+
+/* Whether a dropped element is equal to the first or the last kept one. */
+static bool equals_part(const item_task *task)
+{
+    const mg_rank_args *rank = task->rank;
+    uint64_t lowest = UINT64_MAX, highest = 0;
+    for (int64_t e = 0; e < rank->count; e++) {
+        if (is_kept(rank, e)) {
+            lowest = MG_MIN(lowest, task->items[e] >> 32);
+            highest = MG_MAX(highest, task->items[e] >> 32);
+        }
+    }
+    bool found = false;
+    for (int64_t e = 0; e < rank->count && !found; e++) {
+        uint64_t key = task->items[e] >> 32;
+        found = (key == lowest || key == highest) && !is_kept(rank, e);
+    }
+    return found;
+}
+
+mg_status mg_sparsify_ranks(mg_job *job, const mg_rank_args *rank, mg_error *err)
+{
+    if (!job->device->host_memory) {
+        return mg_fail(
+            err, MG_ERR_UNSUPPORTED,
+            "mergekit's order among equal magnitudes needs the CPU: use --device cpu, or "
+            "'order: index' in the 'merganser' block");
+    }
+    bool half = job->work == MG_BF16 || job->work == MG_F16;
+    bool ordered = job->work == MG_F64 || rank->count > UINT32_MAX;
+    if (!half || ordered || rank->kept == 0) {
+        MG_TRY(job->device->mix->rank(job->stream, rank, err));
+        MG_TRY(job->device->stream_wait(job->stream, err));
+    }
+    if (ordered || rank->kept == 0) {
+        return MG_OK;
+    }
+    void *block;
+    MG_TRY(mg_job_scratch(job, ITEMS_SLOT, (size_t)rank->count * sizeof(uint64_t), &block, err));
+    item_task task = { job, rank, (uint64_t *)block };
+    mg_tools_run(job, rank->count, MG_MIX_BLOCK, make_items, &task);
+    if (half || equals_part(&task)) {
+        memset(rank->bits, 0, (size_t)((rank->count + 63) / 64) * sizeof(uint64_t));
+        mg_order_select(task.items, rank->count, rank->first, rank->kept, rank->bits);
+    }
+    return MG_OK;
+}

@@ -1,0 +1,32 @@
+/* merge/torch_order_internal.h - the order in which torch's sort leaves equal values on the CPU.
+ *
+ * mergekit ranks magnitudes with torch.sort, which is not stable: it is libstdc++'s introsort, and
+ * which of several equal magnitudes comes first depends on every exchange it makes.  In bfloat16
+ * most magnitudes are equal to others, so the same bytes need the same exchanges.  These functions
+ * make them: median of three, Hoare's partition, heap sort when the recursion gets too deep, and an
+ * insertion sort at the end.  The order is the same for every element type and instruction set.
+ *
+ * An item holds a key above its index: key << 32 | index; only keys are compared, ascending.
+ * Thread-safety: pure functions over the caller's items. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/compiler.h"
+
+MG_BEGIN_C
+
+/* The key of a magnitude: ascending as the magnitude, NaN largest; descending turns it round. */
+uint32_t mg_order_key(float magnitude, bool descending);
+
+/* Sorts items as torch.sort does. */
+void mg_order_sort(uint64_t *items, int64_t count);
+/* Sets bits of the indexes that torch.sort would leave at places first .. first+kept-1.  Only the
+ * parts that hold an end of that range are sorted, so the time is linear; items end in some other
+ * order. */
+void mg_order_select(uint64_t *items, int64_t count, int64_t first, int64_t kept, uint64_t *bits);
+/* Sets bits of the indexes that torch.topk would choose as the kept smallest keys. */
+void mg_order_top(uint64_t *items, int64_t count, int64_t kept, uint64_t *bits);
+
+MG_END_C
