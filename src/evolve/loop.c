@@ -661,9 +661,14 @@ static mg_status finish(mg_loop *loop, const progress_state *state, const double
     int64_t polished_count = 0;
     int64_t count = 0;
     const mg_search_config *search = loop->o->search;
-    if (search->minutes > 0.0 && search->polish_share > 0.0) {
+    if (search->polish_share > 0.0) {
         double rate = search->polish_share / (1.0 - search->polish_share);
-        mg_loop_plan_polish(loop, (int64_t)(rate * (double)(state->asked * loop->search.count)));
+        double share = search->minutes > 0.0 ? rate * (double)state->asked
+                                             : search->polish_share * (double)loop->budget;
+        /* What the optimiser has left of its part: less than a generation, or it stopped early. */
+        double left =
+            search->minutes > 0.0 ? 0.0 : (double)MG_MAX(loop->evaluations_total - state->asked, 0);
+        mg_loop_plan_polish(loop, (int64_t)((share + left) * (double)loop->search.count));
     }
     if (loop->held_out.count > 0) { /* the best snapshot is the result */
         add_finalist(finalists, &count, mg_loop_candidate_at(loop, loop->best_id));
