@@ -80,6 +80,8 @@ typedef struct mg_loop_generation {
 typedef struct mg_loop_options {
     mg_loop_space space;
     mg_stage stage;
+    const double *warm_points; /* (warm_count, dimension): the optimiser begins around them */
+    int64_t warm_count;        /* 0 = at the start point */
     const mg_search_config *search;
     const mg_loop_task *tasks; /* one for each of fitness->tasks */
     double validate_share;     /* of the search questions; 0 = none, or tasks do it */

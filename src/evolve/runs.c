@@ -6,10 +6,12 @@
 #include "base/memory.h"
 #include "evolve/loop_internal.h"
 #include "optim/bounds.h"
+#include "optim/warm.h"
 
 #define FULL_DIMENSION_MAX 100  /* above it the diagonal form */
 #define SEP_EVALUATIONS 20      /* fewer evaluations a gene: the diagonal form */
 #define RESTART_EVALUATIONS 300 /* fewer evaluations a gene: no restart unless asked for */
+#define WARM_BIT_MIN 0.02       /* no bit begins more certain than that */
 #define RESTART_SPREAD 0.2      /* of the range, around the best so far */
 
 mg_cma_kind mg_loop_choose_kind(const mg_loop *loop)
@@ -104,16 +106,78 @@ static void run_start(mg_loop *loop, const mg_restart *restart, double *start)
     }
 }
 
+/* A distribution around the points of earlier runs, for the first run: overwrites start, and sigma
+ * and covariance of options.  Returns the covariance, which the caller frees. */
+static double *warm_options(const mg_loop *loop, double *start, mg_cma_options *options)
+{
+    const mg_loop_space *space = &loop->o->space;
+    int64_t bits = space->bit_count;
+    int64_t n = options->dimension;
+    int64_t count = loop->o->warm_count;
+    bool transform = options->bounds == MG_BOUND_TRANSFORM;
+    bool full = options->kind == MG_CMA_FULL;
+    double *points = mg_new_array(double, count *n);
+    double *mean = mg_new_array(double, n);
+    double *covariance = mg_new_array(double, full ? n *n : n);
+    for (int64_t p = 0; p < count; p++) {
+        for (int64_t i = 0; i < n; i++) {
+            double scale = options->scale[i];
+            double x = loop->o->warm_points[p * space->dimension + bits + i] / scale;
+            double low = transform ? options->lower[i] / scale : 0.0;
+            double high = transform ? options->upper[i] / scale : 0.0;
+            points[p * n + i] =
+                transform ? mg_bound_inverse(mg_bound_clip(x, low, high), low, high) : x;
+        }
+    }
+    mg_warm_start(points, count, n, full, mean, covariance, &options->sigma);
+    for (int64_t i = 0; i < n; i++) {
+        double scale = options->scale[i];
+        double x = transform ? mg_bound_transform(mean[i], options->lower[i] / scale,
+                                                  options->upper[i] / scale)
+                             : mean[i];
+        start[bits + i] = x * scale;
+    }
+    options->covariance = covariance;
+    mg_free(points);
+    mg_free(mean);
+    return covariance;
+}
+
+/* The space with bits as probable as among the points of earlier runs; lives as long as the loop.
+ */
+static const mg_loop_space *warm_space(mg_loop *loop)
+{
+    const mg_loop_space *space = &loop->o->space;
+    mg_loop_space *warm = mg_arena_new(&loop->arena, mg_loop_space);
+    double *odds = mg_arena_array(&loop->arena, double, MG_MAX(space->bit_count, 1));
+    for (int64_t i = 0; i < space->bit_count; i++) {
+        double set = 0.0;
+        for (int64_t p = 0; p < loop->o->warm_count; p++) {
+            set += loop->o->warm_points[p * space->dimension + i] != 0.0 ? 1.0 : 0.0;
+        }
+        odds[i] = fmin(fmax(set / (double)loop->o->warm_count, WARM_BIT_MIN), 1.0 - WARM_BIT_MIN);
+    }
+    *warm = *space;
+    warm->bit_start = odds;
+    return warm;
+}
+
 mg_status mg_loop_open_run(mg_loop *loop, mg_cma_kind kind, const mg_restart *restart, mg_str state,
                            mg_explorer **explorer_out, mg_error *err)
 {
     const mg_loop_space *space = &loop->o->space;
     double *start = mg_new_array(double, space->dimension);
+    double *covariance = NULL;
     mg_cma_options options;
     run_start(loop, restart, start);
     make_options(loop, kind, restart, start, &options);
+    if (loop->o->warm_count > 0 && restart->index == 0 && state.size == 0) {
+        covariance = warm_options(loop, start, &options);
+        space = warm_space(loop);
+    }
     mg_status status = state.size > 0 ? mg_explorer_load(&options, space, state, explorer_out, err)
                                       : mg_explorer_create(&options, space, explorer_out, err);
+    mg_free(covariance);
     mg_free(start);
     return status;
 }

@@ -19,6 +19,7 @@
 #include "evolve/genome.h"
 #include "evolve/outputs.h"
 #include "evolve/report.h"
+#include "evolve/warm_start.h"
 #include "merge/execute.h"
 #include "merge/plan.h"
 #include "tokenizer/tokenizer.h"
@@ -37,6 +38,8 @@ typedef struct search {
     mg_genome *genome;
     mg_fitness *fitness;
     mg_store *store;
+    const double *warm_points; /* of earlier runs */
+    int64_t warm_count;
     mg_outputs *outputs;
     int broken;            /* not 0 once file_status is; read by threads at work, atomically */
     mg_status file_status; /* first failure inside a callback that returns nothing */
@@ -360,6 +363,12 @@ static void add_facts(search *s, mg_fingerprint *facts)
                        set->preset->adapt_learning_rate);
     mg_fingerprint_add(facts, "search.restart or restart_from", "%d %d", (int)set->restart,
                        set->restart_near_best);
+    mg_buf folders = { 0 };
+    for (int64_t f = 0; f < set->warm_start_count; f++) {
+        mg_buf_printf(&folders, "%.*s|", MG_STR_ARG(set->warm_start[f]));
+    }
+    mg_fingerprint_add(facts, "search.warm_start", "%s", folders.size > 0 ? folders.data : "");
+    mg_buf_release(&folders);
     mg_fingerprint_add(facts, "search.items", "%lld %d", (long long)set->items,
                        set->items_from_preset);
     mg_fingerprint_add(facts, "search.rotate", "%lld %lld", (long long)set->rotate,
@@ -373,6 +382,28 @@ static void add_facts(search *s, mg_fingerprint *facts)
                        config->fewshot_as_multiturn, config->random_init);
 }
 
+/* The merge method and all genes by name, one a line: what a later search can begin with. */
+static mg_status store_genes(search *s, mg_error *err)
+{
+    const mg_evolve_config *config = s->o->config;
+    mg_buf genes = { 0 };
+    mg_arena arena = { 0 };
+    mg_buf_printf(&genes, "%.*s\n", MG_STR_ARG(config->genome.method));
+    for (int64_t i = 0; i < mg_genome_dimension(s->genome); i++) {
+        mg_str name = mg_genome_gene_name(s->genome, i, &arena);
+        mg_buf_printf(&genes, "%.*s\n", MG_STR_ARG(name));
+    }
+    mg_status status = mg_warm_start_read(
+        s->store, config->search.warm_start, config->search.warm_start_count, mg_buf_view(&genes),
+        mg_genome_dimension(s->genome), &s->arena, &s->warm_points, &s->warm_count, err);
+    if (status == MG_OK) {
+        status = mg_store_put(s->store, "genes", mg_buf_view(&genes), err);
+    }
+    mg_arena_release(&arena);
+    mg_buf_release(&genes);
+    return status;
+}
+
 static mg_status open_store(search *s, mg_error *err)
 {
     mg_fingerprint facts = { 0 };
@@ -380,6 +411,7 @@ static mg_status open_store(search *s, mg_error *err)
     mg_status status = MG_OK;
     MG_TRY_OR_DONE(mg_store_open(s->o->storage, &s->store, &created, err));
     add_facts(s, &facts);
+    MG_TRY_OR_DONE(store_genes(s, err)); /* before the facts: a refused folder can be corrected */
     MG_TRY_OR_DONE(mg_fingerprint_check(&facts, s->store, s->o->storage, err));
     MG_TRY_OR_DONE(mg_store_put(s->store, "config", s->o->config->text, err));
     if (!created) {
@@ -473,6 +505,8 @@ static mg_status run_loop(search *s, mg_loop_result *result, mg_error *err)
                    .scale = mg_genome_scale(s->genome),
                    .lower = mg_genome_lower(s->genome),
                    .upper = mg_genome_upper(s->genome) },
+        .warm_points = s->warm_points,
+        .warm_count = s->warm_count,
         .search = &config->search,
         .tasks = s->roles,
         .validate_share = config->validate_share,

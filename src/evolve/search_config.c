@@ -201,6 +201,7 @@ typedef struct raw_search {
     bool has_minutes, has_sigma, has_polish;
     mg_field_list weights;     /* of double */
     mg_field_list granularity; /* of mg_str */
+    mg_field_list warm_start;  /* of mg_str */
     int restart, restart_from;
     int optimiser;
     int encoding;
@@ -284,6 +285,7 @@ static const mg_field search_fields[] = {
       .kind = MG_FIELD_CHOICE,
       .offset = offsetof(raw_search, restart_from),
       .choices = restart_from_names },
+    { .name = "warm_start", .kind = MG_FIELD_STRINGS, .offset = offsetof(raw_search, warm_start) },
     { .name = "weights",
       .kind = MG_FIELD_DOUBLES,
       .offset = offsetof(raw_search, weights),
@@ -552,6 +554,8 @@ static void fill_search(const mg_value *root, const raw_file *raw,
     search->restarts = raw->search.has_restarts ? raw->search.restarts : preset->restarts;
     search->restarts_from_preset = !raw->search.has_restarts;
     search->restart = (mg_restart_kind)raw->search.restart;
+    search->warm_start = raw->search.warm_start.items;
+    search->warm_start_count = raw->search.warm_start.count;
     search->restart_near_best = raw->search.restart_from != 0;
     search->repeats = raw->search.repeats;
     search->path_encoding =

@@ -82,8 +82,10 @@ typedef struct mg_search_config {
     int64_t restarts;          /* of the optimiser, at most */
     bool restarts_from_preset; /* then only with a budget that is large enough for them */
     mg_restart_kind restart;
-    bool restart_near_best; /* instead of anywhere */
-    int64_t repeats;        /* data-flow space: how often the stack of layers is repeated */
+    bool restart_near_best;   /* instead of anywhere */
+    const mg_str *warm_start; /* folders of earlier runs */
+    int64_t warm_start_count;
+    int64_t repeats; /* data-flow space: how often the stack of layers is repeated */
     mg_path_encoding path_encoding;
     int64_t rotate;   /* generations after which questions are drawn anew; 0 = never */
     int64_t hops_max; /* longest path; 0 = 1.6 times the layers of the first model */

@@ -19,6 +19,8 @@ typedef struct sim {
     int64_t bit_count, bits_max; /* the first coordinates, where there are any */
     double bit_start[64];
     int64_t gates[64];
+    const double *warm_points; /* (warm_count, dimension) */
+    int64_t warm_count;
     double start[64], standard[64], scale[64], lower[64], upper[64];
 } sim;
 
@@ -80,6 +82,8 @@ static inline mg_status sim_run(const sim *s, const char *folder, double *truth_
                    .scale = s->scale,
                    .lower = s->lower,
                    .upper = s->upper },
+        .warm_points = s->warm_points,
+        .warm_count = s->warm_count,
         .search = &s->search,
         .tasks = s->tasks,
         .validate_share = s->validate_share,

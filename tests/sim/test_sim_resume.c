@@ -155,6 +155,17 @@ static void parked_run_with_bits_and_restarts_ends_in_the_same_bytes(void **stat
     park_often(s, 6000);
 }
 
+static void parked_warm_start_ends_in_the_same_bytes(void **state)
+{
+    (void)state;
+    const double points[] = { 0.7, 0.6, 0.8, 0.4, 0.7, 0.4, 0.8, 0.5, 0.9, 0.5, 0.6, 0.3 };
+    sim s = sim_make(6, "default");
+    s.search.evaluations = 100;
+    s.warm_points = points;
+    s.warm_count = 2;
+    park_often(s, 700);
+}
+
 static void killed_runs_end_in_the_same_bytes(void **state)
 {
     (void)state;
@@ -271,6 +282,7 @@ int main(void)
         cmocka_unit_test(parked_run_with_snapshots_ends_in_the_same_bytes),
         cmocka_unit_test(parked_run_with_restarts_ends_in_the_same_bytes),
         cmocka_unit_test(parked_run_with_bits_and_restarts_ends_in_the_same_bytes),
+        cmocka_unit_test(parked_warm_start_ends_in_the_same_bytes),
         cmocka_unit_test(killed_runs_end_in_the_same_bytes),
         cmocka_unit_test(finished_run_asks_nothing_again),
         cmocka_unit_test(larger_budget_continues_a_finished_run),

@@ -369,6 +369,28 @@ static void means_of_all_runs_are_finalists(void **state)
     sim_remove(folder);
 }
 
+static void good_points_of_earlier_runs_help_a_short_search(void **state)
+{
+    (void)state;
+    sim s = sim_make(6, "default");
+    s.search.evaluations = 60;
+    double cold = average_truth(s, 8);
+    const double points[] = { 0.7, 0.6, 0.8, 0.4, 0.7, 0.4, 0.8, 0.5, 0.9, 0.5, 0.6, 0.3 };
+    s.warm_points = points;
+    s.warm_count = 2;
+    double warm = average_truth(s, 8);
+    if (warm < cold + 0.01) {
+        fail_msg("%.3f with them, %.3f without", warm, cold);
+    }
+    sim bits = sim_make(6, "dfs"); /* bits begin as probable as among the points */
+    sim_add_bits(&bits, 3, 2);
+    const double with_bits[] = { 1, 0, 1, 0.4, 0.7, 0.4, 1, 0, 1, 0.5, 0.6, 0.3 };
+    bits.warm_points = with_bits;
+    bits.warm_count = 2;
+    bits.search.evaluations = 60;
+    (void)average_truth(bits, 1);
+}
+
 static void many_genes_and_tiny_question_sets_run(void **state)
 {
     (void)state;
@@ -506,6 +528,7 @@ int main(void)
         cmocka_unit_test(changed_questions_are_answered_by_the_best_so_far),
         cmocka_unit_test(every_preset_runs),
         cmocka_unit_test(means_of_all_runs_are_finalists),
+        cmocka_unit_test(good_points_of_earlier_runs_help_a_short_search),
         cmocka_unit_test(many_genes_and_tiny_question_sets_run),
         cmocka_unit_test(finalists_that_are_surely_worse_leave_the_race),
         cmocka_unit_test(without_spare_questions_halves_tell_what_the_choice_is_worth),
