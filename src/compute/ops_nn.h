@@ -10,6 +10,9 @@
  * any instruction set, for any thread count and any composition of the batch.
  *   chain  a dot product is one chain of fused multiply-adds, s = fma(a_k, b_k, s) for k = 0, 1,
  *          ..., starting from +0.
+ *   pairs  a dot product with bfloat16 weights first rounds the other side to bfloat16 (nearest
+ *          even); its chain then takes k = 1, 0, 3, 2, ..., with 0 behind the end: the order of the
+ *          instruction that some CPUs have for it, which no longer keeps numbers below 2^-126.
  *   lanes  a sum over a vector x runs in 16 lanes, lane l taking x_l, x_(l+16), ... in that order;
  *          the lanes are then folded in halves: l += l+8, l += l+4, l += l+2, l += l+1.
  *   exp    one polynomial, the same in every backend on a CPU (compute/math_internal.h).
@@ -29,7 +32,7 @@
 MG_BEGIN_C
 
 /* A linear layer's matrix (out_dim, in_dim) in the device's own packed layout.  dtype is MG_F32 or
- * MG_BF16; bfloat16 is widened exactly and multiplied in float32. */
+ * MG_BF16. */
 typedef struct mg_weight {
     void *data; /* packed_bytes bytes from alloc (which zeroes them) */
     int64_t out_dim;
@@ -48,8 +51,8 @@ typedef struct mg_pack_args {
     mg_dtype source_dtype; /* F64, F32, BF16, F16 */
 } mg_pack_args;
 
-/* out[r,o] = residual[r,o] + (chain over k of x[r,k] * weight[o,k] + bias[o]), without the terms
- * whose pointer is NULL. */
+/* out[r,o] = residual[r,o] + (chain (bfloat16 weights: pairs) over k of x[r,k] * weight[o,k] +
+ * bias[o]), without the terms whose pointer is NULL. */
 typedef struct mg_linear_args {
     float *out;     /* (rows, out_dim), not overlapping x */
     const float *x; /* (rows, in_dim) */

@@ -30,6 +30,8 @@ static const mg_cpu_device device_avx2 =
     CPU_DEVICE("cpu (avx2)", &mg_nn_ops_cpu, &mg_mix_ops_cpu, &mg_kernels_avx2);
 static const mg_cpu_device device_avx512 =
     CPU_DEVICE("cpu (avx512)", &mg_nn_ops_cpu, &mg_mix_ops_cpu, &mg_kernels_avx512);
+static const mg_cpu_device device_avx512_bf16 =
+    CPU_DEVICE("cpu (avx512_bf16)", &mg_nn_ops_cpu, &mg_mix_ops_cpu, &mg_kernels_avx512_bf16);
 
 /* The compiler's run-time check looks at CPUID and at what the operating system saves (XCR0). */
 mg_isa mg_isa_best(void)
@@ -38,13 +40,16 @@ mg_isa mg_isa_best(void)
     bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
     bool avx512 = avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                   __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
-    return avx512 ? MG_ISA_AVX512 : avx2 ? MG_ISA_AVX2 : MG_ISA_BASE;
+    bool bf16 = avx512 && __builtin_cpu_supports("avx512bf16");
+    return bf16 ? MG_ISA_AVX512_BF16 : avx512 ? MG_ISA_AVX512 : avx2 ? MG_ISA_AVX2 : MG_ISA_BASE;
 }
 
 const mg_device *mg_device_cpu(mg_isa isa_max)
 {
     mg_isa isa = MG_MIN(isa_max, mg_isa_best());
     switch (isa) {
+    case MG_ISA_AVX512_BF16:
+        return &device_avx512_bf16.device;
     case MG_ISA_AVX512:
         return &device_avx512.device;
     case MG_ISA_AVX2:
@@ -58,6 +63,8 @@ const mg_device *mg_device_cpu(mg_isa isa_max)
 const char *mg_isa_name(mg_isa isa)
 {
     switch (isa) {
+    case MG_ISA_AVX512_BF16:
+        return "avx512_bf16";
     case MG_ISA_AVX512:
         return "avx512";
     case MG_ISA_AVX2:

@@ -16,9 +16,9 @@ MG_BEGIN_C
 /* --- Matrix products.
  *
  * Packed weights are panels of panel_columns output columns; a panel is (in_dim, panel_columns),
- * the last one padded with zeros.  bfloat16 panels hold, for each k and each j below half of the
- * columns, one 32-bit word with column j in its low and column j + panel_columns/2 in its high
- * half.
+ * the last one padded with zeros.  bfloat16 panels hold, for each even k and each column, one 32-bit
+ * word with k in its low and k + 1 in its high half; where in_dim is odd, the last high halves are
+ * zero.
  *
  * A task copies its rows of x, MG_LINEAR_K_BLOCK columns at a time, to a constant stride (no
  * pointers per row, no conflicts in the cache) and keeps unfinished sums in scratch. */
@@ -29,11 +29,11 @@ MG_BEGIN_C
 #define MG_LINEAR_ROWS_MAX 16 /* of one tile, in any instruction set */
 
 typedef struct mg_linear_tile {
-    const float *a;       /* (rows, k) at MG_LINEAR_A_STRIDE */
+    const float *a;       /* (rows, k) at MG_LINEAR_A_STRIDE; of round_row for bfloat16 */
     const char *b;        /* the first panel at the first k of this block */
     size_t b_panel_bytes; /* from one panel to the next */
     size_t b_ahead;       /* from what is read to what should be fetched, 0 = nothing */
-    int64_t k;
+    int64_t panel_rows; /* to walk: k, or pairs of k */
     float *partial; /* (rows, columns) at MG_LINEAR_COLUMNS_BLOCK: read unless is_first, written
                        unless is_last */
     bool is_first;
@@ -100,6 +100,8 @@ typedef struct mg_cpu_kernels {
     bool always_ahead; /* a tile that is alone should fetch the next piece of k as well */
     mg_linear_kernels linear_f32;
     mg_linear_kernels linear_bf16;
+    /* count values at from as the bfloat16 kernels read them; to takes one more float. */
+    void (*round_row)(float *to, const float *from, int64_t count);
     void (*attention)(const mg_attention_task *task);
     mg_rows_kernel *rmsnorm;
     mg_rows_kernel *layernorm;
@@ -125,5 +127,6 @@ static inline const mg_cpu_kernels *mg_stream_kernels(const mg_stream *stream)
 
 extern const mg_cpu_kernels mg_kernels_avx2;
 extern const mg_cpu_kernels mg_kernels_avx512;
+extern const mg_cpu_kernels mg_kernels_avx512_bf16;
 
 MG_END_C

@@ -23,8 +23,9 @@ mg_status mg_packed_bytes_cpu(const mg_weight *weight, size_t *bytes_out, mg_err
                        (long long)columns);
     }
     columns = (columns + MG_PANEL_COLUMNS_MAX - 1) / MG_PANEL_COLUMNS_MAX * MG_PANEL_COLUMNS_MAX;
-    size_t element_bytes = weight->dtype == MG_BF16 ? 2 : 4;
-    return mg_size_of(columns, weight->in_dim, 1, element_bytes, bytes_out, err);
+    bool is_bf16 = weight->dtype == MG_BF16;
+    int64_t rows = is_bf16 ? weight->in_dim / 2 + weight->in_dim % 2 : weight->in_dim;
+    return mg_size_of(columns, rows, 1, 4, bytes_out, err);
 }
 
 /* --- Packing */
@@ -36,23 +37,16 @@ typedef struct pack_context {
     mg_stream *stream;
 } pack_context;
 
-/* Where row (an output column) of a packed weight has its element k = 0, and the step to the next
- * k, both counted in elements of the weight's type. */
-typedef struct packed_column {
-    int64_t first;
-    int64_t step;
-} packed_column;
-
-static packed_column column_of(const mg_weight *weight, int64_t panel_columns, int64_t row)
+/* Rows of a panel, each of panel_columns 32-bit words. */
+static int64_t panel_rows(const mg_weight *weight)
 {
-    int64_t panel = row / panel_columns;
-    int64_t j = row % panel_columns;
-    if (weight->dtype == MG_BF16) {
-        int64_t half = panel_columns / 2;
-        j = j < half ? 2 * j : 2 * (j - half) + 1;
-    }
-    packed_column column = { panel * panel_columns * weight->in_dim + j, panel_columns };
-    return column;
+    return weight->dtype == MG_BF16 ? (weight->in_dim + 1) / 2 : weight->in_dim;
+}
+
+/* Where row (an output column) of a packed weight begins, counted in 32-bit words. */
+static int64_t column_first(const mg_weight *weight, int64_t panel_columns, int64_t row)
+{
+    return row / panel_columns * panel_columns * panel_rows(weight) + row % panel_columns;
 }
 
 static void scatter_f32(float *to, int64_t step, const float *from, int64_t count)
@@ -62,10 +56,11 @@ static void scatter_f32(float *to, int64_t step, const float *from, int64_t coun
     }
 }
 
-static void scatter_u16(uint16_t *to, int64_t step, const uint16_t *from, int64_t count)
+/* Pairs, to words that are step words apart. */
+static void scatter_bf16(uint16_t *to, int64_t step, const uint16_t *from, int64_t count)
 {
     for (int64_t k = 0; k < count; k++) {
-        to[k * step] = from[k];
+        to[k / 2 * step * 2 + k % 2] = from[k];
     }
 }
 
@@ -78,22 +73,22 @@ static void pack_panel(void *void_context, int64_t index, int worker)
     int64_t panel = args->row_first / context->panel_columns + index;
     int64_t first = MG_MAX(args->row_first, panel * context->panel_columns);
     int64_t end = MG_MIN(args->row_first + args->row_count, (panel + 1) * context->panel_columns);
-    const int64_t piece = 1024;
+    const int64_t piece = 1024; /* even: pairs stay together */
     void *converted = mg_stream_scratch(context->stream, worker);
     for (int64_t k = 0; k < weight->in_dim; k += piece) {
         int64_t count = MG_MIN(piece, weight->in_dim - k);
         for (int64_t row = first; row < end; row++) {
-            packed_column column = column_of(weight, context->panel_columns, row);
-            int64_t at = column.first + k * column.step;
+            int64_t at = column_first(weight, context->panel_columns, row);
             size_t source_at = (size_t)((row - args->row_first) * weight->in_dim + k);
             mg_dtype_convert(converted, weight->dtype,
                              (const char *)args->source + source_at * context->source_bytes,
                              args->source_dtype, count);
             if (weight->dtype == MG_BF16) {
-                scatter_u16((uint16_t *)weight->data + at, column.step, (uint16_t *)converted,
-                            count);
+                scatter_bf16((uint16_t *)weight->data + (at + k / 2 * context->panel_columns) * 2,
+                             context->panel_columns, (uint16_t *)converted, count);
             } else {
-                scatter_f32((float *)weight->data + at, column.step, (float *)converted, count);
+                scatter_f32((float *)weight->data + at + k * context->panel_columns,
+                            context->panel_columns, (float *)converted, count);
             }
         }
     }
@@ -143,13 +138,19 @@ typedef struct linear_block {
 
 /* The block's rows of x from column k on, k_count columns in pieces of MG_LINEAR_K_BLOCK: piece n
  * is a (rows, MG_LINEAR_K_BLOCK) matrix of its own behind piece n - 1. */
-static void copy_rows(const mg_linear_args *args, const linear_block *block, int64_t k,
+static void copy_rows(const linear_context *context, const linear_block *block, int64_t k,
                       int64_t k_count, float *a)
 {
+    const mg_linear_args *args = context->args;
     for (int64_t done = 0; done < k_count; done += MG_LINEAR_K_BLOCK) {
-        size_t bytes = (size_t)MG_MIN(k_count - done, MG_LINEAR_K_BLOCK) * sizeof(float);
+        int64_t count = MG_MIN(k_count - done, MG_LINEAR_K_BLOCK);
         for (int64_t r = 0; r < block->row_count; r++) {
-            memcpy(a, args->x + (block->row_first + r) * args->x_stride + k + done, bytes);
+            const float *from = args->x + (block->row_first + r) * args->x_stride + k + done;
+            if (args->weight.dtype == MG_BF16) {
+                context->kernels->round_row(a, from, count);
+            } else {
+                memcpy(a, from, (size_t)count * sizeof(float));
+            }
             a += MG_LINEAR_A_STRIDE;
         }
     }
@@ -186,7 +187,8 @@ static void run_tiles(const linear_context *context, const linear_block *block, 
 /* The kernels of a task and how it walks the weight. */
 typedef struct linear_walk {
     const mg_linear_kernels *kernels;
-    size_t row_bytes;   /* of one k of a panel */
+    int64_t k_step;     /* of one row of a panel */
+    size_t row_bytes;   /* of one row of a panel */
     size_t panel_bytes; /* of one panel */
     int64_t wide;       /* panels at once, 1 = no wide kernel */
     int64_t k_first;
@@ -209,17 +211,18 @@ static void run_panels(const linear_context *context, const linear_block *block,
                             .out_stride = context->args->out_stride };
     const char *b = (const char *)weight->data +
                     (size_t)(block->panel_first + panel) * walk->panel_bytes +
-                    (size_t)walk->k_first * walk->row_bytes;
+                    (size_t)(walk->k_first / walk->k_step) * walk->row_bytes;
     int64_t done = 0;
     do {
-        tile.b = b + (size_t)done * walk->row_bytes;
-        tile.k = MG_MIN(walk->k_count - done, MG_LINEAR_K_BLOCK);
+        int64_t k = MG_MIN(walk->k_count - done, MG_LINEAR_K_BLOCK);
+        tile.b = b + (size_t)(done / walk->k_step) * walk->row_bytes;
+        tile.panel_rows = (k + walk->k_step - 1) / walk->k_step;
         tile.is_first = walk->k_first + done == 0;
-        tile.is_last = walk->k_first + done + tile.k == weight->in_dim;
-        tile.b_ahead = (size_t)tile.k * walk->row_bytes;
+        tile.is_last = walk->k_first + done + k == weight->in_dim;
+        tile.b_ahead = (size_t)tile.panel_rows * walk->row_bytes;
         run_tiles(context, block, block->panel_first + panel, count, tile, kernels);
         tile.a += block->row_count * MG_LINEAR_A_STRIDE;
-        done += tile.k;
+        done += k;
     } while (done < walk->k_count);
 }
 
@@ -230,9 +233,10 @@ static void linear_block_run(const linear_context *context, const linear_block *
     const mg_cpu_kernels *kernels = context->kernels;
     bool is_bf16 = weight->dtype == MG_BF16;
     linear_walk walk = { .kernels = is_bf16 ? &kernels->linear_bf16 : &kernels->linear_f32,
-                         .row_bytes = (size_t)kernels->panel_columns * (is_bf16 ? 2 : 4),
+                         .k_step = is_bf16 ? 2 : 1,
+                         .row_bytes = (size_t)kernels->panel_columns * 4,
                          .wide = 1 };
-    walk.panel_bytes = walk.row_bytes * (size_t)weight->in_dim;
+    walk.panel_bytes = walk.row_bytes * (size_t)panel_rows(weight);
     if (block->row_count <= kernels->linear_rows_max) {
         walk.wide = MG_MAX(walk.kernels->wide_panels[block->row_count], 1);
     }
@@ -240,7 +244,7 @@ static void linear_block_run(const linear_context *context, const linear_block *
     int64_t k_max = MG_LINEAR_ROWS_BLOCK / block->row_count * MG_LINEAR_K_BLOCK;
     do {
         walk.k_count = MG_MIN(weight->in_dim - walk.k_first, k_max);
-        copy_rows(context->args, block, walk.k_first, walk.k_count, scratch);
+        copy_rows(context, block, walk.k_first, walk.k_count, scratch);
         int64_t panel = 0;
         while (panel < block->panel_count) {
             int64_t count = block->panel_count - panel >= walk.wide ? walk.wide : 1;
@@ -312,17 +316,17 @@ static void embed_row(const mg_embed_args *args, int64_t panel_columns, int64_t 
     int64_t dim = args->weight.in_dim;
     int32_t id = args->ids[r];
     MG_ASSERT(id >= 0 && id < args->weight.out_dim);
-    packed_column column = column_of(&args->weight, panel_columns, id);
+    int64_t first = column_first(&args->weight, panel_columns, id);
     float *out = args->out + r * dim;
     if (args->weight.dtype == MG_BF16) {
-        const uint16_t *from = (const uint16_t *)args->weight.data + column.first;
+        const uint16_t *from = (const uint16_t *)args->weight.data + 2 * first;
         for (int64_t k = 0; k < dim; k++) {
-            out[k] = args->scale * mg_bf16_to_f32(from[k * column.step]);
+            out[k] = args->scale * mg_bf16_to_f32(from[k / 2 * panel_columns * 2 + k % 2]);
         }
     } else {
-        const float *from = (const float *)args->weight.data + column.first;
+        const float *from = (const float *)args->weight.data + first;
         for (int64_t k = 0; k < dim; k++) {
-            out[k] = args->scale * from[k * column.step];
+            out[k] = args->scale * from[k * panel_columns];
         }
     }
 }

@@ -9,7 +9,7 @@
 
 static const mg_mix_kernels *kernels_of(const mg_stream *stream)
 {
-    return mg_stream_kernels(stream)->isa == MG_ISA_AVX512 ? &mg_mix_kernels_avx512
+    return mg_stream_kernels(stream)->isa >= MG_ISA_AVX512 ? &mg_mix_kernels_avx512
                                                            : &mg_mix_kernels_avx2;
 }
 

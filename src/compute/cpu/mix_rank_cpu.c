@@ -240,7 +240,7 @@ mg_status mg_mix_rank_cpu(mg_stream *stream, const mg_rank_args *args, mg_error 
     rank_launch l;
     memset(&l, 0, sizeof(l));
     l.stream = stream;
-    l.kernels = mg_stream_kernels(stream)->isa == MG_ISA_AVX512 ? &mg_mix_kernels_avx512
+    l.kernels = mg_stream_kernels(stream)->isa >= MG_ISA_AVX512 ? &mg_mix_kernels_avx512
                                                                 : &mg_mix_kernels_avx2;
     l.args = args;
     l.equals_from = (int64_t *)block;

@@ -45,6 +45,26 @@ static float weight_at(const mg_weight *weight, int64_t row, int64_t column)
     return ((const float *)weight->data)[index];
 }
 
+static float chain(const float *x, const mg_weight *weight, int64_t row)
+{
+    float sum = 0.0f;
+    for (int64_t k = 0; k < weight->in_dim; k++) {
+        sum = fmaf(x[k], weight_at(weight, row, k), sum);
+    }
+    return sum;
+}
+
+static float pairs(const float *x, const mg_weight *weight, int64_t row)
+{
+    float sum = 0.0f;
+    for (int64_t k = 0; k < weight->in_dim; k += 2) {
+        for (int64_t i = MG_MIN(k + 1, weight->in_dim - 1); i >= k; i--) {
+            sum = fmaf(mg_bf16_to_f32(mg_bf16_from_f32(x[i])), weight_at(weight, row, i), sum);
+        }
+    }
+    return sum;
+}
+
 mg_status mg_linear_ref(mg_stream *stream, const mg_linear_args *args, mg_error *err)
 {
     (void)stream;
@@ -53,10 +73,7 @@ mg_status mg_linear_ref(mg_stream *stream, const mg_linear_args *args, mg_error 
     for (int64_t r = 0; r < args->rows; r++) {
         const float *x = args->x + r * args->x_stride;
         for (int64_t o = 0; o < weight->out_dim; o++) {
-            float sum = 0.0f;
-            for (int64_t k = 0; k < weight->in_dim; k++) {
-                sum = fmaf(x[k], weight_at(weight, o, k), sum);
-            }
+            float sum = weight->dtype == MG_BF16 ? pairs(x, weight, o) : chain(x, weight, o);
             if (args->bias != NULL) {
                 sum = sum + args->bias[o];
             }
