@@ -1,5 +1,4 @@
-/* compute/cpu/kernels_avx512_bf16.c - the kernels compiled for AVX-512 with dot products of bfloat16.
- */
+/* compute/cpu/kernels_avx512_bf16.c - the kernels for AVX-512 with dot products of bfloat16. */
 #include "compute/cpu/vec_avx512.inc"
 
 #include "compute/cpu/lanes_math.inc"

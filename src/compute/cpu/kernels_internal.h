@@ -16,13 +16,15 @@ MG_BEGIN_C
 /* --- Matrix products.
  *
  * Packed weights are panels of panel_columns output columns; a panel is (in_dim, panel_columns),
- * the last one padded with zeros.  bfloat16 panels hold, for each even k and each column, one 32-bit
- * word with k in its low and k + 1 in its high half; where in_dim is odd, the last high halves are
- * zero.
+ * the last one padded with zeros.  bfloat16 panels hold, for each even k and each column, one
+ * 32-bit word with k in its low and k + 1 in its high half; where in_dim is odd, the last high
+ * halves are zero.
  *
- * A task copies its rows of x, MG_LINEAR_K_BLOCK columns at a time, to a constant stride (no
- * pointers per row, no conflicts in the cache) and keeps unfinished sums in scratch. */
-#define MG_LINEAR_K_BLOCK 384
+ * A task copies its rows of x, MG_LINEAR_K_BLOCK words at a time, to a constant stride (no pointers
+ * per row, no conflicts in the cache) and keeps unfinished sums in scratch.  A word is a float, or
+ * a pair of bfloat16 where there are dot products of them.  A block's part of a panel stays in the
+ * first cache for all tiles of rows. */
+#define MG_LINEAR_K_BLOCK 192
 #define MG_LINEAR_A_STRIDE (MG_LINEAR_K_BLOCK + 16)
 #define MG_LINEAR_ROWS_BLOCK 112
 #define MG_LINEAR_COLUMNS_BLOCK 256
@@ -33,7 +35,7 @@ typedef struct mg_linear_tile {
     const char *b;        /* the first panel at the first k of this block */
     size_t b_panel_bytes; /* from one panel to the next */
     size_t b_ahead;       /* from what is read to what should be fetched, 0 = nothing */
-    int64_t panel_rows; /* to walk: k, or pairs of k */
+    int64_t panel_rows;   /* to walk: k, or pairs of k */
     float *partial; /* (rows, columns) at MG_LINEAR_COLUMNS_BLOCK: read unless is_first, written
                        unless is_last */
     bool is_first;
@@ -50,6 +52,7 @@ typedef void mg_linear_kernel(const mg_linear_tile *tile);
 /* Kernels for tiles of 1 .. rows_max rows, by rows; wide ones take wide_panels[rows] panels at
  * once, which few rows need to hide the latency of the multiply-add. */
 typedef struct mg_linear_kernels {
+    int64_t rows_max;
     mg_linear_kernel *single[MG_LINEAR_ROWS_MAX + 1];
     mg_linear_kernel *wide[MG_LINEAR_ROWS_MAX + 1];
     int64_t wide_panels[MG_LINEAR_ROWS_MAX + 1];
@@ -95,11 +98,11 @@ typedef void mg_rows_kernel(const void *args, int64_t first, int64_t count);
 
 typedef struct mg_cpu_kernels {
     mg_isa isa;
-    int64_t linear_rows_max;
     int64_t panel_columns;
     bool always_ahead; /* a tile that is alone should fetch the next piece of k as well */
     mg_linear_kernels linear_f32;
     mg_linear_kernels linear_bf16;
+    int64_t bf16_per_word; /* columns of x in a word of what round_row writes: 1 or 2 */
     /* count values at from as the bfloat16 kernels read them; to takes one more float. */
     void (*round_row)(float *to, const float *from, int64_t count);
     void (*attention)(const mg_attention_task *task);

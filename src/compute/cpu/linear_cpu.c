@@ -125,7 +125,8 @@ typedef struct linear_context {
     mg_stream *stream;
     int64_t row_blocks;
     int64_t column_blocks;
-    int64_t panels; /* of the weight */
+    int64_t panels;  /* of the weight */
+    int64_t k_block; /* columns of x in MG_LINEAR_K_BLOCK words */
 } linear_context;
 
 /* One task's share: rows and panels. */
@@ -136,14 +137,25 @@ typedef struct linear_block {
     int64_t panel_count;
 } linear_block;
 
-/* The block's rows of x from column k on, k_count columns in pieces of MG_LINEAR_K_BLOCK: piece n
- * is a (rows, MG_LINEAR_K_BLOCK) matrix of its own behind piece n - 1. */
+/* The kernels of a task and how it walks the weight. */
+typedef struct linear_walk {
+    const mg_linear_kernels *kernels;
+    int64_t k_step;     /* of one row of a panel */
+    size_t row_bytes;   /* of one row of a panel */
+    size_t panel_bytes; /* of one panel */
+    int64_t wide;       /* panels at once, 1 = no wide kernel */
+    int64_t k_first;
+    int64_t k_count; /* whose rows of x are in scratch */
+} linear_walk;
+
+/* The block's rows of x from column k on, k_count columns in pieces of k_block: piece n is a (rows,
+ * k_block) matrix of its own behind piece n - 1. */
 static void copy_rows(const linear_context *context, const linear_block *block, int64_t k,
                       int64_t k_count, float *a)
 {
     const mg_linear_args *args = context->args;
-    for (int64_t done = 0; done < k_count; done += MG_LINEAR_K_BLOCK) {
-        int64_t count = MG_MIN(k_count - done, MG_LINEAR_K_BLOCK);
+    for (int64_t done = 0; done < k_count; done += context->k_block) {
+        int64_t count = MG_MIN(k_count - done, context->k_block);
         for (int64_t r = 0; r < block->row_count; r++) {
             const float *from = args->x + (block->row_first + r) * args->x_stride + k + done;
             if (args->weight.dtype == MG_BF16) {
@@ -159,12 +171,13 @@ static void copy_rows(const linear_context *context, const linear_block *block, 
 /* All tiles of rows of the block with the panels panel .. panel+count-1; tile holds what they
  * share.  Heights differ by at most one.  The last tile, whose weights are at hand by then, fetches
  * those of the next piece of k. */
-static void run_tiles(const linear_context *context, const linear_block *block, int64_t panel,
-                      int64_t count, mg_linear_tile tile, mg_linear_kernel *const *kernels)
+static void run_tiles(const linear_context *context, const linear_block *block,
+                      const linear_walk *walk, int64_t panel, int64_t count, mg_linear_tile tile)
 {
+    mg_linear_kernel *const *kernels = count > 1 ? walk->kernels->wide : walk->kernels->single;
     const mg_linear_args *args = context->args;
     int64_t column = panel * context->kernels->panel_columns;
-    int64_t rows_max = context->kernels->linear_rows_max;
+    int64_t rows_max = walk->kernels->rows_max;
     int64_t tiles = (block->row_count + rows_max - 1) / rows_max;
     const float *a = tile.a;
     float *partial = tile.partial;
@@ -184,17 +197,6 @@ static void run_tiles(const linear_context *context, const linear_block *block, 
     }
 }
 
-/* The kernels of a task and how it walks the weight. */
-typedef struct linear_walk {
-    const mg_linear_kernels *kernels;
-    int64_t k_step;     /* of one row of a panel */
-    size_t row_bytes;   /* of one row of a panel */
-    size_t panel_bytes; /* of one panel */
-    int64_t wide;       /* panels at once, 1 = no wide kernel */
-    int64_t k_first;
-    int64_t k_count; /* whose rows of x are in scratch */
-} linear_walk;
-
 /* Panels panel .. panel+count-1 of the block (counted from its first) over the columns of the walk:
  * the weights are read in one go, the sums wait in scratch between the pieces. */
 static void run_panels(const linear_context *context, const linear_block *block,
@@ -202,9 +204,8 @@ static void run_panels(const linear_context *context, const linear_block *block,
 {
     const mg_weight *weight = &context->args->weight;
     float *partial = scratch + MG_LINEAR_ROWS_BLOCK * MG_LINEAR_A_STRIDE;
-    bool is_whole = weight->in_dim <= MG_LINEAR_K_BLOCK; /* then nothing is put there */
+    bool is_whole = weight->in_dim <= context->k_block; /* then nothing is put there */
     int64_t partial_at = is_whole ? 0 : panel * context->kernels->panel_columns;
-    mg_linear_kernel *const *kernels = count > 1 ? walk->kernels->wide : walk->kernels->single;
     mg_linear_tile tile = { .a = scratch,
                             .b_panel_bytes = walk->panel_bytes,
                             .partial = partial + partial_at,
@@ -214,13 +215,13 @@ static void run_panels(const linear_context *context, const linear_block *block,
                     (size_t)(walk->k_first / walk->k_step) * walk->row_bytes;
     int64_t done = 0;
     do {
-        int64_t k = MG_MIN(walk->k_count - done, MG_LINEAR_K_BLOCK);
+        int64_t k = MG_MIN(walk->k_count - done, context->k_block);
         tile.b = b + (size_t)(done / walk->k_step) * walk->row_bytes;
         tile.panel_rows = (k + walk->k_step - 1) / walk->k_step;
         tile.is_first = walk->k_first + done == 0;
         tile.is_last = walk->k_first + done + k == weight->in_dim;
         tile.b_ahead = (size_t)tile.panel_rows * walk->row_bytes;
-        run_tiles(context, block, block->panel_first + panel, count, tile, kernels);
+        run_tiles(context, block, walk, block->panel_first + panel, count, tile);
         tile.a += block->row_count * MG_LINEAR_A_STRIDE;
         done += k;
     } while (done < walk->k_count);
@@ -237,11 +238,11 @@ static void linear_block_run(const linear_context *context, const linear_block *
                          .row_bytes = (size_t)kernels->panel_columns * 4,
                          .wide = 1 };
     walk.panel_bytes = walk.row_bytes * (size_t)panel_rows(weight);
-    if (block->row_count <= kernels->linear_rows_max) {
+    if (block->row_count <= walk.kernels->rows_max) {
         walk.wide = MG_MAX(walk.kernels->wide_panels[block->row_count], 1);
     }
     /* The fewer rows, the more columns of x fit into scratch. */
-    int64_t k_max = MG_LINEAR_ROWS_BLOCK / block->row_count * MG_LINEAR_K_BLOCK;
+    int64_t k_max = MG_LINEAR_ROWS_BLOCK / block->row_count * context->k_block;
     do {
         walk.k_count = MG_MIN(weight->in_dim - walk.k_first, k_max);
         copy_rows(context, block, walk.k_first, walk.k_count, scratch);
@@ -283,10 +284,11 @@ mg_status mg_linear_cpu(mg_stream *stream, const mg_linear_args *args, mg_error 
                                .stream = stream };
     int64_t panel_columns = context.kernels->panel_columns;
     context.panels = (weight->out_dim + panel_columns - 1) / panel_columns;
+    context.k_block = weight->dtype == MG_BF16 ? MG_LINEAR_K_BLOCK * context.kernels->bf16_per_word
+                                               : MG_LINEAR_K_BLOCK;
     /* Unfinished sums limit the columns of a task; where k is one piece there are none. */
-    int64_t panels_max = weight->in_dim > MG_LINEAR_K_BLOCK
-                             ? MG_LINEAR_COLUMNS_BLOCK / panel_columns
-                             : context.panels;
+    int64_t panels_max =
+        weight->in_dim > context.k_block ? MG_LINEAR_COLUMNS_BLOCK / panel_columns : context.panels;
     context.row_blocks = (args->rows + MG_LINEAR_ROWS_BLOCK - 1) / MG_LINEAR_ROWS_BLOCK;
     context.column_blocks = (context.panels + panels_max - 1) / panels_max;
     /* Each worker should find a few tasks of even size, but none so small that hand-over shows. */
