@@ -64,6 +64,7 @@ static mg_status merge_task(mg_job *job, bool consensus, mg_sparsifier sparsifie
     if (job->input_count == 1) {
         return mg_job_copy(job, job->base, err);
     }
+    mg_sparsify_args sparsify[MG_MIX_INPUTS_MAX];
     mg_mix_source sources[MG_MIX_INPUTS_MAX];
     memset(sources, 0, sizeof(sources));
     mg_task_args args;
@@ -77,15 +78,15 @@ static mg_status merge_task(mg_job *job, bool consensus, mg_sparsifier sparsifie
         }
         sources[at].x = job->inputs[i].x;
         const double *params = job->inputs[i].params;
-        mg_sparsify_args sparsify = { sparsifier,
-                                      i,
-                                      at,
-                                      params[PARAM_DENSITY],
-                                      params[PARAM_EXTRA],
-                                      job->params[PARAM_RESCALE] != 0.0 };
-        MG_TRY(mg_sparsify(job, &sparsify, &sources[at], err));
+        sparsify[at] = (mg_sparsify_args){ sparsifier,
+                                           i,
+                                           at,
+                                           params[PARAM_DENSITY],
+                                           params[PARAM_EXTRA],
+                                           job->params[PARAM_RESCALE] != 0.0 };
         at++;
     }
+    MG_TRY(mg_sparsify(job, sparsify, at, sources, err));
     args.out = job->out;
     args.out_dtype = job->out_dtype;
     args.work = job->work;

@@ -102,39 +102,62 @@ static mg_status rescale_by_sum(mg_job *job, mg_dtype sum_dtype, mg_mix_source *
     return MG_OK;
 }
 
-static mg_status keep_ranks(mg_job *job, mg_mix_source *source, uint64_t *bits, bool descending,
-                            int64_t first, int64_t kept, mg_error *err)
+static bool is_ranked(const mg_sparsify_args *args)
 {
-    source->mask = MG_MASK_BITS;
-    source->bits = bits;
-    mg_rank_args rank = {
-        job->inputs[job->base].x, source->x, job->work, descending, first, kept, job->count, bits
-    };
-    return job->order == MG_ORDER_TORCH ? mg_sparsify_ranks(job, &rank, err)
-                                        : job->device->mix->rank(job->stream, &rank, err);
+    return (args->sparsifier == MG_SPARSIFY_MAGNITUDE ||
+            args->sparsifier == MG_SPARSIFY_OUTLIERS) &&
+           args->density < 1.0;
 }
 
-static mg_status keep_largest(mg_job *job, double density, mg_mix_source *source, uint64_t *bits,
-                              mg_error *err)
+/* Which ranks of magnitude a source keeps. */
+static mg_status ranks_of(const mg_job *job, const mg_sparsify_args *args, mg_rank_args *rank,
+                          mg_error *err)
 {
-    int64_t kept = 0;
-    if (density > 0.0 && job->count > 0) {
-        kept = MG_MAX(1, (int64_t)(density * (double)job->count));
+    const double count = (double)job->count;
+    if (args->sparsifier == MG_SPARSIFY_MAGNITUDE) {
+        rank->descending = true;
+        if (args->density > 0.0 && job->count > 0) {
+            rank->kept = MG_MAX(1, (int64_t)(args->density * count));
+        }
+        return MG_OK;
     }
-    return keep_ranks(job, source, bits, true, 0, kept, err);
+    int64_t top = (int64_t)(args->extra * count);
+    if (args->density < 0.0 || args->extra < 0.0 || top > job->count) {
+        return mg_fail(err, MG_ERR_CONFIG, "density %g and gamma %g must be in [0, 1]",
+                       args->density, args->extra);
+    }
+    rank->kept = (int64_t)(args->density * count);
+    rank->first = MG_MAX(0, job->count - rank->kept - top);
+    return MG_OK;
 }
 
-static mg_status keep_inner(mg_job *job, double density, double gamma, mg_mix_source *source,
-                            uint64_t *bits, mg_error *err)
+/* The masks of all sources whose magnitudes are ranked. */
+static mg_status keep_ranked(mg_job *job, const mg_sparsify_args *args, int64_t count,
+                             mg_mix_source *sources, mg_error *err)
 {
-    int64_t target = (int64_t)(density * (double)job->count);
-    int64_t top = (int64_t)(gamma * (double)job->count);
-    if (density < 0.0 || gamma < 0.0 || top > job->count) {
-        return mg_fail(err, MG_ERR_CONFIG, "density %g and gamma %g must be in [0, 1]", density,
-                       gamma);
+    mg_rank_args ranks[MG_MIX_INPUTS_MAX];
+    int64_t found = 0;
+    for (int64_t i = 0; i < count; i++) {
+        if (!is_ranked(&args[i])) {
+            continue;
+        }
+        uint64_t *bits;
+        MG_TRY(mask_bits(job, args[i].slot, &bits, err));
+        mg_rank_args *rank = &ranks[found++];
+        *rank = (mg_rank_args){
+            job->inputs[job->base].x, sources[i].x, job->work, false, 0, 0, job->count, bits
+        };
+        MG_TRY(ranks_of(job, &args[i], rank, err));
+        sources[i].mask = MG_MASK_BITS;
+        sources[i].bits = bits;
     }
-    int64_t bottom = MG_MAX(0, job->count - target - top);
-    return keep_ranks(job, source, bits, false, bottom, target, err);
+    if (found > 0 && job->order == MG_ORDER_TORCH) {
+        return mg_sparsify_ranks(job, ranks, found, err);
+    }
+    for (int64_t i = 0; i < found; i++) {
+        MG_TRY(job->device->mix->rank(job->stream, &ranks[i], err));
+    }
+    return MG_OK;
 }
 
 /* mergekit's masks: one word of the stream for each element, drawn even where all are dropped. */
@@ -180,10 +203,9 @@ static void fill_counted(const mg_job *job, const mg_mix_source *source, uint64_
     }
 }
 
-mg_status mg_sparsify(mg_job *job, const mg_sparsify_args *args, mg_mix_source *source,
-                      mg_error *err)
+static mg_status sparsify_one(mg_job *job, const mg_sparsify_args *args, mg_mix_source *source,
+                              mg_error *err)
 {
-    source->mask = MG_MASK_ALL;
     if (args->sparsifier == MG_SPARSIFY_NONE || args->density >= 1.0) {
         return MG_OK;
     }
@@ -199,13 +221,9 @@ mg_status mg_sparsify(mg_job *job, const mg_sparsify_args *args, mg_mix_source *
     mg_dtype sum_dtype = job->work;
     switch (args->sparsifier) {
     case MG_SPARSIFY_NONE:
-        break;
     case MG_SPARSIFY_MAGNITUDE:
-        MG_TRY(keep_largest(job, args->density, source, bits, err));
-        break;
     case MG_SPARSIFY_OUTLIERS:
-        MG_TRY(keep_inner(job, args->density, args->extra, source, bits, err));
-        break;
+        break; /* done by keep_ranked */
     case MG_SPARSIFY_RANDOM:
         if (counted && !job->device->host_memory) {
             return mg_fail(err, MG_ERR_UNSUPPORTED,
@@ -227,4 +245,17 @@ mg_status mg_sparsify(mg_job *job, const mg_sparsify_args *args, mg_mix_source *
         break;
     }
     return args->rescale ? rescale_by_sum(job, sum_dtype, source, err) : MG_OK;
+}
+
+mg_status mg_sparsify(mg_job *job, const mg_sparsify_args *args, int64_t count,
+                      mg_mix_source *sources, mg_error *err)
+{
+    for (int64_t i = 0; i < count; i++) {
+        sources[i].mask = MG_MASK_ALL;
+    }
+    MG_TRY(keep_ranked(job, args, count, sources, err));
+    for (int64_t i = 0; i < count; i++) {
+        MG_TRY(sparsify_one(job, &args[i], &sources[i], err));
+    }
+    return MG_OK;
 }

@@ -22,14 +22,15 @@ typedef struct mg_sparsify_args {
     bool rescale;
 } mg_sparsify_args;
 
-/* Sets mask and rescaling of source, whose x is set.  MG_ERR_CONFIG names a parameter that cannot
- * be; MG_ERR_MEMORY. */
-MG_MUST_CHECK mg_status mg_sparsify(mg_job *job, const mg_sparsify_args *args,
-                                    mg_mix_source *source, mg_error *err);
-/* The mask that mix->rank makes, but among equal magnitudes in the order that torch.sort leaves on
+/* Sets masks and rescaling of count sources, whose x are set, as args say of each.  MG_ERR_CONFIG
+ * names a parameter that cannot be; MG_ERR_MEMORY. */
+MG_MUST_CHECK mg_status mg_sparsify(mg_job *job, const mg_sparsify_args *args, int64_t count,
+                                    mg_mix_source *sources, mg_error *err);
+/* The masks that mix->rank makes, but among equal magnitudes in the order that torch.sort leaves on
  * the CPU.  float64 and tensors of more than 2^32 elements keep mix->rank's order: lower index
  * first.  MG_ERR_UNSUPPORTED on a device without host memory. */
-MG_MUST_CHECK mg_status mg_sparsify_ranks(mg_job *job, const mg_rank_args *rank, mg_error *err);
+MG_MUST_CHECK mg_status mg_sparsify_ranks(mg_job *job, const mg_rank_args *ranks, int64_t count,
+                                          mg_error *err);
 /* The mask of MG_SPARSIFY_DELLA alone, drawn from the merge's stream. */
 MG_MUST_CHECK mg_status mg_sparsify_della(mg_job *job, const mg_sparsify_args *args,
                                           mg_mix_source *source, uint64_t *bits, mg_error *err);

@@ -68,7 +68,21 @@ static bool equals_part(const item_task *task)
     return found;
 }
 
-mg_status mg_sparsify_ranks(mg_job *job, const mg_rank_args *rank, mg_error *err)
+/* Orders the items of one mask: each source's exchanges follow one after another, so that sources
+ * are what threads share. */
+static void order_items(void *context, int64_t index, int worker)
+{
+    const item_task *task = (const item_task *)context + index;
+    const mg_rank_args *rank = task->rank;
+    bool half = rank->work == MG_BF16 || rank->work == MG_F16;
+    (void)worker;
+    if (half || equals_part(task)) {
+        memset(rank->bits, 0, (size_t)((rank->count + 63) / 64) * sizeof(uint64_t));
+        mg_order_select(task->items, rank->count, rank->first, rank->kept, rank->bits);
+    }
+}
+
+mg_status mg_sparsify_ranks(mg_job *job, const mg_rank_args *ranks, int64_t count, mg_error *err)
 {
     if (!job->device->host_memory) {
         return mg_fail(
@@ -77,21 +91,22 @@ mg_status mg_sparsify_ranks(mg_job *job, const mg_rank_args *rank, mg_error *err
             "'order: index' in the 'merganser' block");
     }
     bool half = job->work == MG_BF16 || job->work == MG_F16;
-    bool ordered = job->work == MG_F64 || rank->count > UINT32_MAX;
-    if (!half || ordered || rank->kept == 0) {
-        MG_TRY(job->device->mix->rank(job->stream, rank, err));
-        MG_TRY(job->device->stream_wait(job->stream, err));
+    bool ordered = job->work == MG_F64 || job->count > UINT32_MAX;
+    item_task tasks[MG_MIX_INPUTS_MAX];
+    void *items;
+    size_t bytes = ordered ? 0 : (size_t)job->count * (size_t)count * sizeof(uint64_t);
+    MG_TRY(mg_job_scratch(job, ITEMS_SLOT, bytes, &items, err));
+    int64_t open = 0;
+    for (int64_t i = 0; i < count; i++) {
+        if (!half || ordered || ranks[i].kept == 0) {
+            MG_TRY(job->device->mix->rank(job->stream, &ranks[i], err));
+            MG_TRY(job->device->stream_wait(job->stream, err));
+        }
+        if (!ordered && ranks[i].kept > 0) {
+            tasks[open] = (item_task){ job, &ranks[i], (uint64_t *)items + open * job->count };
+            mg_tools_run(job, job->count, MG_MIX_BLOCK, make_items, &tasks[open++]);
+        }
     }
-    if (ordered || rank->kept == 0) {
-        return MG_OK;
-    }
-    void *block;
-    MG_TRY(mg_job_scratch(job, ITEMS_SLOT, (size_t)rank->count * sizeof(uint64_t), &block, err));
-    item_task task = { job, rank, (uint64_t *)block };
-    mg_tools_run(job, rank->count, MG_MIX_BLOCK, make_items, &task);
-    if (half || equals_part(&task)) {
-        memset(rank->bits, 0, (size_t)((rank->count + 63) / 64) * sizeof(uint64_t));
-        mg_order_select(task.items, rank->count, rank->first, rank->kept, rank->bits);
-    }
+    mg_pool_run(open > 1 ? job->pool : NULL, open, order_items, tasks);
     return MG_OK;
 }
