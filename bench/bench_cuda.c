@@ -335,57 +335,101 @@ typedef struct op_step {
     float *x, *wide, *tables, *norm;
     int32_t *slots, *positions;
     mg_kv_run *runs;
-    int which; /* 0 .. 3 a product, then norm, rope, store, attention, gate */
+    float *scratch;
+    int which; /* place in the table of names */
 } op_step;
+
+static void run_product(const op_step *step, int layer, int matrix)
+{
+    const bench *b = step->b;
+    mg_error err;
+    mg_weight w = step->weights[matrix][layer];
+    bool adds = matrix == 1; /* to the residual stream */
+    mg_linear_args args = { adds ? step->x : step->wide,
+                            adds ? step->wide : step->x,
+                            w,
+                            NULL,
+                            adds ? step->x : NULL,
+                            step->rows,
+                            w.in_dim,
+                            w.out_dim };
+    must(b->device->nn->linear(b->stream, &args, &err), &err);
+}
+
+static void run_mlp(const op_step *step, int layer)
+{
+    const bench *b = step->b;
+    mg_error err;
+    mg_mlp_args args = { step->x,
+                         step->wide,
+                         step->weights[2][layer],
+                         step->weights[3][layer],
+                         NULL,
+                         step->x,
+                         step->scratch,
+                         step->rows,
+                         HIDDEN,
+                         HIDDEN,
+                         MG_NN_SILU };
+    must(b->device->nn->mlp(b->stream, &args, &err), &err);
+}
+
+static void run_rotation(const op_step *step, int layer)
+{
+    const bench *b = step->b;
+    const int64_t qkv = (HEADS + 2 * KV_HEADS) * HEAD_DIM;
+    mg_error err;
+    float *k = step->wide + HEADS * HEAD_DIM;
+    mg_rope_store_args args = { { step->wide, step->tables, step->tables, step->positions,
+                                  step->rows, qkv, HEADS + KV_HEADS, HEAD_DIM, HEAD_DIM },
+                                { step->kv[layer], k, k + KV_HEADS * HEAD_DIM, qkv, step->slots,
+                                  step->positions, step->rows } };
+    must(b->device->nn->rope_store(b->stream, &args, &err), &err);
+}
+
+static void run_attention(const op_step *step, int layer)
+{
+    const bench *b = step->b;
+    mg_error err;
+    mg_attention_args args = { .out = step->x,
+                               .q = step->wide,
+                               .q_stride = (HEADS + 2 * KV_HEADS) * HEAD_DIM,
+                               .out_stride = HIDDEN,
+                               .kv = step->kv[layer],
+                               .heads = HEADS,
+                               .runs = step->runs,
+                               .run_count = step->rows,
+                               .rows = step->rows,
+                               .run_rows_max = 1,
+                               .scale = 0.088f };
+    must(b->device->nn->attention(b->stream, &args, &err), &err);
+}
 
 static void run_op(void *context)
 {
     op_step *step = context;
     const bench *b = step->b;
-    const mg_nn_ops *nn = b->device->nn;
-    const int64_t qkv = (HEADS + 2 * KV_HEADS) * HEAD_DIM;
     mg_error err;
     for (int l = 0; l < LAYER_SETS; l++) {
-        if (step->which < 4) {
-            mg_weight w = step->weights[step->which][l];
-            bool adds = step->which == 1 || step->which == 3;
-            mg_linear_args args = { step->x,    step->wide, w,        NULL, adds ? step->x : NULL,
-                                    step->rows, w.in_dim,   w.out_dim };
-            if (!adds) {
-                args.out = step->wide;
-                args.x = step->x;
-            }
-            must(nn->linear(b->stream, &args, &err), &err);
-        } else if (step->which == 4) {
-            mg_rmsnorm_args args = { step->wide, step->x, step->norm, step->rows, 1,    HIDDEN,
-                                     HIDDEN,     HIDDEN,  1e-5f,      0.0f,       false };
-            must(nn->rmsnorm(b->stream, &args, &err), &err);
-        } else if (step->which == 5) {
-            mg_rope_args args = { step->wide,       step->tables, step->tables,
-                                  step->positions,  step->rows,   qkv,
-                                  HEADS + KV_HEADS, HEAD_DIM,     HEAD_DIM };
-            must(nn->rope(b->stream, &args, &err), &err);
-        } else if (step->which == 6) {
-            mg_kv_store_args args = { step->kv[l], step->wide,      step->wide, qkv,
-                                      step->slots, step->positions, step->rows };
-            must(nn->kv_store(b->stream, &args, &err), &err);
-        } else if (step->which == 7) {
-            mg_attention_args args = { .out = step->x,
-                                       .q = step->wide,
-                                       .q_stride = qkv,
-                                       .out_stride = HIDDEN,
-                                       .kv = step->kv[l],
-                                       .heads = HEADS,
-                                       .runs = step->runs,
-                                       .run_count = step->rows,
-                                       .rows = step->rows,
-                                       .run_rows_max = 1,
-                                       .scale = 0.088f };
-            must(nn->attention(b->stream, &args, &err), &err);
-        } else {
-            mg_gate_args args = { step->wide, step->wide, step->wide + INNER, step->rows,
-                                  INNER,      2 * INNER,  2 * INNER,          MG_NN_SILU };
-            must(nn->gate(b->stream, &args, &err), &err);
+        mg_rmsnorm_args norm = { step->wide, step->x, step->norm, step->rows, 1,    HIDDEN,
+                                 HIDDEN,     HIDDEN,  1e-5f,      0.0f,       false };
+        switch (step->which) {
+        case 0:
+        case 1:
+            run_product(step, l, step->which);
+            break;
+        case 2:
+            run_mlp(step, l);
+            break;
+        case 3:
+            must(b->device->nn->rmsnorm(b->stream, &norm, &err), &err);
+            break;
+        case 4:
+            run_rotation(step, l);
+            break;
+        default:
+            run_attention(step, l);
+            break;
         }
     }
 }
@@ -393,8 +437,7 @@ static void run_op(void *context)
 /* Microseconds of each operation at a batch of rows sequences with a context of 400. */
 static void bench_operations(const bench *b, int64_t rows)
 {
-    static const char *const names[] = { "qkv",  "out",      "gate and up", "down", "norm",
-                                         "rope", "kv store", "attention",   "gate" };
+    static const char *const names[] = { "qkv", "out", "mlp", "norm", "rope", "attention" };
     static const int64_t shapes[4][2] = { { (HEADS + 2 * KV_HEADS) * HEAD_DIM, HIDDEN },
                                           { HIDDEN, HIDDEN },
                                           { 2 * INNER, HIDDEN },
@@ -437,14 +480,21 @@ static void bench_operations(const bench *b, int64_t rows)
     step.wide = device_block(b, (size_t)SLOTS * 2 * INNER * 4);
     step.tables = device_block(b, (size_t)POSITIONS * HEAD_DIM * 4);
     step.norm = device_block(b, HIDDEN * 4);
-    for (step.which = 0; step.which < 9; step.which++) {
+    step.scratch = device_block(b, (size_t)SLOTS * 2 * INNER * 4);
+    const double elements[] = { (double)(shapes[0][0] * shapes[0][1]),
+                                (double)(shapes[1][0] * shapes[1][1]),
+                                (double)(shapes[2][0] * shapes[2][1] + shapes[3][0] * shapes[3][1]),
+                                0.0,
+                                0.0,
+                                0.0 };
+    for (step.which = 0; step.which < MG_ARRAY_COUNT(names); step.which++) {
         double ms = median_ms(b, 21, run_op, &step);
-        double bytes = step.which < 4 ? (double)(shapes[step.which][0] * shapes[step.which][1] * 2)
-                       : step.which == 7 ? (double)rows * 401 * KV_HEADS * HEAD_DIM * 4
-                                         : 0.0;
+        double multiply_ms = elements[step.which] * 2 * (double)rows / b->matrix_flops * 1e3;
+        double bytes = step.which == 5 ? (double)rows * 401 * KV_HEADS * HEAD_DIM * 4
+                                       : elements[step.which] * 2;
         char what[64];
         (void)snprintf(what, sizeof(what), "batch %d: %s", (int)rows, names[step.which]);
-        report(what, ms / LAYER_SETS, bytes / b->copy_bytes * 1e3);
+        report(what, ms / LAYER_SETS, MG_MAX(bytes / b->copy_bytes * 1e3, multiply_ms));
     }
     for (int m = 0; m < 4; m++) {
         for (int l = 0; l < LAYER_SETS; l++) {
@@ -454,7 +504,7 @@ static void bench_operations(const bench *b, int64_t rows)
     for (int l = 0; l < LAYER_SETS; l++) {
         b->device->free(b->device, step.kv[l].data);
     }
-    void *blocks[] = { device_ints, step.x, step.wide, step.tables, step.norm };
+    void *blocks[] = { device_ints, step.x, step.wide, step.tables, step.norm, step.scratch };
     for (int64_t i = 0; i < MG_ARRAY_COUNT(blocks); i++) {
         b->device->free(b->device, blocks[i]);
     }
@@ -481,6 +531,7 @@ int main(int argc, char **argv)
     printf("what,ms,limit_ms,ratio\n");
     bench_merge(&b);
     bench_operations(&b, 8);
+    bench_operations(&b, 64);
     bench_operations(&b, 250);
     mg_model *model = make_model(&b);
     fill_model(&b, model);

@@ -154,6 +154,14 @@ typedef struct mg_kv_store_args {
     int64_t rows;
 } mg_kv_store_args;
 
+/* rope, then kv_store of the rotated keys and of the values, as one operation.  store's rows are
+ * those of rope, whose x holds q | k | v: the keys are its last kv_heads heads, and the values
+ * follow them.  The keys in x may stay unrotated: only the cache has them afterwards. */
+typedef struct mg_rope_store_args {
+    mg_rope_args rope;
+    mg_kv_store_args store;
+} mg_rope_store_args;
+
 /* The first position_count tokens of slot from become those of slot to (prefix sharing). */
 typedef struct mg_kv_copy_args {
     mg_kv kv;
@@ -212,6 +220,22 @@ typedef struct mg_gate_args {
     int64_t out_stride;
     mg_nn_activation activation;
 } mg_gate_args;
+
+/* A whole gated MLP:  out = residual + (act(gate) * up) Wdown, with gate | up = x Wgate_up; without
+ * the residual where it is NULL.  Intermediate values may be kept in the weights' type. */
+typedef struct mg_mlp_args {
+    float *out;             /* (rows, H) with out_stride; may be x */
+    const float *x;         /* (rows, H) with x_stride */
+    mg_weight gate_up;      /* (2 * I, H): I rows of gate, I rows of up */
+    mg_weight down;         /* (H, I) */
+    const float *down_bias; /* (H,) or NULL */
+    const float *residual;  /* as out, or NULL; may be out itself */
+    float *scratch;         /* (rows, 2 * I), dense; lost */
+    int64_t rows;
+    int64_t x_stride;
+    int64_t out_stride;
+    mg_nn_activation activation;
+} mg_mlp_args;
 
 /* out = x + y over count values; out may be x or y. */
 typedef struct mg_add_args {
@@ -279,6 +303,9 @@ typedef struct mg_nn_ops {
     mg_status (*argmax)(mg_stream *stream, const mg_argmax_args *args, mg_error *err);
     mg_status (*logprob)(mg_stream *stream, const mg_logprob_args *args, mg_error *err);
     mg_status (*nonfinite)(mg_stream *stream, const mg_nonfinite_args *args, mg_error *err);
+    /* OPTIONAL: NULL means the operations that they join, one after the other */
+    mg_status (*rope_store)(mg_stream *stream, const mg_rope_store_args *args, mg_error *err);
+    mg_status (*mlp)(mg_stream *stream, const mg_mlp_args *args, mg_error *err);
 } mg_nn_ops;
 
 MG_END_C

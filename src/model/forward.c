@@ -214,6 +214,18 @@ static mg_status linear(const mg_pass *pass, float *out, const float *x, const m
     return pass->ops->linear(pass->stream, &args, err);
 }
 
+/* x += norm(y), y being overwritten. */
+static mg_status add_normed(const mg_pass *pass, float *x, float *y, const mg_vector *weight,
+                            int64_t rows, mg_error *err)
+{
+    mg_vector no_bias = { NULL, 0, 0 };
+    mg_pass plain = *pass; /* what the layer adds has no factors in it */
+    plain.epsilon = (float)pass->model->config.norm_epsilon;
+    MG_TRY(norm(&plain, y, y, weight, &no_bias, rows, err));
+    mg_add_args add = { x, x, y, rows * pass->model->config.hidden_size };
+    return pass->ops->add(pass->stream, &add, err);
+}
+
 /* x += heads Wo or, where a norm stands behind, x += norm(heads Wo).  scratch: (rows, H). */
 static mg_status add_projection(const mg_pass *pass, float *x, float *scratch, const float *input,
                                 int64_t input_stride, const mg_weight *weight,
@@ -223,13 +235,8 @@ static mg_status add_projection(const mg_pass *pass, float *x, float *scratch, c
     if (after->data == NULL) {
         return linear(pass, x, input, weight, bias->data, x, rows, input_stride, err);
     }
-    mg_vector no_bias = { NULL, 0, 0 };
     MG_TRY(linear(pass, scratch, input, weight, bias->data, NULL, rows, input_stride, err));
-    mg_pass plain = *pass; /* what the layer adds has no factors in it */
-    plain.epsilon = (float)pass->model->config.norm_epsilon;
-    MG_TRY(norm(&plain, scratch, scratch, after, &no_bias, rows, err));
-    mg_add_args add = { x, x, scratch, rows * pass->model->config.hidden_size };
-    return pass->ops->add(pass->stream, &add, err);
+    return add_normed(pass, x, scratch, after, rows, err);
 }
 
 /* q, k and v of all rows: projected, normed, rotated, stored. */
@@ -260,10 +267,14 @@ static mg_status project_heads(const mg_pass *pass, int64_t index, mg_error *err
                           c->head_count + c->kv_head_count,
                           c->head_dim,
                           model->rotary_dim };
-    MG_TRY(pass->ops->rope(pass->stream, &rope, err));
     mg_kv_store_args store = {
         pass->cache->layers[index], k, v, stride, pass->slots, pass->positions, pass->rows
     };
+    if (pass->ops->rope_store != NULL) {
+        mg_rope_store_args both = { rope, store };
+        return pass->ops->rope_store(pass->stream, &both, err);
+    }
+    MG_TRY(pass->ops->rope(pass->stream, &rope, err));
     return pass->ops->kv_store(pass->stream, &store, err);
 }
 
@@ -294,6 +305,30 @@ static mg_status gather(const mg_pass *pass, float *out, const float *x, int64_t
     return pass->ops->gather(pass->stream, &args, err);
 }
 
+/* x += mlp(normed) as one operation. */
+static mg_status add_whole_mlp(const mg_pass *pass, const mg_layer *layer, float *x, int64_t rows,
+                               mg_error *err)
+{
+    const mg_model *model = pass->model;
+    mg_workspace *space = pass->space;
+    int64_t hidden = model->config.hidden_size;
+    const mg_vector *after = &layer->vectors[MG_VECTOR_AFTER_MLP_NORM];
+    bool plain = after->data == NULL;
+    mg_mlp_args args = { plain ? x : space->normed,
+                         space->normed,
+                         layer->matrices[MG_MATRIX_GATE_UP].weight,
+                         layer->matrices[MG_MATRIX_DOWN].weight,
+                         layer->vectors[MG_VECTOR_DOWN_BIAS].data,
+                         plain ? x : NULL,
+                         space->mlp,
+                         rows,
+                         hidden,
+                         hidden,
+                         model->activation };
+    MG_TRY(pass->ops->mlp(pass->stream, &args, err));
+    return plain ? MG_OK : add_normed(pass, x, space->normed, after, rows, err);
+}
+
 /* x += mlp(normed) */
 static mg_status add_mlp(const mg_pass *pass, const mg_layer *layer, float *x, int64_t rows,
                          mg_error *err)
@@ -307,6 +342,10 @@ static mg_status add_mlp(const mg_pass *pass, const mg_layer *layer, float *x, i
     const mg_weight *gate_up = &layer->matrices[MG_MATRIX_GATE_UP].weight;
     int64_t inner = model->config.intermediate_size;
     int64_t stride = gate_up->out_dim;
+    if (pass->ops->mlp != NULL && stride > inner &&
+        layer->vectors[MG_VECTOR_GATE_UP_BIAS].data == NULL) {
+        return add_whole_mlp(pass, layer, x, rows, err);
+    }
     MG_TRY(linear(pass, space->mlp, space->normed, gate_up,
                   layer->vectors[MG_VECTOR_GATE_UP_BIAS].data, NULL, rows,
                   model->config.hidden_size, err));

@@ -869,6 +869,143 @@ static void attention_is_close_to_softmax(void **state)
     device_free(t, kv.data);
 }
 
+/* --- Joined operations: a device without one runs its parts */
+
+/* Rows of one text: q rotated, k and v in the cache, seen through attention.
+ * params: rows, heads, kv_heads, head_dim, rotary_dim */
+static int64_t rope_store_case(const target *t, const int64_t *params, float *out)
+{
+    mg_error err;
+    const mg_nn_ops *nn = t->device->nn;
+    int64_t rows = params[0];
+    int64_t heads = params[1];
+    int64_t dim = params[3];
+    int64_t width = heads * dim;
+    mg_kv kv = { NULL, 3, rows, params[2], dim, t->device->host_memory ? MG_F32 : MG_BF16 };
+    size_t bytes = 0;
+    assert_ok(nn->kv_bytes(&kv, &bytes, &err), &err);
+    kv.data = device_block(t, NULL, bytes);
+    int64_t stride = width + 2 * kv.kv_heads * dim + 4;
+    float *x = random_block(t, rows * stride, 1.0f);
+    float *cosines = random_block(t, rows * params[4] / 2, 1.0f);
+    float *sines = random_block(t, rows * params[4] / 2, 1.0f);
+    float *result = random_block(t, rows * width, 1.0f);
+    int32_t *host = mg_new_array(int32_t, 2 * rows);
+    for (int64_t r = 0; r < rows; r++) {
+        host[r] = 1;
+        host[rows + r] = (int32_t)(rows - 1 - r); /* scattered over the positions */
+    }
+    int32_t *places = (int32_t *)device_block(t, host, (size_t)(2 * rows) * sizeof(int32_t));
+    float *k = x + width;
+    mg_rope_store_args both = {
+        { x, cosines, sines, places + rows, rows, stride, heads + kv.kv_heads, dim, params[4] },
+        { kv, k, k + kv.kv_heads * dim, stride, places, places + rows, rows }
+    };
+    if (nn->rope_store != NULL) {
+        assert_ok(nn->rope_store(t->stream, &both, &err), &err);
+    } else {
+        assert_ok(nn->rope(t->stream, &both.rope, &err), &err);
+        assert_ok(nn->kv_store(t->stream, &both.store, &err), &err);
+    }
+    mg_kv_run run = { 1, 0, (int32_t)rows, 0 };
+    mg_kv_run *device_run = (mg_kv_run *)device_block(t, &run, sizeof(run));
+    mg_attention_args look = { result, x,    stride, width, kv,   heads, device_run,
+                               1,      rows, rows,   0.2f,  0.0f, 0 };
+    assert_ok(nn->attention(t->stream, &look, &err), &err);
+    device_read(t, out, result, (size_t)(rows * width) * sizeof(float));
+    const void *blocks[] = { x, cosines, sines, result, places, device_run, kv.data };
+    for (int64_t i = 0; i < MG_ARRAY_COUNT(blocks); i++) {
+        device_free(t, blocks[i]);
+    }
+    mg_free(host);
+    return rows * width;
+}
+
+static void joined_rotation_and_store_equals_its_parts(void **state)
+{
+    (void)state;
+    static const int64_t shapes[][4] = { { 4, 2, 32, 32 }, { 3, 1, 80, 20 }, { 32, 8, 128, 128 },
+                                         { 2, 2, 34, 34 }, { 4, 1, 64, 16 }, { 2, 1, 24, 0 } };
+    for (int64_t i = 0; i < MG_ARRAY_COUNT(shapes); i++) {
+        for (int64_t rows = 1; rows <= 31; rows += 15) {
+            int64_t params[] = { rows, shapes[i][0], shapes[i][1], shapes[i][2], shapes[i][3] };
+            compare_targets(rope_store_case, params);
+        }
+    }
+}
+
+/* params: rows, H, I, dtype, activation, with bias, residual (0 none, 1 out itself), out is x */
+static int64_t mlp_case(const target *t, const int64_t *params, float *out)
+{
+    mg_error err;
+    const mg_nn_ops *nn = t->device->nn;
+    int64_t rows = params[0];
+    int64_t hidden = params[1];
+    int64_t inner = params[2];
+    mg_dtype dtype = (mg_dtype)params[3];
+    float *x = random_block(t, rows * hidden, 1.0f / sqrtf((float)hidden));
+    float *result = random_block(t, rows * hidden, 1.0f);
+    float *bias = random_block(t, hidden, 1.0f);
+    float *scratch = random_block(t, rows * 2 * inner, 1.0f);
+    mg_mlp_args args = { .out = params[7] != 0 ? x : result,
+                         .x = x,
+                         .gate_up = packed_weight(t, 2 * inner, hidden, dtype, MG_F32),
+                         .down = packed_weight(t, hidden, inner, dtype, MG_F32),
+                         .down_bias = params[5] != 0 ? bias : NULL,
+                         .residual = params[6] != 0 ? result : NULL,
+                         .scratch = scratch,
+                         .rows = rows,
+                         .x_stride = hidden,
+                         .out_stride = hidden,
+                         .activation = (mg_nn_activation)params[4] };
+    if (nn->mlp != NULL) {
+        assert_ok(nn->mlp(t->stream, &args, &err), &err);
+    } else {
+        mg_linear_args first = { scratch, x, args.gate_up, NULL, NULL, rows, hidden, 2 * inner };
+        mg_gate_args gate = { scratch, scratch,   scratch + inner, rows,
+                              inner,   2 * inner, 2 * inner,       args.activation };
+        mg_linear_args second = { args.out,      scratch, args.down, args.down_bias,
+                                  args.residual, rows,    2 * inner, hidden };
+        assert_ok(nn->linear(t->stream, &first, &err), &err);
+        assert_ok(nn->gate(t->stream, &gate, &err), &err);
+        assert_ok(nn->linear(t->stream, &second, &err), &err);
+    }
+    device_read(t, out, args.out, (size_t)(rows * hidden) * sizeof(float));
+    const void *blocks[] = { x, result, bias, scratch, args.gate_up.data, args.down.data };
+    for (int64_t i = 0; i < MG_ARRAY_COUNT(blocks); i++) {
+        device_free(t, blocks[i]);
+    }
+    return rows * hidden;
+}
+
+static void joined_mlp_equals_its_parts(void **state)
+{
+    (void)state;
+    static const int64_t shapes[][2] = { { 128, 256 }, { 256, 128 }, { 64, 176 },
+                                         { 40, 33 },   { 384, 640 }, { 16, 8 } };
+    static const int64_t rows[] = { 1, 7, 8, 9, 16, 17, 50 };
+    for (int64_t s = 0; s < MG_ARRAY_COUNT(shapes); s++) {
+        for (int64_t r = 0; r < MG_ARRAY_COUNT(rows); r++) {
+            int64_t variant = s + r;
+            int64_t params[] = { rows[r],      shapes[s][0],
+                                 shapes[s][1], variant % 3 == 2 ? MG_F32 : MG_BF16,
+                                 variant % 3,  variant % 2,
+                                 r % 2,        r == 2 };
+            compare_targets(mlp_case, params);
+        }
+    }
+}
+
+static void few_rows_of_large_matrices_multiply_rightly(void **state)
+{
+    (void)state;
+    static const int64_t rows[] = { 1, 5, 8, 13, 16 };
+    for (int64_t r = 0; r < MG_ARRAY_COUNT(rows); r++) {
+        int64_t params[] = { rows[r], 304, 128 * (1 + 4 * r), MG_BF16, MG_BF16, r % 2, r % 3 };
+        compare_targets(linear_case, params);
+    }
+}
+
 static void unknown_layouts_are_refused(void **state)
 {
     (void)state;
@@ -931,6 +1068,9 @@ int main(void)
         cmocka_unit_test(attention_is_right_over_several_blocks),
         cmocka_unit_test(a_nan_query_spoils_its_own_row_alone),
         cmocka_unit_test(attention_is_close_to_softmax),
+        cmocka_unit_test(joined_rotation_and_store_equals_its_parts),
+        cmocka_unit_test(joined_mlp_equals_its_parts),
+        cmocka_unit_test(few_rows_of_large_matrices_multiply_rightly),
         cmocka_unit_test(unknown_layouts_are_refused),
         cmocka_unit_test(devices_are_named_after_their_instruction_set),
         cmocka_unit_test(a_stream_without_memory_is_an_error),

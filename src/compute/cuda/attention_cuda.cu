@@ -7,7 +7,8 @@
  *
  *   prefill  a block takes 64 rows; its 4 warps take 16 rows each and walk over all keys
  *   decode   a block takes up to 16 rows (a run of few queries); its warps take 16 of each 64 keys
- *            and join their results at the end; with few blocks the keys are split over blocks too
+ *            and join their results at the end; with few blocks the keys are split over blocks
+ *            too, and the last of them to finish joins their results, in order
  *
  * Both kernels are launched over all runs, and each leaves the other's runs alone.  Caches in
  * float32 and head sizes that are no multiple of 8 go through a plain kernel. */
@@ -19,6 +20,7 @@
 #define THREADS (WARPS * 32)
 #define KEYS 64 /* keys of one tile */
 #define SPLITS_MAX 32
+#define DECODE_BLOCKS 264 /* of splits: two for each multiprocessor of the larger cards */
 
 typedef __nv_bfloat16 bf16;
 
@@ -342,8 +344,10 @@ __device__ static inline void put_result(const mg_attention_args *args, const fr
 /* Where a split leaves its part: out[D], top (base 2), sum, for each of 16 rows. */
 #define PART_FLOATS(d) (16 * ((d) + 2))
 
-/* Joins the warps' states through shared memory: the first 16 * (D + 2) floats hold the result. */
-template <int D> __device__ static void join_warps(const warp_state<D> *state, float *shared)
+/* Joins the first row_count rows of the warps' states through shared memory; the result lies behind
+ * the warps' parts. */
+template <int D>
+__device__ static void join_warps(const warp_state<D> *state, int row_count, float *shared)
 {
     const int warp = (int)threadIdx.x / 32;
     const int lane = (int)threadIdx.x % 32;
@@ -361,7 +365,7 @@ template <int D> __device__ static void join_warps(const warp_state<D> *state, f
         }
     }
     __syncthreads();
-    for (int i = (int)threadIdx.x; i < 16 * (D + 2); i += THREADS) {
+    for (int i = (int)threadIdx.x; i < row_count * (D + 2); i += THREADS) {
         int row = i / (D + 2);
         int at = i % (D + 2);
         float top = -INFINITY;
@@ -380,9 +384,55 @@ template <int D> __device__ static void join_warps(const warp_state<D> *state, f
     __syncthreads();
 }
 
+/* Joins the splits of one run and key/value head, whose parts begin at parts. */
+template <int D>
+__device__ static void join_splits(const mg_attention_args *args, const tile *t, int splits,
+                                   const float *parts, bf16 *twin)
+{
+    for (int i = (int)threadIdx.x; i < t->rows * D; i += THREADS) {
+        int row = i / D;
+        float top = -INFINITY;
+        for (int s = 0; s < splits; s++) {
+            top = fmaxf(top, __ldcg(parts + s * PART_FLOATS(D) + row * (D + 2) + D));
+        }
+        float safe = top == -INFINITY ? 0 : top;
+        float total = 0;
+        float sum = 0;
+        for (int s = 0; s < splits; s++) {
+            const float *part = parts + s * PART_FLOATS(D) + row * (D + 2);
+            float scale = exp2f(__ldcg(part + D) - safe);
+            total += scale * __ldcg(part + i % D);
+            sum += scale * __ldcg(part + D + 1);
+        }
+        fragment_row place = row_of(t, row);
+        if (i % D < args->kv.head_dim) {
+            put_result(args, &place, i % D, total / sum, twin);
+        }
+    }
+}
+
+/* True in the last of count blocks that share *turn to come here, when all of them have written
+ * their parts; *turn is 0 again afterwards. */
+__device__ static bool is_last_block(unsigned *turn, unsigned count)
+{
+    __shared__ bool last;
+    __threadfence();
+    __syncthreads();
+    if (threadIdx.x == 0) {
+        last = atomicAdd(turn, 1u) == count - 1;
+        if (last) {
+            *turn = 0;
+        }
+    }
+    __syncthreads();
+    __threadfence();
+    return last;
+}
+
 template <int D>
 __global__ __launch_bounds__(THREADS) static void decode_kernel(mg_attention_args args, int splits,
-                                                                float *parts, bf16 *twin)
+                                                                float *parts, unsigned *turns,
+                                                                bf16 *twin)
 {
     extern __shared__ __align__(16) unsigned char shared[];
     bf16 *tiles = (bf16 *)shared;
@@ -393,21 +443,23 @@ __global__ __launch_bounds__(THREADS) static void decode_kernel(mg_attention_arg
     int split = (int)blockIdx.x;
     int run = (int)blockIdx.z;
     tile t;
+    mg_cuda_await();
+    mg_cuda_let_next_begin();
     if (!find_tile(&t, &args, run, kv_head, 0, 16) || t.rows > 16) {
         return;
     }
     int tile_count = (t.key_end - t.key_begin + KEYS - 1) / KEYS;
     int begin = t.key_begin + tile_count * split / splits * KEYS;
     int end = min(t.key_begin + tile_count * (split + 1) / splits * KEYS, t.key_end);
+    if (begin < end) {
+        load_tile<D>(tiles, tiles + KEYS * (D + 8), &args.kv, &t, begin);
+    }
     fragment_row rows[2] = { row_of(&t, lane / 4), row_of(&t, lane / 4 + 8) };
     unsigned q[D / 16][4];
     warp_state<D> state;
     load_queries<D>(q, rows, &args);
     state_init<D>(&state);
     int stage = 0;
-    if (begin < end) {
-        load_tile<D>(tiles, tiles + KEYS * (D + 8), &args.kv, &t, begin);
-    }
     for (int key = begin; key < end; key += KEYS) {
         if (key + KEYS < end) {
             bf16 *next = tiles + (1 - stage) * stage_size;
@@ -424,13 +476,17 @@ __global__ __launch_bounds__(THREADS) static void decode_kernel(mg_attention_arg
     }
     state_close<D>(&state);
     float *joined = (float *)shared;
-    join_warps<D>(&state, joined);
+    join_warps<D>(&state, t.rows, joined);
     joined += WARPS * PART_FLOATS(D);
     if (splits > 1) {
-        float *part =
-            parts + (((int64_t)run * gridDim.y + kv_head) * splits + split) * PART_FLOATS(D);
-        for (int i = (int)threadIdx.x; i < 16 * (D + 2); i += THREADS) {
+        int64_t group = (int64_t)run * gridDim.y + kv_head;
+        float *group_parts = parts + group * splits * PART_FLOATS(D);
+        float *part = group_parts + split * PART_FLOATS(D);
+        for (int i = (int)threadIdx.x; i < t.rows * (D + 2); i += THREADS) {
             part[i] = joined[i];
+        }
+        if (is_last_block(turns + group, (unsigned)splits)) {
+            join_splits<D>(&args, &t, splits, group_parts, twin);
         }
         return;
     }
@@ -439,40 +495,6 @@ __global__ __launch_bounds__(THREADS) static void decode_kernel(mg_attention_arg
         const float *part = joined + i / D * (D + 2);
         if (i % D < args.kv.head_dim) {
             put_result(&args, &row, i % D, part[i % D] / part[D + 1], twin);
-        }
-    }
-}
-
-/* Joins the splits of one run and key/value head. */
-template <int D>
-__global__ __launch_bounds__(THREADS) static void join_kernel(mg_attention_args args, int splits,
-                                                              const float *parts, bf16 *twin)
-{
-    tile t;
-    int run = (int)blockIdx.y;
-    int kv_head = (int)blockIdx.x;
-    if (!find_tile(&t, &args, run, kv_head, 0, 16) || t.rows > 16) {
-        return;
-    }
-    parts += ((int64_t)run * gridDim.x + kv_head) * splits * PART_FLOATS(D);
-    for (int i = (int)threadIdx.x; i < t.rows * D; i += THREADS) {
-        int row = i / D;
-        float top = -INFINITY;
-        for (int s = 0; s < splits; s++) {
-            top = fmaxf(top, parts[s * PART_FLOATS(D) + row * (D + 2) + D]);
-        }
-        float safe = top == -INFINITY ? 0 : top;
-        float total = 0;
-        float sum = 0;
-        for (int s = 0; s < splits; s++) {
-            const float *part = parts + s * PART_FLOATS(D) + row * (D + 2);
-            float scale = exp2f(part[D] - safe);
-            total += scale * part[i % D];
-            sum += scale * part[D + 1];
-        }
-        fragment_row place = row_of(&t, row);
-        if (i % D < args.kv.head_dim) {
-            put_result(&args, &place, i % D, total / sum, twin);
         }
     }
 }
@@ -559,11 +581,14 @@ static mg_status launch_tiled(mg_stream *stream, const mg_attention_args *args, 
         }
         /* Runs of few queries; with few of them the keys are split so that the card is full. */
         int64_t blocks = part.run_count * args->kv.kv_heads;
-        int64_t wanted = (2 * stream->multiprocessors + blocks - 1) / blocks;
-        int64_t useful = (args->kv.positions + 2 * KEYS - 1) / (2 * KEYS);
+        int64_t wanted = (DECODE_BLOCKS + blocks - 1) / blocks;
+        int64_t useful = (args->kv.positions + KEYS - 1) / KEYS;
         int splits = (int)MG_MAX(MG_MIN(MG_MIN(wanted, useful), (int64_t)SPLITS_MAX), (int64_t)1);
         void *parts = NULL;
+        void *turns = NULL;
         if (splits > 1) {
+            MG_TRY(mg_cuda_workspace_get(stream, MG_CUDA_WS_TURNS,
+                                         (size_t)blocks * sizeof(unsigned), &turns, err));
             MG_TRY(mg_cuda_workspace_get(stream, MG_CUDA_WS_ATTENTION,
                                          (size_t)(blocks * splits) * PART_FLOATS(D) * sizeof(float),
                                          &parts, err));
@@ -572,13 +597,9 @@ static mg_status launch_tiled(mg_stream *stream, const mg_attention_args *args, 
                                                    cudaFuncAttributeMaxDynamicSharedMemorySize,
                                                    (int)decode_bytes),
                               "attention", err));
-        decode_kernel<D>
-            <<<dim3((unsigned)splits, kv_heads, runs), THREADS, decode_bytes, stream->handle>>>(
-                part, splits, (float *)parts, twin);
-        if (splits > 1) {
-            join_kernel<D><<<dim3(kv_heads, runs), THREADS, 0, stream->handle>>>(
-                part, splits, (float *)parts, twin);
-        }
+        MG_TRY(mg_cuda_launch_early(stream, "attention", decode_kernel<D>,
+                                    dim3((unsigned)splits, kv_heads, runs), THREADS, decode_bytes,
+                                    err, part, splits, (float *)parts, (unsigned *)turns, twin));
         MG_TRY(mg_cuda_launched("attention", err));
     }
     return MG_OK;

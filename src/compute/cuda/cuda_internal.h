@@ -15,14 +15,15 @@
 
 MG_BEGIN_C
 
-#define MG_CUDA_WORKSPACES 5
+#define MG_CUDA_WORKSPACES 6
 
 typedef enum mg_cuda_workspace {
     MG_CUDA_WS_ROWS,      /* rows on their way: bfloat16 inputs of a product, aligned sources */
     MG_CUDA_WS_TWIN,      /* the bfloat16 twin of the latest result */
     MG_CUDA_WS_ATTENTION, /* partial results of split attention */
     MG_CUDA_WS_BLAS,      /* cuBLASLt's own */
-    MG_CUDA_WS_REDUCE     /* partial sums, histograms, counters */
+    MG_CUDA_WS_REDUCE,    /* partial sums, histograms, counters */
+    MG_CUDA_WS_TURNS      /* which block is the last: zero before and after every operation */
 } mg_cuda_workspace;
 
 typedef struct mg_cuda_block {
@@ -57,6 +58,7 @@ struct mg_stream {
     const mg_device *device;
     int card;
     int multiprocessors;
+    bool early; /* kernels may begin before the ones in front of them end: mg_cuda_launch_early */
     cudaStream_t handle;
     mg_cuda_block workspaces[MG_CUDA_WORKSPACES];
     void *pinned; /* MG_CUDA_PINNED_BYTES of host memory for small results */
@@ -71,7 +73,7 @@ struct mg_stream {
 
 #define MG_CUDA_PINNED_BYTES ((size_t)1 << 20)
 
-/* At least bytes of the workspace called which, in *block_out. */
+/* At least bytes of the workspace called which, in *block_out; zeros when it is new. */
 MG_MUST_CHECK mg_status mg_cuda_workspace_get(mg_stream *stream, mg_cuda_workspace which,
                                               size_t bytes, void **block_out, mg_error *err);
 
@@ -94,6 +96,19 @@ MG_MUST_CHECK mg_status mg_cuda_launched(const char *what, mg_error *err);
 MG_MUST_CHECK mg_status mg_blas_create(struct mg_blas **blas_out, mg_error *err);
 void mg_blas_destroy(struct mg_blas *blas); /* NULL is fine */
 
+/* Products of few rows (few_cuda.cu), which read each weight once and wait for no second pass.  x
+ * is bfloat16, dense.  mg_cuda_few_fits tells whether they take the shape. */
+#define MG_CUDA_FEW_ROWS 16
+bool mg_cuda_few_fits(const mg_weight *weight, int64_t rows);
+MG_MUST_CHECK mg_status mg_cuda_few_linear(mg_stream *stream, const mg_linear_args *args,
+                                           const __nv_bfloat16 *x, mg_error *err);
+/* out (rows, I) = act(gate) * up, dense, from the fused matrix of both. */
+MG_MUST_CHECK mg_status mg_cuda_few_gated(mg_stream *stream, const mg_mlp_args *args,
+                                          const __nv_bfloat16 *x, __nv_bfloat16 *out,
+                                          mg_error *err);
+
+mg_status mg_cuda_mlp(mg_stream *stream, const mg_mlp_args *args, mg_error *err);
+mg_status mg_cuda_gate(mg_stream *stream, const mg_gate_args *args, mg_error *err);
 mg_status mg_cuda_pack(mg_stream *stream, const mg_pack_args *args, mg_error *err);
 mg_status mg_cuda_linear(mg_stream *stream, const mg_linear_args *args, mg_error *err);
 mg_status mg_cuda_attention(mg_stream *stream, const mg_attention_args *args, mg_error *err);
@@ -102,3 +117,55 @@ extern const mg_nn_ops mg_nn_ops_cuda;
 extern const mg_mix_ops mg_mix_ops_cuda;
 
 MG_END_C
+
+/* A kernel launched by mg_cuda_launch_early may begin while the one before it still runs (Hopper's
+ * programmatic launch): it must call mg_cuda_await before it touches anything that earlier work
+ * writes or reads, and may fetch weights until then; behind that, mg_cuda_let_next_begin opens the
+ * door for the next kernel, for which all that came before this one is done.  Older cards run one
+ * after the other. */
+__device__ static inline void mg_cuda_await(void)
+{
+#if __CUDA_ARCH__ >= 900
+    asm volatile("griddepcontrol.wait;" ::: "memory");
+#endif
+}
+
+__device__ static inline void mg_cuda_let_next_begin(void)
+{
+#if __CUDA_ARCH__ >= 900
+    asm volatile("griddepcontrol.launch_dependents;" ::: "memory");
+#endif
+}
+
+template <typename... PARAMS, typename... ARGS>
+static mg_status mg_cuda_launch_early(mg_stream *stream, const char *what,
+                                      void (*kernel)(PARAMS...), dim3 grid, unsigned threads,
+                                      size_t shared_bytes, mg_error *err, ARGS... args)
+{
+    cudaLaunchAttribute attribute;
+    cudaLaunchConfig_t config = {};
+    attribute.id = cudaLaunchAttributeProgrammaticStreamSerialization;
+    attribute.val.programmaticStreamSerializationAllowed = 1;
+    config.gridDim = grid;
+    config.blockDim = dim3(threads);
+    config.dynamicSmemBytes = shared_bytes;
+    config.stream = stream->handle;
+    config.attrs = &attribute;
+    config.numAttrs = stream->early ? 1 : 0;
+    return mg_cuda_status(cudaLaunchKernelEx(&config, kernel, (PARAMS)args...), what, err);
+}
+
+/* act(x) of ops_nn.h. */
+__device__ static inline float mg_cuda_activate(float x, mg_nn_activation activation)
+{
+    switch (activation) {
+    case MG_NN_SILU:
+        return x / (1 + __expf(-x));
+    case MG_NN_GELU:
+        return 0.5f * x * (1 + erff(x * 0.70710678f));
+    default: {
+        float u = 0.79788456f * (x + 0.044715f * x * x * x);
+        return x / (1 + __expf(-2 * u));
+    }
+    }
+}

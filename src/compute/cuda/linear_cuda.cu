@@ -3,9 +3,9 @@
  * A packed weight is the row-major matrix itself, (out_dim, in_dim).  To cuBLASLt, which counts by
  * columns, out^T (out_dim, rows) = W (out_dim, in_dim) * x^T (in_dim, rows): W is its first
  * operand, transposed.  bfloat16 weights multiply bfloat16 copies of the rows, accumulated in
- * float32. Descriptors and algorithms are kept for each shape.  For a class of shapes (rows rounded
- * up) the likeliest algorithms are timed once, on a result of their own: at few rows the first
- * suggestion reads weights noticeably slower than the best one.
+ * float32. Descriptors and algorithms are kept for each shape; the algorithm is cuBLASLt's first
+ * suggestion, which depends on the shape alone, so that sums have one order in every process.
+ * Products of few rows go to few_cuda.cu.
  *
  * The library's header is not needed: the few types and values of its stable interface stand here.
  */
@@ -16,10 +16,7 @@
 #include "compute/cuda/cuda_internal.h"
 
 #define MG_BLAS_WORKSPACE_BYTES ((size_t)32 << 20)
-#define MG_BLAS_SHAPES 1024  /* shapes that are remembered */
-#define MG_BLAS_CLASSES 256  /* classes of shapes whose best algorithm is remembered */
-#define MG_BLAS_CANDIDATES 8 /* algorithms timed for a class */
-#define MG_BLAS_ROUNDS 3
+#define MG_BLAS_SHAPES 4096 /* that are remembered */
 
 /* cublasLt.h: opaque handles, enumeration values, and the two structs passed by value or array. */
 typedef struct blas_handle blas_handle;
@@ -87,19 +84,12 @@ typedef struct blas_shape {
     blas_algo algo;
 } blas_shape;
 
-typedef struct tuned_class {
-    shape_key key; /* rows rounded up */
-    blas_algo algo;
-} tuned_class;
-
 struct mg_blas {
     void *library;
     blas_functions f;
     blas_handle *handle;
     blas_preference *preference;
-    cudaEvent_t begin, end;
     blas_shape shapes[MG_BLAS_SHAPES];
-    tuned_class classes[MG_BLAS_CLASSES];
 };
 
 static mg_status load_functions(struct mg_blas *blas, mg_error *err)
@@ -155,8 +145,6 @@ mg_status mg_blas_create(struct mg_blas **blas_out, mg_error *err)
     struct mg_blas *blas = mg_new(struct mg_blas);
     MG_TRY_OR_DONE(load_functions(blas, err));
     MG_TRY_OR_DONE(blas_status(blas->f.create(&blas->handle), "cublasLtCreate", err));
-    MG_TRY_OR_DONE(mg_cuda_status(cudaEventCreate(&blas->begin), "event", err));
-    MG_TRY_OR_DONE(mg_cuda_status(cudaEventCreate(&blas->end), "event", err));
     MG_TRY_OR_DONE(blas_status(blas->f.preference_create(&blas->preference),
                                "cublasLtMatmulPreferenceCreate", err));
     MG_TRY_OR_DONE(blas_status(
@@ -192,12 +180,6 @@ void mg_blas_destroy(struct mg_blas *blas)
     for (int i = 0; i < MG_BLAS_SHAPES; i++) {
         product_release(blas, &blas->shapes[i].descriptors);
     }
-    if (blas->begin != NULL) {
-        (void)cudaEventDestroy(blas->begin);
-    }
-    if (blas->end != NULL) {
-        (void)cudaEventDestroy(blas->end);
-    }
     if (blas->preference != NULL) {
         (void)blas->f.preference_destroy(blas->preference);
     }
@@ -210,33 +192,46 @@ void mg_blas_destroy(struct mg_blas *blas)
     mg_free(blas);
 }
 
-static mg_status product_init(const struct mg_blas *blas, const mg_linear_args *args,
-                              int64_t x_stride, product *p, mg_error *err)
+/* One product as cuBLASLt takes it: out = x W^T + bias + residual. */
+typedef struct call {
+    const mg_weight *weight;
+    const void *x; /* (rows, in_dim) in the weight's type */
+    int64_t rows;
+    int64_t x_stride;
+    void *out; /* (rows, out_dim) */
+    int64_t out_stride;
+    bool narrow_out; /* bfloat16 instead of float32; then without bias and residual */
+    const float *bias;
+    const float *residual;
+} call;
+
+static mg_status product_init(const struct mg_blas *blas, const call *c, product *p, mg_error *err)
 {
-    int type = args->weight.dtype == MG_BF16 ? BLAS_R_16BF : BLAS_R_32F;
+    int type = c->weight->dtype == MG_BF16 ? BLAS_R_16BF : BLAS_R_32F;
     int transpose = BLAS_TRANSPOSE;
-    uint64_t in_dim = (uint64_t)args->weight.in_dim;
-    uint64_t out_dim = (uint64_t)args->weight.out_dim;
-    uint64_t rows = (uint64_t)args->rows;
+    uint64_t in_dim = (uint64_t)c->weight->in_dim;
+    uint64_t out_dim = (uint64_t)c->weight->out_dim;
+    uint64_t rows = (uint64_t)c->rows;
     int code = blas->f.desc_create(&p->desc, BLAS_COMPUTE_32F, BLAS_R_32F);
     if (code == 0) {
         code = blas->f.desc_set(p->desc, BLAS_DESC_TRANSPOSE_A, &transpose, sizeof(transpose));
     }
-    if (code == 0 && args->bias != NULL) {
+    if (code == 0 && c->bias != NULL) {
         int epilogue = BLAS_EPILOGUE_BIAS;
         code = blas->f.desc_set(p->desc, BLAS_DESC_EPILOGUE, &epilogue, sizeof(epilogue));
         if (code == 0) {
-            code = blas->f.desc_set(p->desc, BLAS_DESC_BIAS, &args->bias, sizeof(args->bias));
+            code = blas->f.desc_set(p->desc, BLAS_DESC_BIAS, &c->bias, sizeof(c->bias));
         }
     }
     if (code == 0) {
         code = blas->f.layout_create(&p->weight, type, in_dim, out_dim, (int64_t)in_dim);
     }
     if (code == 0) {
-        code = blas->f.layout_create(&p->x, type, in_dim, rows, x_stride);
+        code = blas->f.layout_create(&p->x, type, in_dim, rows, c->x_stride);
     }
     if (code == 0) {
-        code = blas->f.layout_create(&p->out, BLAS_R_32F, out_dim, rows, args->out_stride);
+        code = blas->f.layout_create(&p->out, c->narrow_out ? BLAS_R_16BF : BLAS_R_32F, out_dim,
+                                     rows, c->out_stride);
     }
     return blas_status(code, "describing a product", err);
 }
@@ -266,40 +261,31 @@ static uint32_t alignment_of(const void *p)
     return low == 0 || low > 256 ? 256 : (uint32_t)low;
 }
 
-/* Rows rounded up: shapes of one class take the same algorithm. */
-static int64_t rows_class(int64_t rows)
+/* The matrix that is added, or what stands for it. */
+static const void *added_to(const call *c)
 {
-    int64_t step = rows <= 256 ? 32 : rows <= 4096 ? 512 : 4096;
-    return rows <= 16 ? 16 : (rows + step - 1) / step * step;
+    return c->residual != NULL ? (const void *)c->residual : c->out;
 }
 
-/* One product as cuBLASLt takes it. */
-typedef struct call {
-    const product *descriptors;
-    const void *weight, *x;
-    const float *residual;
-    float *out;
-    float beta;
-    void *workspace;
-} call;
-
-static int run_call(const mg_stream *stream, const call *c, const blas_algo *algo)
+static int run_call(const mg_stream *stream, const call *c, const blas_shape *shape,
+                    void *workspace)
 {
     const struct mg_blas *blas = stream->blas;
-    const product *p = c->descriptors;
+    const product *p = &shape->descriptors;
     float one = 1;
-    return blas->f.matmul(blas->handle, p->desc, &one, c->weight, p->weight, c->x, p->x, &c->beta,
-                          c->residual, p->out, c->out, p->out, algo, c->workspace,
+    float beta = c->residual != NULL ? 1 : 0;
+    return blas->f.matmul(blas->handle, p->desc, &one, c->weight->data, p->weight, c->x, p->x,
+                          &beta, added_to(c), p->out, c->out, p->out, &shape->algo, workspace,
                           MG_BLAS_WORKSPACE_BYTES, stream->handle);
 }
 
-static mg_status suggest(struct mg_blas *blas, const call *c, int wanted, blas_heuristic *results,
-                         int *found_out, mg_error *err)
+static mg_status suggest(struct mg_blas *blas, const call *c, const product *p, blas_algo *algo_out,
+                         mg_error *err)
 {
-    const product *p = c->descriptors;
-    const void *operands[4] = { c->weight, c->x, c->residual, c->out };
+    blas_heuristic result;
+    int found = 0;
+    const void *operands[4] = { c->weight->data, c->x, added_to(c), c->out };
     int code = 0;
-    *found_out = 0;
     for (int i = 0; i < 4 && code == 0; i++) {
         uint32_t alignment = alignment_of(operands[i]);
         code = blas->f.preference_set(blas->preference, BLAS_PREFERENCE_ALIGN_A + i, &alignment,
@@ -307,93 +293,55 @@ static mg_status suggest(struct mg_blas *blas, const call *c, int wanted, blas_h
     }
     if (code == 0) {
         code = blas->f.heuristic(blas->handle, p->desc, p->weight, p->x, p->out, p->out,
-                                 blas->preference, wanted, results, found_out);
+                                 blas->preference, 1, &result, &found);
     }
-    return blas_status(code != 0 || *found_out > 0 ? code : -1, "choosing an algorithm", err);
-}
-
-/* Milliseconds of the best of a few runs; a failing algorithm takes for ever. */
-static float time_algo(const mg_stream *stream, const call *c, const blas_algo *algo)
-{
-    const struct mg_blas *blas = stream->blas;
-    float best = 1e30f;
-    for (int i = 0; i < MG_BLAS_ROUNDS; i++) {
-        float ms = 1e30f;
-        (void)cudaEventRecord(blas->begin, stream->handle);
-        int code = run_call(stream, c, algo);
-        (void)cudaEventRecord(blas->end, stream->handle);
-        if (code != 0 || cudaEventSynchronize(blas->end) != cudaSuccess ||
-            cudaEventElapsedTime(&ms, blas->begin, blas->end) != cudaSuccess) {
-            (void)cudaGetLastError();
-            return 1e30f;
-        }
-        best = MG_MIN(best, ms);
-    }
-    return best;
-}
-
-/* Times the likeliest algorithms for the call, into a result of their own. */
-static mg_status tune(mg_stream *stream, const mg_linear_args *args, const call *c,
-                      blas_algo *algo_out, mg_error *err)
-{
-    blas_heuristic results[MG_BLAS_CANDIDATES];
-    int found = 0;
-    void *scratch = NULL;
-    MG_TRY(suggest(stream->blas, c, MG_BLAS_CANDIDATES, results, &found, err));
-    *algo_out = results[0].algo;
-    size_t bytes = (size_t)(args->rows * args->out_stride) * sizeof(float);
-    if (found == 1 || stream->recording || cudaMalloc(&scratch, bytes) != cudaSuccess) {
-        (void)cudaGetLastError(); /* no room to try: the first suggestion it is */
-        return MG_OK;
-    }
-    call trial = *c;
-    trial.residual = (const float *)scratch;
-    trial.out = (float *)scratch;
-    float best = 1e30f;
-    (void)cudaMemsetAsync(scratch, 0, bytes, stream->handle);
-    for (int i = 0; i < found; i++) {
-        float ms = time_algo(stream, &trial, &results[i].algo);
-        if (ms < best) {
-            best = ms;
-            *algo_out = results[i].algo;
-        }
-    }
-    (void)cudaFree(scratch);
+    MG_TRY(blas_status(code != 0 || found > 0 ? code : -1, "choosing an algorithm", err));
+    *algo_out = result.algo;
     return MG_OK;
 }
 
 /* The remembered shape of the call, described and given an algorithm when it is new. */
-static mg_status find_shape(mg_stream *stream, const mg_linear_args *args, int64_t x_stride,
-                            call *c, blas_shape **shape_out, mg_error *err)
+static mg_status find_shape(struct mg_blas *blas, const call *c, blas_shape **shape_out,
+                            mg_error *err)
 {
-    struct mg_blas *blas = stream->blas;
-    const void *operands[4] = { c->weight, c->x, c->residual, c->out };
-    shape_key key = { args->rows, args->weight.out_dim, args->weight.in_dim,
-                      x_stride,   args->out_stride,     0 };
-    key.form = 1 + (args->weight.dtype == MG_BF16 ? 2 : 0) + (args->bias != NULL ? 4 : 0) +
-               (args->residual != NULL ? 8 : 0);
+    const void *operands[4] = { c->weight->data, c->x, added_to(c), c->out };
+    shape_key key = {
+        c->rows, c->weight->out_dim, c->weight->in_dim, c->x_stride, c->out_stride, 0
+    };
+    key.form = 1 + (c->weight->dtype == MG_BF16 ? 2 : 0) + (c->bias != NULL ? 4 : 0) +
+               (c->residual != NULL ? 8 : 0) + (c->narrow_out ? 16 : 0);
     for (int i = 0; i < 4; i++) {
         key.form = key.form * 512 + alignment_of(operands[i]);
     }
     blas_shape *shape = &blas->shapes[key_hash(&key) % MG_BLAS_SHAPES];
     *shape_out = shape;
-    c->descriptors = &shape->descriptors;
     if (same_key(&shape->key, &key)) {
         return MG_OK;
     }
     product_release(blas, &shape->descriptors);
     memset(shape, 0, sizeof(*shape));
-    MG_TRY(product_init(blas, args, x_stride, &shape->descriptors, err));
-    shape_key rounded = key;
-    rounded.rows = rows_class(key.rows);
-    tuned_class *known = &blas->classes[key_hash(&rounded) % MG_BLAS_CLASSES];
-    if (!same_key(&known->key, &rounded)) {
-        MG_TRY(tune(stream, args, c, &known->algo, err));
-        known->key = rounded;
-    }
-    shape->algo = known->algo;
+    MG_TRY(product_init(blas, c, &shape->descriptors, err));
+    MG_TRY(suggest(blas, c, &shape->descriptors, &shape->algo, err));
     shape->key = key;
     return MG_OK;
+}
+
+static mg_status multiply(mg_stream *stream, const call *c, mg_error *err)
+{
+    struct mg_blas *blas = stream->blas;
+    blas_shape *shape = NULL;
+    void *workspace = NULL;
+    MG_TRY(
+        mg_cuda_workspace_get(stream, MG_CUDA_WS_BLAS, MG_BLAS_WORKSPACE_BYTES, &workspace, err));
+    MG_TRY(find_shape(blas, c, &shape, err));
+    int code = 0;
+    if (c->bias != NULL) {
+        code = blas->f.desc_set(shape->descriptors.desc, BLAS_DESC_BIAS, &c->bias, sizeof(c->bias));
+    }
+    if (code == 0) {
+        code = run_call(stream, c, shape, workspace);
+    }
+    return blas_status(code, "cublasLtMatmul", err);
 }
 
 /* Rows of x as bfloat16, dense; two values for each thread. */
@@ -418,27 +366,25 @@ __global__ static void rows_to_bf16_odd(__nv_bfloat16 *out, const float *x, int6
 }
 
 /* A dense bfloat16 copy of the input rows; *stride_out in elements. */
-static mg_status convert_rows(mg_stream *stream, const mg_linear_args *args, void **x_out,
-                              int64_t *stride_out, mg_error *err)
+static mg_status convert_rows(mg_stream *stream, const float *x, int64_t rows, int64_t dim,
+                              int64_t x_stride, void **x_out, int64_t *stride_out, mg_error *err)
 {
-    int64_t dim = args->weight.in_dim;
     const mg_cuda_twin *twin = &stream->twin;
     *stride_out = (dim + 7) / 8 * 8;
-    if (twin->of == args->x && twin->rows == args->rows && twin->dim == dim &&
-        twin->stride == args->x_stride) {
+    if (twin->of == x && twin->rows == rows && twin->dim == dim && twin->stride == x_stride) {
         *x_out = stream->workspaces[MG_CUDA_WS_TWIN].data;
         return MG_OK;
     }
-    MG_TRY(mg_cuda_workspace_get(stream, MG_CUDA_WS_ROWS, (size_t)(args->rows * *stride_out) * 2,
-                                 x_out, err));
+    MG_TRY(mg_cuda_workspace_get(stream, MG_CUDA_WS_ROWS, (size_t)(rows * *stride_out) * 2, x_out,
+                                 err));
     if (dim % 8 == 0) {
-        int64_t pairs = args->rows * dim / 2;
+        int64_t pairs = rows * dim / 2;
         rows_to_bf16<<<(unsigned)((pairs + 255) / 256), 256, 0, stream->handle>>>(
-            (__nv_bfloat162 *)*x_out, args->x, dim / 2, args->x_stride, args->rows);
+            (__nv_bfloat162 *)*x_out, x, dim / 2, x_stride, rows);
     } else {
-        int64_t count = args->rows * dim;
+        int64_t count = rows * dim;
         rows_to_bf16_odd<<<(unsigned)((count + 255) / 256), 256, 0, stream->handle>>>(
-            (__nv_bfloat16 *)*x_out, args->x, dim, *stride_out, args->x_stride, args->rows);
+            (__nv_bfloat16 *)*x_out, x, dim, *stride_out, x_stride, rows);
     }
     return mg_cuda_launched("linear", err);
 }
@@ -466,37 +412,100 @@ mg_status mg_cuda_linear(mg_stream *stream, const mg_linear_args *args, mg_error
         empty_product_kernel<<<(unsigned)((count + 255) / 256), 256, 0, stream->handle>>>(*args);
         return mg_cuda_launched("linear", err);
     }
-    int64_t x_stride = args->x_stride;
-    call c = { NULL, args->weight.data, args->x, args->residual, args->out, 0, NULL };
-    blas_shape *shape = NULL;
+    call c = { &args->weight,    args->x, args->rows, args->x_stride, args->out,
+               args->out_stride, false,   args->bias, args->residual };
     if (args->weight.dtype == MG_BF16) {
         void *copy = NULL;
-        MG_TRY(convert_rows(stream, args, &copy, &x_stride, err));
+        MG_TRY(convert_rows(stream, args->x, args->rows, args->weight.in_dim, args->x_stride, &copy,
+                            &c.x_stride, err));
         c.x = copy;
+        if (mg_cuda_few_fits(&args->weight, args->rows)) {
+            mg_cuda_twin_drop(stream);
+            return mg_cuda_few_linear(stream, args, (const __nv_bfloat16 *)copy, err);
+        }
     }
     mg_cuda_twin_drop(stream);
-    c.beta = args->residual != NULL ? 1 : 0;
-    c.residual = args->residual != NULL ? args->residual : args->out;
-    MG_TRY(
-        mg_cuda_workspace_get(stream, MG_CUDA_WS_BLAS, MG_BLAS_WORKSPACE_BYTES, &c.workspace, err));
-    MG_TRY(find_shape(stream, args, x_stride, &c, &shape, err));
-    int code = 0;
-    if (args->bias != NULL) {
-        code = stream->blas->f.desc_set(shape->descriptors.desc, BLAS_DESC_BIAS, &args->bias,
-                                        sizeof(args->bias));
+    return multiply(stream, &c, err);
+}
+
+/* Eight components for each thread, from gate | up (rows, 2 * dim) to (rows, dim). */
+__global__ static void gate_narrow_kernel(__nv_bfloat16 *out, const __nv_bfloat16 *gate_up,
+                                          int64_t dim, int64_t rows, mg_nn_activation activation)
+{
+    int64_t i = ((int64_t)blockIdx.x * blockDim.x + threadIdx.x) * 8;
+    mg_cuda_await();
+    mg_cuda_let_next_begin();
+    if (i >= rows * dim) {
+        return;
     }
-    if (code == 0) {
-        code = run_call(stream, &c, &shape->algo);
+    const __nv_bfloat16 *from = gate_up + i / dim * 2 * dim + i % dim;
+    uint4 gate = *(const uint4 *)from;
+    uint4 up = *(const uint4 *)(from + dim);
+    const __nv_bfloat162 *x = (const __nv_bfloat162 *)&gate;
+    const __nv_bfloat162 *y = (const __nv_bfloat162 *)&up;
+    uint4 result;
+    __nv_bfloat162 *z = (__nv_bfloat162 *)&result;
+#pragma unroll
+    for (int k = 0; k < 4; k++) {
+        z[k] = __floats2bfloat162_rn(
+            mg_cuda_activate(__low2float(x[k]), activation) * __low2float(y[k]),
+            mg_cuda_activate(__high2float(x[k]), activation) * __high2float(y[k]));
     }
-    if (code != 0) {
-        /* The class's algorithm does not fit this very shape: ask for one that does. */
-        blas_heuristic result;
-        int found = 0;
-        MG_TRY(suggest(stream->blas, &c, 1, &result, &found, err));
-        shape->algo = result.algo;
-        code = run_call(stream, &c, &shape->algo);
+    *(uint4 *)(out + i) = result;
+}
+
+/* The three operations one after the other, in float32. */
+static mg_status mlp_in_steps(mg_stream *stream, const mg_mlp_args *args, mg_error *err)
+{
+    int64_t inner = args->down.in_dim;
+    mg_linear_args first = { args->scratch, args->x,    args->gate_up,  NULL,
+                             NULL,          args->rows, args->x_stride, 2 * inner };
+    mg_gate_args gate = { args->scratch, args->scratch, args->scratch + inner, args->rows, inner,
+                          2 * inner,     2 * inner,     args->activation };
+    mg_linear_args second = { args->out,      args->scratch, args->down, args->down_bias,
+                              args->residual, args->rows,    2 * inner,  args->out_stride };
+    MG_TRY(mg_cuda_linear(stream, &first, err));
+    MG_TRY(mg_cuda_gate(stream, &gate, err));
+    return mg_cuda_linear(stream, &second, err);
+}
+
+/* scratch holds gate and up, then their joined result, all in bfloat16. */
+mg_status mg_cuda_mlp(mg_stream *stream, const mg_mlp_args *args, mg_error *err)
+{
+    int64_t rows = args->rows;
+    int64_t inner = args->down.in_dim;
+    int64_t hidden = args->gate_up.in_dim;
+    MG_ASSERT(args->gate_up.out_dim == 2 * inner);
+    if (rows == 0) {
+        return MG_OK;
     }
-    return blas_status(code, "cublasLtMatmul", err);
+    if (args->gate_up.dtype != MG_BF16 || args->down.dtype != MG_BF16 || inner % 8 != 0 ||
+        inner == 0 || hidden == 0 || (uintptr_t)args->scratch % 16 != 0) {
+        return mlp_in_steps(stream, args, err);
+    }
+    __nv_bfloat16 *both = (__nv_bfloat16 *)args->scratch;
+    __nv_bfloat16 *joined = both + rows * 2 * inner;
+    void *x = NULL;
+    int64_t x_stride = 0;
+    MG_TRY(convert_rows(stream, args->x, rows, hidden, args->x_stride, &x, &x_stride, err));
+    mg_cuda_twin_drop(stream);
+    if (mg_cuda_few_fits(&args->gate_up, rows)) {
+        MG_TRY(mg_cuda_few_gated(stream, args, (const __nv_bfloat16 *)x, joined, err));
+    } else {
+        call first = { &args->gate_up, x, rows, x_stride, both, 2 * inner, true, NULL, NULL };
+        MG_TRY(multiply(stream, &first, err));
+        unsigned blocks = (unsigned)((rows * inner / 8 + 255) / 256);
+        MG_TRY(mg_cuda_launch_early(stream, "mlp", gate_narrow_kernel, dim3(blocks), 256, 0, err,
+                                    joined, both, inner, rows, args->activation));
+    }
+    if (mg_cuda_few_fits(&args->down, rows)) {
+        mg_linear_args down = { args->out,      args->x, args->down, args->down_bias,
+                                args->residual, rows,    0,          args->out_stride };
+        return mg_cuda_few_linear(stream, &down, joined, err);
+    }
+    call second = { &args->down, joined,          rows,          inner, args->out, args->out_stride,
+                    false,       args->down_bias, args->residual };
+    return multiply(stream, &second, err);
 }
 
 /* One element of a source in any float type. */
@@ -535,6 +544,7 @@ mg_status mg_cuda_pack(mg_stream *stream, const mg_pack_args *args, mg_error *er
     mg_pack_args pack = *args;
     int64_t count = args->row_count * args->weight.in_dim;
     size_t source_bytes = (size_t)count * (size_t)(mg_dtype_bits(args->source_dtype) / 8);
+    mg_cuda_twin_drop(stream); /* a kernel stands between this and the product that follows */
     if (count == 0) {
         return MG_OK;
     }

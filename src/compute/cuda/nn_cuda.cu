@@ -8,6 +8,7 @@
 #include "compute/cuda/cuda_internal.h"
 
 #define MG_CUDA_THREADS 256
+#define ARGMAX_THREADS 1024
 
 static inline unsigned blocks_of(int64_t count, int64_t threads)
 {
@@ -147,6 +148,54 @@ __global__ static void rmsnorm_kernel(mg_rmsnorm_args args, __nv_bfloat16 *twin)
     }
 }
 
+#define NORM_PIECES 4 /* of 4 values, in the registers of one thread */
+
+/* Whole rows of 16-byte pieces, read once. */
+__global__ static void rmsnorm_row_kernel(mg_rmsnorm_args args, __nv_bfloat16 *twin)
+{
+    __shared__ float shared[32];
+    int64_t row = blockIdx.x;
+    int pieces = (int)(args.dim / 4);
+    const float4 *weight = (const float4 *)args.weight;
+    float4 x[NORM_PIECES];
+    float sum = 0;
+    mg_cuda_await();
+    mg_cuda_let_next_begin();
+    const float4 *from = (const float4 *)(args.x + row * args.x_stride);
+#pragma unroll
+    for (int k = 0; k < NORM_PIECES; k++) {
+        int i = (int)threadIdx.x + k * (int)blockDim.x;
+        x[k] = i < pieces ? from[i] : make_float4(0, 0, 0, 0);
+        sum = fmaf(x[k].x, x[k].x, fmaf(x[k].y, x[k].y, sum));
+        sum = fmaf(x[k].z, x[k].z, fmaf(x[k].w, x[k].w, sum));
+    }
+    sum = block_sum(sum, shared);
+    float scale = 1.0f / sqrtf(sum / (float)args.dim + args.epsilon);
+    float4 *out = (float4 *)(args.out + row * args.out_stride);
+#pragma unroll
+    for (int k = 0; k < NORM_PIECES; k++) {
+        int i = (int)threadIdx.x + k * (int)blockDim.x;
+        if (i < pieces) {
+            float4 w = weight[i];
+            float4 y = make_float4(x[k].x * scale * (w.x + args.weight_offset),
+                                   x[k].y * scale * (w.y + args.weight_offset),
+                                   x[k].z * scale * (w.z + args.weight_offset),
+                                   x[k].w * scale * (w.w + args.weight_offset));
+            out[i] = y;
+            if (twin != NULL) {
+                __nv_bfloat162 *to = (__nv_bfloat162 *)(twin + row * args.dim) + i * 2;
+                to[0] = __floats2bfloat162_rn(y.x, y.y);
+                to[1] = __floats2bfloat162_rn(y.z, y.w);
+            }
+        }
+    }
+}
+
+static bool divides_by_16_bytes(const void *p)
+{
+    return (uintptr_t)p % 16 == 0;
+}
+
 /* Threads for a group of dim values: a power of two of warps. */
 static unsigned group_threads(int64_t dim)
 {
@@ -168,8 +217,16 @@ static mg_status cuda_rmsnorm(mg_stream *stream, const mg_rmsnorm_args *args, mg
         MG_TRY(mg_cuda_twin_begin(stream, args->out, args->rows, args->dim, args->out_stride, &twin,
                                   err));
     }
-    rmsnorm_kernel<<<(unsigned)(args->rows * args->groups), group_threads(args->dim), 0,
-                     stream->handle>>>(*args, twin);
+    unsigned threads = group_threads(args->dim);
+    if (args->groups == 1 && args->dim % 4 == 0 && args->x_stride % 4 == 0 &&
+        args->out_stride % 4 == 0 && args->dim <= (int64_t)threads * 4 * NORM_PIECES &&
+        divides_by_16_bytes(args->x) && divides_by_16_bytes(args->out) &&
+        divides_by_16_bytes(args->weight)) {
+        return mg_cuda_launch_early(stream, "rmsnorm", rmsnorm_row_kernel,
+                                    dim3((unsigned)args->rows), threads, 0, err, *args, twin);
+    }
+    rmsnorm_kernel<<<(unsigned)(args->rows * args->groups), threads, 0, stream->handle>>>(*args,
+                                                                                          twin);
     return mg_cuda_launched("rmsnorm", err);
 }
 
@@ -287,6 +344,75 @@ static mg_status cuda_kv_store(mg_stream *stream, const mg_kv_store_args *args, 
     return mg_cuda_launched("kv_store", err);
 }
 
+/* One block for each row: rotates the queries in place, and the keys on their way into the cache,
+ * where the values go as they are. */
+template <typename T> __global__ static void rope_store_kernel(mg_rope_store_args args)
+{
+    mg_rope_args rope = args.rope;
+    mg_kv kv = args.store.kv;
+    int64_t row = blockIdx.x;
+    int dim = (int)kv.head_dim;
+    int half = (int)rope.rotary_dim / 2;
+    int plain = dim - 2 * half; /* components that do not rotate */
+    int per_head = half + plain;
+    int heads = (int)rope.heads;
+    int query_heads = heads - (int)kv.kv_heads;
+    mg_cuda_await();
+    mg_cuda_let_next_begin();
+    float *x = rope.x + row * rope.x_stride;
+    const float *v = args.store.v + row * args.store.x_stride;
+    const float *cosines = rope.cos_table + (int64_t)rope.positions[row] * half;
+    const float *sines = rope.sin_table + (int64_t)rope.positions[row] * half;
+    int64_t plane = kv.slots * kv.kv_heads * kv.positions * dim;
+    int64_t step = kv.positions * dim; /* from head to head */
+    T *keys = (T *)kv.data + args.store.slots[row] * kv.kv_heads * step +
+              (int64_t)args.store.positions[row] * dim;
+    for (int i = (int)threadIdx.x; i < heads * per_head; i += (int)blockDim.x) {
+        int head = i / per_head;
+        int m = i % per_head;
+        bool is_key = head >= query_heads;
+        float *at = x + head * dim;
+        T *key = keys + (head - query_heads) * step;
+        if (m >= half) {
+            m += half;
+            if (is_key) {
+                narrow(key + m, at[m]);
+            }
+            continue;
+        }
+        float a = at[m];
+        float b = at[m + half];
+        float c = cosines[m];
+        float s = sines[m];
+        float low = fmaf(a, c, -(b * s));
+        float high = fmaf(b, c, a * s);
+        if (is_key) {
+            narrow(key + m, low);
+            narrow(key + m + half, high);
+        } else {
+            at[m] = low;
+            at[m + half] = high;
+        }
+    }
+    for (int i = (int)threadIdx.x; i < (int)kv.kv_heads * dim; i += (int)blockDim.x) {
+        narrow(keys + plane + i / dim * step + i % dim, v[i]);
+    }
+}
+
+static mg_status cuda_rope_store(mg_stream *stream, const mg_rope_store_args *args, mg_error *err)
+{
+    mg_cuda_twin_drop(stream);
+    if (args->rope.rows == 0) {
+        return MG_OK;
+    }
+    dim3 grid((unsigned)args->rope.rows);
+    return args->store.kv.dtype == MG_BF16
+               ? mg_cuda_launch_early(stream, "rope", rope_store_kernel<__nv_bfloat16>, grid,
+                                      MG_CUDA_THREADS * 2, 0, err, *args)
+               : mg_cuda_launch_early(stream, "rope", rope_store_kernel<float>, grid,
+                                      MG_CUDA_THREADS * 2, 0, err, *args);
+}
+
 static mg_status cuda_kv_copy(mg_stream *stream, const mg_kv_copy_args *args, mg_error *err)
 {
     mg_kv kv = args->kv;
@@ -302,20 +428,6 @@ static mg_status cuda_kv_copy(mg_stream *stream, const mg_kv_copy_args *args, mg
                               "kv_copy", err));
     }
     return MG_OK;
-}
-
-__device__ static inline float activate(float x, mg_nn_activation activation)
-{
-    switch (activation) {
-    case MG_NN_SILU:
-        return x / (1 + __expf(-x));
-    case MG_NN_GELU:
-        return 0.5f * x * (1 + erff(x * 0.70710678f));
-    default: {
-        float u = 0.79788456f * (x + 0.044715f * x * x * x);
-        return x / (1 + __expf(-2 * u));
-    }
-    }
 }
 
 /* Four components for each thread where the shape allows it (VECTOR), else one. */
@@ -342,7 +454,7 @@ template <bool VECTOR> __global__ static void gate_kernel(mg_gate_args args, __n
         y[0] = up != NULL ? up[0] : 1;
     }
     for (int k = 0; k < width; k++) {
-        x[k] = activate(x[k], args.activation) * y[k];
+        x[k] = mg_cuda_activate(x[k], args.activation) * y[k];
     }
     if (VECTOR) {
         *(float4 *)out = *(const float4 *)x;
@@ -359,12 +471,7 @@ template <bool VECTOR> __global__ static void gate_kernel(mg_gate_args args, __n
     }
 }
 
-static bool divides_by_16_bytes(const void *p)
-{
-    return (uintptr_t)p % 16 == 0;
-}
-
-static mg_status cuda_gate(mg_stream *stream, const mg_gate_args *args, mg_error *err)
+mg_status mg_cuda_gate(mg_stream *stream, const mg_gate_args *args, mg_error *err)
 {
     __nv_bfloat16 *twin = NULL;
     MG_TRY(
@@ -428,34 +535,28 @@ static mg_status cuda_softcap(mg_stream *stream, const mg_softcap_args *args, mg
 }
 
 /* One block for each row: every thread keeps the best of its stripe, the lowest index on ties. */
-__global__ static void argmax_kernel(mg_argmax_args args)
+__global__ __launch_bounds__(ARGMAX_THREADS) static void argmax_kernel(mg_argmax_args args)
 {
-    __shared__ float best_value[MG_CUDA_THREADS];
-    __shared__ int best_index[MG_CUDA_THREADS];
-    __shared__ int broken;
+    __shared__ float best_value[ARGMAX_THREADS];
+    __shared__ int best_index[ARGMAX_THREADS];
     const float *x = args.x + (int64_t)blockIdx.x * args.dim;
     int thread = (int)threadIdx.x;
-    if (thread == 0) {
-        broken = 0;
-    }
-    __syncthreads();
     float value = -INFINITY;
     int index = 0x7FFFFFFF;
     bool finite = true;
-    for (int64_t i = thread; i < args.dim; i += MG_CUDA_THREADS) {
-        finite = finite && isfinite(x[i]);
-        if (x[i] > value) {
-            value = x[i];
+#pragma unroll 8
+    for (int64_t i = thread; i < args.dim; i += ARGMAX_THREADS) {
+        float here = x[i];
+        finite = finite && isfinite(here);
+        if (here > value) {
+            value = here;
             index = (int)i;
         }
     }
     best_value[thread] = value;
     best_index[thread] = index;
-    if (!finite) {
-        broken = 1;
-    }
-    for (int step = MG_CUDA_THREADS / 2; step > 0; step /= 2) {
-        __syncthreads();
+    bool sound = __syncthreads_and(finite) != 0;
+    for (int step = ARGMAX_THREADS / 2; step > 0; step /= 2) {
         if (thread < step) {
             float other = best_value[thread + step];
             int other_index = best_index[thread + step];
@@ -465,9 +566,10 @@ __global__ static void argmax_kernel(mg_argmax_args args)
                 best_index[thread] = other_index;
             }
         }
+        __syncthreads();
     }
     if (thread == 0) {
-        args.ids_out[blockIdx.x] = broken ? -1 : best_index[0];
+        args.ids_out[blockIdx.x] = sound ? best_index[0] : -1;
     }
 }
 
@@ -476,7 +578,7 @@ static mg_status cuda_argmax(mg_stream *stream, const mg_argmax_args *args, mg_e
     if (args->rows == 0) {
         return MG_OK;
     }
-    argmax_kernel<<<(unsigned)args->rows, MG_CUDA_THREADS, 0, stream->handle>>>(*args);
+    argmax_kernel<<<(unsigned)args->rows, ARGMAX_THREADS, 0, stream->handle>>>(*args);
     return mg_cuda_launched("argmax", err);
 }
 
@@ -599,8 +701,8 @@ static mg_status cuda_kv_bytes(const mg_kv *kv, size_t *bytes_out, mg_error *err
 }
 
 const mg_nn_ops mg_nn_ops_cuda = {
-    cuda_packed_bytes, cuda_kv_bytes,     mg_cuda_pack,   mg_cuda_linear, cuda_embed,
-    cuda_gather,       cuda_rmsnorm,      cuda_layernorm, cuda_rope,      cuda_kv_store,
-    cuda_kv_copy,      mg_cuda_attention, cuda_gate,      cuda_add,       cuda_softcap,
-    cuda_argmax,       cuda_logprob,      cuda_nonfinite,
+    cuda_packed_bytes, cuda_kv_bytes,     mg_cuda_pack,   mg_cuda_linear,  cuda_embed,
+    cuda_gather,       cuda_rmsnorm,      cuda_layernorm, cuda_rope,       cuda_kv_store,
+    cuda_kv_copy,      mg_cuda_attention, mg_cuda_gate,   cuda_add,        cuda_softcap,
+    cuda_argmax,       cuda_logprob,      cuda_nonfinite, cuda_rope_store, mg_cuda_mlp,
 };
