@@ -58,7 +58,6 @@ struct mg_stream {
     const mg_device *device;
     int card;
     int multiprocessors;
-    bool early; /* kernels may begin before the ones in front of them end: mg_cuda_launch_early */
     cudaStream_t handle;
     mg_cuda_block workspaces[MG_CUDA_WORKSPACES];
     void *pinned; /* MG_CUDA_PINNED_BYTES of host memory for small results */
@@ -111,6 +110,9 @@ mg_status mg_cuda_mlp(mg_stream *stream, const mg_mlp_args *args, mg_error *err)
 mg_status mg_cuda_gate(mg_stream *stream, const mg_gate_args *args, mg_error *err);
 mg_status mg_cuda_pack(mg_stream *stream, const mg_pack_args *args, mg_error *err);
 mg_status mg_cuda_linear(mg_stream *stream, const mg_linear_args *args, mg_error *err);
+/* Attention of the runs of at most 16 rows (queries times heads of a group); 65535 runs at most. */
+MG_MUST_CHECK mg_status mg_cuda_attention_few(mg_stream *stream, const mg_attention_args *args,
+                                              __nv_bfloat16 *twin, mg_error *err);
 mg_status mg_cuda_attention(mg_stream *stream, const mg_attention_args *args, mg_error *err);
 
 extern const mg_nn_ops mg_nn_ops_cuda;
@@ -118,54 +120,17 @@ extern const mg_mix_ops mg_mix_ops_cuda;
 
 MG_END_C
 
-/* A kernel launched by mg_cuda_launch_early may begin while the one before it still runs (Hopper's
- * programmatic launch): it must call mg_cuda_await before it touches anything that earlier work
- * writes or reads, and may fetch weights until then; behind that, mg_cuda_let_next_begin opens the
- * door for the next kernel, for which all that came before this one is done.  Older cards run one
- * after the other. */
-__device__ static inline void mg_cuda_await(void)
-{
-#if __CUDA_ARCH__ >= 900
-    asm volatile("griddepcontrol.wait;" ::: "memory");
-#endif
-}
-
-__device__ static inline void mg_cuda_let_next_begin(void)
-{
-#if __CUDA_ARCH__ >= 900
-    asm volatile("griddepcontrol.launch_dependents;" ::: "memory");
-#endif
-}
-
-template <typename... PARAMS, typename... ARGS>
-static mg_status mg_cuda_launch_early(mg_stream *stream, const char *what,
-                                      void (*kernel)(PARAMS...), dim3 grid, unsigned threads,
-                                      size_t shared_bytes, mg_error *err, ARGS... args)
-{
-    cudaLaunchAttribute attribute;
-    cudaLaunchConfig_t config = {};
-    attribute.id = cudaLaunchAttributeProgrammaticStreamSerialization;
-    attribute.val.programmaticStreamSerializationAllowed = 1;
-    config.gridDim = grid;
-    config.blockDim = dim3(threads);
-    config.dynamicSmemBytes = shared_bytes;
-    config.stream = stream->handle;
-    config.attrs = &attribute;
-    config.numAttrs = stream->early ? 1 : 0;
-    return mg_cuda_status(cudaLaunchKernelEx(&config, kernel, (PARAMS)args...), what, err);
-}
-
 /* act(x) of ops_nn.h. */
 __device__ static inline float mg_cuda_activate(float x, mg_nn_activation activation)
 {
     switch (activation) {
     case MG_NN_SILU:
-        return x / (1 + __expf(-x));
+        return __fdividef(x, 1 + __expf(-x));
     case MG_NN_GELU:
         return 0.5f * x * (1 + erff(x * 0.70710678f));
     default: {
         float u = 0.79788456f * (x + 0.044715f * x * x * x);
-        return x / (1 + __expf(-2 * u));
+        return __fdividef(x, 1 + __expf(-2 * u));
     }
     }
 }

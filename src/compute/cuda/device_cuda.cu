@@ -14,7 +14,6 @@ typedef struct card {
     mg_device device; /* first, so that a device is its card */
     int index;
     int multiprocessors;
-    bool early; /* compute capability 9.0 or newer */
     bool open;
     char name[320];
 } card;
@@ -139,7 +138,6 @@ static mg_status cuda_stream_create(const mg_device *device, mg_pool *pool, mg_s
     stream->device = device;
     stream->card = self->index;
     stream->multiprocessors = self->multiprocessors;
-    stream->early = self->early;
     MG_TRY_OR_DONE(mg_cuda_status(cudaSetDevice(self->index), device->name, err));
     /* A blocking stream, so that it is ordered with allocations, which zero on the default one. */
     MG_TRY_OR_DONE(mg_cuda_status(cudaStreamCreate(&stream->handle), "stream", err));
@@ -279,7 +277,6 @@ static mg_status open_card(card *self, int index, mg_error *err)
     (void)snprintf(self->name, sizeof(self->name), "cuda:%d (%s)", index, properties.name);
     self->index = index;
     self->multiprocessors = properties.multiProcessorCount;
-    self->early = properties.major >= 9;
     self->device.name = self->name;
     self->device.nn = &mg_nn_ops_cuda;
     self->device.mix = &mg_mix_ops_cuda;

@@ -7,10 +7,7 @@
  * A product's terms may be added in any order as long as both operands have the same: a thread
  * loads 16 bytes, 8 neighbouring columns of a row, and calls the first four of them columns 2j,
  * 2j+1, 2j+8, 2j+9 of one multiplication and the other four the same of the next (j = lane % 4).
- * So fragments come straight from device memory, without a detour through shared memory.
- *
- * The weights depend on no earlier operation: a block fetches its first pieces before it waits for
- * the kernel in front of it. */
+ * So fragments come straight from device memory, without a detour through shared memory. */
 #include "compute/cuda/cuda_internal.h"
 
 #define WARPS 4
@@ -124,8 +121,6 @@ __device__ static void multiply_tile(const few_args *args, int64_t low_first, in
     if (at + step < dim) {
         load_w(&odd, low + at + step, high + at + step);
     }
-    mg_cuda_await();
-    mg_cuda_let_next_begin();
     for (; at < dim; at += 2 * step) {
         take_piece<GROUPS>(sums, &even, x + at, 8 * dim, rows_left);
         if (at + 2 * step < dim) {
@@ -210,11 +205,13 @@ mg_status mg_cuda_few_linear(mg_stream *stream, const mg_linear_args *args, cons
     few.out_stride = args->out_stride;
     few.bias = args->bias;
     few.residual = args->residual;
-    dim3 grid((unsigned)(args->weight.out_dim / TILE));
-    return args->rows <= 8 ? mg_cuda_launch_early(stream, "linear", few_linear_kernel<1>, grid,
-                                                  THREADS, 0, err, few)
-                           : mg_cuda_launch_early(stream, "linear", few_linear_kernel<2>, grid,
-                                                  THREADS, 0, err, few);
+    unsigned blocks = (unsigned)(args->weight.out_dim / TILE);
+    if (args->rows <= 8) {
+        few_linear_kernel<1><<<blocks, THREADS, 0, stream->handle>>>(few);
+    } else {
+        few_linear_kernel<2><<<blocks, THREADS, 0, stream->handle>>>(few);
+    }
+    return mg_cuda_launched("linear", err);
 }
 
 mg_status mg_cuda_few_gated(mg_stream *stream, const mg_mlp_args *args, const bf16 *x, bf16 *out,
@@ -228,9 +225,11 @@ mg_status mg_cuda_few_gated(mg_stream *stream, const mg_mlp_args *args, const bf
     few.joined = out;
     few.inner = args->down.in_dim;
     few.activation = args->activation;
-    dim3 grid((unsigned)(few.inner / 8));
-    return args->rows <= 8 ? mg_cuda_launch_early(stream, "mlp", few_gated_kernel<1>, grid, THREADS,
-                                                  0, err, few)
-                           : mg_cuda_launch_early(stream, "mlp", few_gated_kernel<2>, grid, THREADS,
-                                                  0, err, few);
+    unsigned blocks = (unsigned)(few.inner / 8);
+    if (args->rows <= 8) {
+        few_gated_kernel<1><<<blocks, THREADS, 0, stream->handle>>>(few);
+    } else {
+        few_gated_kernel<2><<<blocks, THREADS, 0, stream->handle>>>(few);
+    }
+    return mg_cuda_launched("mlp", err);
 }

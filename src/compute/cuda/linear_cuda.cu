@@ -429,16 +429,15 @@ mg_status mg_cuda_linear(mg_stream *stream, const mg_linear_args *args, mg_error
 }
 
 /* Eight components for each thread, from gate | up (rows, 2 * dim) to (rows, dim). */
-__global__ static void gate_narrow_kernel(__nv_bfloat16 *out, const __nv_bfloat16 *gate_up,
-                                          int64_t dim, int64_t rows, mg_nn_activation activation)
+__global__ static void gate_narrow_kernel(__nv_bfloat16 *out, const __nv_bfloat16 *gate_up, int dim,
+                                          mg_nn_activation activation)
 {
-    int64_t i = ((int64_t)blockIdx.x * blockDim.x + threadIdx.x) * 8;
-    mg_cuda_await();
-    mg_cuda_let_next_begin();
-    if (i >= rows * dim) {
+    int i = (int)(blockIdx.y * blockDim.x + threadIdx.x) * 8;
+    if (i >= dim) {
         return;
     }
-    const __nv_bfloat16 *from = gate_up + i / dim * 2 * dim + i % dim;
+    const __nv_bfloat16 *from = gate_up + (int64_t)blockIdx.x * 2 * dim + i;
+    out += (int64_t)blockIdx.x * dim;
     uint4 gate = *(const uint4 *)from;
     uint4 up = *(const uint4 *)(from + dim);
     const __nv_bfloat162 *x = (const __nv_bfloat162 *)&gate;
@@ -494,9 +493,10 @@ mg_status mg_cuda_mlp(mg_stream *stream, const mg_mlp_args *args, mg_error *err)
     } else {
         call first = { &args->gate_up, x, rows, x_stride, both, 2 * inner, true, NULL, NULL };
         MG_TRY(multiply(stream, &first, err));
-        unsigned blocks = (unsigned)((rows * inner / 8 + 255) / 256);
-        MG_TRY(mg_cuda_launch_early(stream, "mlp", gate_narrow_kernel, dim3(blocks), 256, 0, err,
-                                    joined, both, inner, rows, args->activation));
+        dim3 grid((unsigned)rows, (unsigned)((inner / 8 + 255) / 256));
+        gate_narrow_kernel<<<grid, 256, 0, stream->handle>>>(joined, both, (int)inner,
+                                                             args->activation);
+        MG_TRY(mg_cuda_launched("mlp", err));
     }
     if (mg_cuda_few_fits(&args->down, rows)) {
         mg_linear_args down = { args->out,      args->x, args->down, args->down_bias,

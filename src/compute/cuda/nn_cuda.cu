@@ -159,8 +159,6 @@ __global__ static void rmsnorm_row_kernel(mg_rmsnorm_args args, __nv_bfloat16 *t
     const float4 *weight = (const float4 *)args.weight;
     float4 x[NORM_PIECES];
     float sum = 0;
-    mg_cuda_await();
-    mg_cuda_let_next_begin();
     const float4 *from = (const float4 *)(args.x + row * args.x_stride);
 #pragma unroll
     for (int k = 0; k < NORM_PIECES; k++) {
@@ -222,8 +220,8 @@ static mg_status cuda_rmsnorm(mg_stream *stream, const mg_rmsnorm_args *args, mg
         args->out_stride % 4 == 0 && args->dim <= (int64_t)threads * 4 * NORM_PIECES &&
         divides_by_16_bytes(args->x) && divides_by_16_bytes(args->out) &&
         divides_by_16_bytes(args->weight)) {
-        return mg_cuda_launch_early(stream, "rmsnorm", rmsnorm_row_kernel,
-                                    dim3((unsigned)args->rows), threads, 0, err, *args, twin);
+        rmsnorm_row_kernel<<<(unsigned)args->rows, threads, 0, stream->handle>>>(*args, twin);
+        return mg_cuda_launched("rmsnorm", err);
     }
     rmsnorm_kernel<<<(unsigned)(args->rows * args->groups), threads, 0, stream->handle>>>(*args,
                                                                                           twin);
@@ -344,58 +342,115 @@ static mg_status cuda_kv_store(mg_stream *stream, const mg_kv_store_args *args, 
     return mg_cuda_launched("kv_store", err);
 }
 
-/* One block for each row: rotates the queries in place, and the keys on their way into the cache,
- * where the values go as they are. */
-template <typename T> __global__ static void rope_store_kernel(mg_rope_store_args args)
+/* WIDTH neighbouring numbers, 1 or 4. */
+template <int WIDTH> __device__ static inline void read_piece(float x[WIDTH], const float *from)
+{
+    if (WIDTH == 4) {
+        *(float4 *)x = *(const float4 *)from;
+    } else {
+        x[0] = from[0];
+    }
+}
+
+template <int WIDTH> __device__ static inline void write_piece(float *to, const float x[WIDTH])
+{
+    if (WIDTH == 4) {
+        *(float4 *)to = *(const float4 *)x;
+    } else {
+        to[0] = x[0];
+    }
+}
+
+template <int WIDTH>
+__device__ static inline void write_piece(__nv_bfloat16 *to, const float x[WIDTH])
+{
+    if (WIDTH == 4) {
+        __nv_bfloat162 pairs[2] = { __floats2bfloat162_rn(x[0], x[1]),
+                                    __floats2bfloat162_rn(x[2], x[3]) };
+        *(uint2 *)to = *(const uint2 *)pairs;
+    } else {
+        to[0] = __float2bfloat16_rn(x[0]);
+    }
+}
+
+/* One thread for each piece of components that rotate with another piece, of the other components
+ * of q and k, and of v: the queries turn in place, the keys on their way into the cache. */
+template <typename T, int WIDTH> __global__ static void rope_store_kernel(mg_rope_store_args args)
 {
     mg_rope_args rope = args.rope;
     mg_kv kv = args.store.kv;
     int64_t row = blockIdx.x;
+    int i = (int)(blockIdx.y * blockDim.x + threadIdx.x) * WIDTH;
     int dim = (int)kv.head_dim;
     int half = (int)rope.rotary_dim / 2;
-    int plain = dim - 2 * half; /* components that do not rotate */
-    int per_head = half + plain;
-    int heads = (int)rope.heads;
-    int query_heads = heads - (int)kv.kv_heads;
-    mg_cuda_await();
-    mg_cuda_let_next_begin();
-    float *x = rope.x + row * rope.x_stride;
-    const float *v = args.store.v + row * args.store.x_stride;
-    const float *cosines = rope.cos_table + (int64_t)rope.positions[row] * half;
-    const float *sines = rope.sin_table + (int64_t)rope.positions[row] * half;
-    int64_t plane = kv.slots * kv.kv_heads * kv.positions * dim;
+    int per_head = dim - half;
+    int turned = (int)rope.heads * per_head;
+    int first_key = (int)(rope.heads - kv.kv_heads);
     int64_t step = kv.positions * dim; /* from head to head */
+    float low[WIDTH];
+    float high[WIDTH];
+    if (i >= turned + (int)kv.kv_heads * dim) {
+        return;
+    }
     T *keys = (T *)kv.data + args.store.slots[row] * kv.kv_heads * step +
               (int64_t)args.store.positions[row] * dim;
-    for (int i = (int)threadIdx.x; i < heads * per_head; i += (int)blockDim.x) {
-        int head = i / per_head;
-        int m = i % per_head;
-        bool is_key = head >= query_heads;
-        float *at = x + head * dim;
-        T *key = keys + (head - query_heads) * step;
-        if (m >= half) {
-            m += half;
-            if (is_key) {
-                narrow(key + m, at[m]);
-            }
-            continue;
-        }
-        float a = at[m];
-        float b = at[m + half];
-        float c = cosines[m];
-        float s = sines[m];
-        float low = fmaf(a, c, -(b * s));
-        float high = fmaf(b, c, a * s);
-        if (is_key) {
-            narrow(key + m, low);
-            narrow(key + m + half, high);
-        } else {
-            at[m] = low;
-            at[m + half] = high;
-        }
+    if (i >= turned) {
+        int64_t plane = kv.slots * kv.kv_heads * step;
+        int v = i - turned;
+        read_piece<WIDTH>(low, args.store.v + row * args.store.x_stride + v);
+        write_piece<WIDTH>(keys + plane + v / dim * step + v % dim, low);
+        return;
     }
-    for (int i = (int)threadIdx.x; i < (int)kv.kv_heads * dim; i += (int)blockDim.x) {
-        narrow(keys + plane + i / dim * step + i % dim, v[i]);
+    int head = i / per_head;
+    int m = i % per_head;
+    float *at = rope.x + row * rope.x_stride + head * dim;
+    T *key = keys + (head - first_key) * step;
+    if (m >= half) { /* does not rotate */
+        if (head >= first_key) {
+            read_piece<WIDTH>(low, at + m + half);
+            write_piece<WIDTH>(key + m + half, low);
+        }
+        return;
+    }
+    float a[WIDTH];
+    float b[WIDTH];
+    float c[WIDTH];
+    float s[WIDTH];
+    int64_t entry = (int64_t)rope.positions[row] * half + m;
+    read_piece<WIDTH>(a, at + m);
+    read_piece<WIDTH>(b, at + m + half);
+    read_piece<WIDTH>(c, rope.cos_table + entry);
+    read_piece<WIDTH>(s, rope.sin_table + entry);
+#pragma unroll
+    for (int k = 0; k < WIDTH; k++) {
+        low[k] = fmaf(a[k], c[k], -(b[k] * s[k]));
+        high[k] = fmaf(b[k], c[k], a[k] * s[k]);
+    }
+    if (head >= first_key) {
+        write_piece<WIDTH>(key + m, low);
+        write_piece<WIDTH>(key + m + half, high);
+    } else {
+        write_piece<WIDTH>(at + m, low);
+        write_piece<WIDTH>(at + m + half, high);
+    }
+}
+
+template <typename T>
+static void launch_rope_store(mg_stream *stream, const mg_rope_store_args *args)
+{
+    const mg_kv *kv = &args->store.kv;
+    const mg_rope_args *rope = &args->rope;
+    int64_t half = rope->rotary_dim / 2;
+    int64_t items = rope->heads * (kv->head_dim - half) + kv->kv_heads * kv->head_dim;
+    bool wide = half % 4 == 0 && kv->head_dim % 4 == 0 && rope->x_stride % 4 == 0 &&
+                args->store.x_stride % 4 == 0 && divides_by_16_bytes(rope->x) &&
+                divides_by_16_bytes(args->store.v) && divides_by_16_bytes(rope->cos_table) &&
+                divides_by_16_bytes(rope->sin_table) && divides_by_16_bytes(kv->data);
+    dim3 grid((unsigned)rope->rows, blocks_of(items, MG_CUDA_THREADS * (wide ? 4 : 1)));
+    if (wide) {
+        rope_store_kernel<T, 4><<<grid, MG_CUDA_THREADS, 0, stream->handle>>>(*args);
+    } else {
+        rope_store_kernel<T, 1><<<grid, MG_CUDA_THREADS, 0, stream->handle>>>(*args);
     }
 }
 
@@ -405,12 +460,12 @@ static mg_status cuda_rope_store(mg_stream *stream, const mg_rope_store_args *ar
     if (args->rope.rows == 0) {
         return MG_OK;
     }
-    dim3 grid((unsigned)args->rope.rows);
-    return args->store.kv.dtype == MG_BF16
-               ? mg_cuda_launch_early(stream, "rope", rope_store_kernel<__nv_bfloat16>, grid,
-                                      MG_CUDA_THREADS * 2, 0, err, *args)
-               : mg_cuda_launch_early(stream, "rope", rope_store_kernel<float>, grid,
-                                      MG_CUDA_THREADS * 2, 0, err, *args);
+    if (args->store.kv.dtype == MG_BF16) {
+        launch_rope_store<__nv_bfloat16>(stream, args);
+    } else {
+        launch_rope_store<float>(stream, args);
+    }
+    return mg_cuda_launched("rope_store", err);
 }
 
 static mg_status cuda_kv_copy(mg_stream *stream, const mg_kv_copy_args *args, mg_error *err)
