@@ -319,6 +319,7 @@ typedef struct evaluation {
     mg_loop_candidate **candidates; /* of the jobs */
     mg_job *jobs;
     double **values; /* whole set, of each job: known ones are filled in */
+    bool last_try;   /* what fails now has failed */
 } evaluation;
 
 static mg_status write_candidate(mg_loop *loop, const mg_loop_candidate *c, mg_error *err)
@@ -446,7 +447,14 @@ static void tell_recorded(mg_loop *loop, const mg_loop_candidate *c, const mg_it
     loop->o->recorded(loop->o->context, &record);
 }
 
-/* Stores what a job gave. */
+/* Failures that another try may not meet. */
+static bool worth_another_try(mg_status status)
+{
+    return status == MG_ERR_MEMORY || status == MG_ERR_USER_CODE || status == MG_ERR_DEVICE ||
+           status == MG_ERR_TIMEOUT;
+}
+
+/* Stores what a job gave.  A failure that is tried again is not yet the candidate's. */
 static mg_status settle(evaluation *e, int64_t index, mg_error *err)
 {
     mg_loop *loop = e->loop;
@@ -455,7 +463,8 @@ static mg_status settle(evaluation *e, int64_t index, mg_error *err)
     const mg_item_set *set = e->set;
     mg_status status = MG_OK;
     bool complete = job->status == MG_OK;
-    c->failed = !complete && job->status != MG_ERR_INTERRUPTED;
+    bool again = !e->last_try && worth_another_try(job->status);
+    c->failed = !complete && !again && job->status != MG_ERR_INTERRUPTED;
     c->note =
         c->failed ? mg_arena_copy(&loop->arena, mg_str_of(job->error.message)) : mg_str_of("");
     double *values = e->values[index];
@@ -471,8 +480,8 @@ static mg_status settle(evaluation *e, int64_t index, mg_error *err)
     if (complete) {
         MG_TRY_OR_DONE(write_scores(loop, c, set, values, job->seconds, err));
     }
-    if (c->failed) {
-        MG_TRY_OR_DONE(mg_loop_event(loop, "failed", err, "candidate %lld: %s",
+    if (c->failed || again) {
+        MG_TRY_OR_DONE(mg_loop_event(loop, again ? "again" : "failed", err, "candidate %lld: %s",
                                      (long long)mg_loop_store_id(loop, c->id), job->error.message));
     }
     MG_TRY_OR_DONE(mg_store_commit(loop->o->store, err));
@@ -562,13 +571,6 @@ static mg_status already_known(mg_loop *loop, mg_loop_candidate *c, const mg_ite
     return mg_loop_adopt_stored(loop, c, set, err);
 }
 
-/* Failures that another try may not meet. */
-static bool worth_another_try(mg_status status)
-{
-    return status == MG_ERR_MEMORY || status == MG_ERR_USER_CODE || status == MG_ERR_DEVICE ||
-           status == MG_ERR_TIMEOUT;
-}
-
 /* The answers of a first try are stored: what has none is asked again, and that alone. */
 static void keep_unanswered(mg_job *job)
 {
@@ -595,11 +597,16 @@ static mg_status run_jobs(evaluation *e, int64_t count, mg_error *err)
     mg_fitness *fitness = loop->o->fitness;
     MG_TRY(fitness->ops->evaluate(fitness, e->jobs, count, job_done, e, err));
     for (int64_t i = 0; i < count && loop->write_status == MG_OK; i++) {
-        if (worth_another_try(e->jobs[i].status) && !mg_loop_stopped(loop)) {
-            evaluation again = { loop, e->set, e->candidates + i, e->jobs + i, e->values + i };
-            keep_unanswered(&e->jobs[i]);
-            MG_TRY(fitness->ops->evaluate(fitness, e->jobs + i, 1, job_done, &again, err));
+        if (!worth_another_try(e->jobs[i].status)) {
+            continue;
         }
+        if (mg_loop_stopped(loop)) { /* the second try is the next process's */
+            e->jobs[i].status = MG_ERR_INTERRUPTED;
+            continue;
+        }
+        evaluation again = { loop, e->set, e->candidates + i, e->jobs + i, e->values + i, true };
+        keep_unanswered(&e->jobs[i]);
+        MG_TRY(fitness->ops->evaluate(fitness, e->jobs + i, 1, job_done, &again, err));
     }
     if (loop->write_status != MG_OK) {
         return mg_fail(err, loop->write_status, "%s", loop->write_error.message);
@@ -618,8 +625,12 @@ mg_status mg_loop_evaluate(mg_loop *loop, mg_loop_candidate *const *candidates, 
     mg_status status = MG_OK;
     int64_t cap = MG_MAX(count, 1);
     int64_t job_count = 0;
-    evaluation e = { loop, set, mg_new_array(mg_loop_candidate *, cap), mg_new_array(mg_job, cap),
-                     mg_new_array(double *, cap) };
+    evaluation e = { loop,
+                     set,
+                     mg_new_array(mg_loop_candidate *, cap),
+                     mg_new_array(mg_job, cap),
+                     mg_new_array(double *, cap),
+                     false };
     for (int64_t i = 0; i < count; i++) {
         bool known;
         MG_TRY_OR_DONE(already_known(loop, candidates[i], set, retry_failed, &known, err));

@@ -2,61 +2,108 @@
 import os
 import random
 import re
+import shutil
 import signal
+import sqlite3
 import time
 import unittest
 
+from program import MODELS
 from search import SearchTest, genome
 
-KILLS = 20
+KILLS = int(os.environ.get("MG_KILLS", 20))  # 1,000 in the long suite
+
+PATHS = f"""genome:
+  models: [{MODELS / "mini-math-a"}, {MODELS / "mini-ja"}]
+tasks: [{{name: mini_ja_native, metric: "exact_match,none"}}]
+search: {{space: dfs, evaluations: 12, items: 20, seed: 3, repeats: 1, population: 4%s}}
+validate: {{share: 0.2}}
+"""
+
+
+def searching(more):
+    return genome().replace("seed: 3", "seed: 3, " + more)
+
+
+CONFIGS = {
+    "learning rates": genome(),
+    "paths": PATHS % "",
+    "mergekit": searching("preset: mergekit, population: 4"),
+    "the paper's paths": PATHS % ", encoding: paper, max_hops: 10",
+    "full": searching("optimiser: cma, population: 4"),
+    "diagonal": searching("optimiser: sep, population: 4, granularity: [anchors:3, class]"),
+    "limited memory": searching("optimiser: lm-ma, population: 4"),
+    "the paper's": searching("preset: paper-ps, population: 4"),
+    "restarts": searching("restarts: 2, population: 4"),
+    "paths by a network": PATHS % ", encoding: net",
+}
+
+
+def logical_contents(storage):
+    """Everything in run.db that does not tell of time and of how often the run was cut off."""
+    db = sqlite3.connect(storage / "run.db")
+    rows = db.execute("SELECT * FROM candidate ORDER BY id").fetchall()
+    rows += db.execute("SELECT candidate, item_set, task, value, items FROM score "
+                       "ORDER BY candidate, item_set, task").fetchall()
+    rows += db.execute("SELECT * FROM answer ORDER BY candidate, task, item").fetchall()
+    rows += db.execute("SELECT * FROM meta WHERE key NOT LIKE '%state/loop' AND key NOT LIKE '%winner' "
+                       "ORDER BY key").fetchall()
+    db.close()
+    return rows
+
 
 
 class Interrupted(SearchTest):
-    @classmethod
-    def setUpClass(cls):
-        """The search that no one disturbs."""
-        test = cls.owner = cls("run_ok")
-        test.setUp()
-        began = time.monotonic()
-        cls.whole = test.run_ok(*test.words("whole"))
-        cls.seconds = time.monotonic() - began
-        cls.whole_candidates = test.candidates("whole")
-        cls.whole_report = test.report("whole")
-
-    @classmethod
-    def tearDownClass(cls):
-        cls.owner.doCleanups()
-
     def setUp(self):
         super().setUp()
         self.write("search.yml", genome())
 
-    def test_killed_at_random_moments_the_search_ends_in_the_same_bytes(self):
-        chance = random.Random(20)
-        kills = 0
-        for _ in range(KILLS):
+    def kill_often(self, config, kills, chance):
+        """Kills a search at random moments, then lets it end: the bytes of one that ran undisturbed."""
+        self.write("search.yml", config)
+        began = time.monotonic()
+        whole = self.run_ok(*self.words("whole"))
+        seconds = time.monotonic() - began
+        killed = 0
+        for _ in range(kills):
             process = self.start(*self.words("cut"))
-            time.sleep(chance.uniform(0.005, max(0.1, self.seconds / 6)))
-            if process.poll() is None:
-                kills += 1
+            time.sleep(chance.uniform(0.005, max(0.1, seconds / 4)))
+            killed += process.poll() is None
             process.kill()
             process.communicate()
-        self.assertGreater(kills, KILLS // 2)
         last = self.run_ok(*self.words("cut"))
-        self.assertEqual(self.candidates("cut"), self.whole_candidates)
+        self.assertEqual(self.candidates("cut"), self.candidates("whole"))
+        self.assertEqual(logical_contents(self.folder / "cut"), logical_contents(self.folder / "whole"))
         for name in ("best_config.yaml", "final_model/model.safetensors", "final_model/config.json"):
-            self.assert_same_file(self.folder / "cut" / name, self.owner.folder / "whole" / name)
+            self.assert_same_file(self.folder / "cut" / name, self.folder / "whole" / name)
         self.assertEqual(last.out.split("candidates")[0].replace("cut", "whole"),
-                         self.whole.out.split("candidates")[0])
-        one, other = self.report("cut"), dict(self.whole_report)
+                         whole.out.split("candidates")[0])
+        one, other = self.report("cut"), self.report("whole")
         for report in (one, other):
             del report["seconds"]
         self.assertEqual(one, other)
         left = [name for name in os.listdir(self.folder / "cut") if "tmp" in name or "part" in name]
         self.assertEqual(left, [])
-        self.assertEqual(sorted(os.listdir(self.folder)), ["cut", "search.yml"])
+        self.assertEqual(sorted(os.listdir(self.folder)), ["cut", "search.yml", "whole"])
+        for name in ("cut", "whole"):
+            shutil.rmtree(self.folder / name)
+        return killed
+
+    def test_killed_at_random_moments_the_search_ends_in_the_same_bytes(self):
+        chance = random.Random(20)
+        configs = list(CONFIGS.items()) if KILLS > 20 else list(CONFIGS.items())[:KILLS // 5]
+        killed = 0
+        began = 0
+        while began < KILLS:
+            name, config = configs[began // 5 % len(configs)]
+            with self.subTest(search=name, kills=began):
+                killed += self.kill_often(config, 5, chance)
+            began += 5
+        self.assertGreater(killed, KILLS // 2)
 
     def test_a_signal_stops_cleanly_and_names_the_line_that_resumes(self):
+        self.run_ok(*self.words("whole"))
+        whole = self.candidates("whole")
         for stop in (signal.SIGINT, signal.SIGTERM):
             with self.subTest(signal=stop):
                 process = self.start(*self.words(f"run{int(stop)}"))
@@ -69,7 +116,7 @@ class Interrupted(SearchTest):
                 self.assertTrue(line, result.err)
                 words = line.group(1).split()
                 self.run_ok(*words)
-                self.assertEqual(self.candidates(f"run{int(stop)}"), self.whole_candidates)
+                self.assertEqual(self.candidates(f"run{int(stop)}"), whole)
 
     def test_a_second_process_is_refused_at_once(self):
         process = self.start(*self.words("run", "search.yml", "--max-fevals", "400"))

@@ -7,6 +7,8 @@
 #include "base/memory.h"
 #include "base/rng.h"
 
+#define SECONDS_AN_ANSWER 0.01
+
 typedef struct fake {
     mg_fitness base;
     fake_options o;
@@ -65,6 +67,11 @@ static void answer(fake *f, mg_job *job)
         job->status = mg_fail(&job->error, MG_ERR_NUMERIC, "model.norm.weight is not finite");
         return;
     }
+    if (job->genome != NULL && luck >= f->o.fail_share &&
+        luck < f->o.fail_share + f->o.crash_share && first_try(f, hash)) {
+        job->status = mg_fail(&job->error, MG_ERR_USER_CODE, "the python worker is dead");
+        return;
+    }
     bool flaky = job->genome != NULL && luck > 1.0 - f->o.flaky_share && first_try(f, hash);
     for (int64_t i = 0; i < job->question_count; i++) {
         if (flaky && 2 * i >= job->question_count) { /* in the middle of its work */
@@ -77,6 +84,9 @@ static void answer(fake *f, mg_job *job)
         double noise = log(u / (1.0 - u));
         job->values[i] = theta - f->difficulty[item] + noise > 0.0 ? 1.0 : 0.0;
         f->answers++;
+        if (f->o.clock_seconds != NULL) {
+            *f->o.clock_seconds += SECONDS_AN_ANSWER;
+        }
         if (f->base.stop != NULL && f->base.stop(f->base.stop_context)) {
             job->status = mg_fail(&job->error, MG_ERR_INTERRUPTED, "stopped");
             return;

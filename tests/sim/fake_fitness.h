@@ -14,6 +14,8 @@ typedef struct fake_options {
     double fail_share;  /* of candidates: non-finite */
     double flaky_share; /* of candidates: out of memory at the first try */
     uint64_t seed;
+    double crash_share;    /* of candidates: the user's function fails at the first try */
+    double *clock_seconds; /* moved on by every answer; NULL = time stands still */
     double lasting_effect; /* sd, in logits, of what is particular to a candidate */
 } fake_options;
 

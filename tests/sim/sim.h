@@ -16,6 +16,7 @@ typedef struct sim {
     double validate_share;
     bool (*stop)(void *context);
     void *stop_context;
+    const mg_clock *clock;       /* NULL = the real one */
     int64_t bit_count, bits_max; /* the first coordinates, where there are any */
     double bit_start[64];
     int64_t gates[64];
@@ -89,6 +90,7 @@ static inline mg_status sim_run(const sim *s, const char *folder, double *truth_
         .validate_share = s->validate_share,
         .fitness = fitness,
         .store = store,
+        .clock = s->clock,
         .stop = s->stop,
         .context = s->stop_context,
     };
