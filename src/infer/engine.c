@@ -13,8 +13,6 @@
 #define MG_POSITIONS_MAX (INT64_C(1) << 28)
 #define MG_CACHE_BYTES_CHOSEN ((size_t)2 << 30)
 #define MG_LOGIT_BYTES_CHOSEN ((size_t)256 << 20)
-/* A shared prefix must save at least this many tokens for each text. */
-#define MG_PREFIX_MIN 16
 
 mg_status mg_engine_create(mg_model *model, const mg_tokenizer *tokenizer, mg_pool *pool,
                            const mg_engine_options *options, mg_engine **engine_out, mg_error *err)
@@ -123,15 +121,14 @@ static mg_status reserve_batch(mg_engine *engine, int64_t token_cap, int64_t log
 }
 
 mg_status mg_engine_reserve(mg_engine *engine, int64_t slots_wanted, int64_t positions,
-                            bool spare_slot, int64_t *slots_out, mg_error *err)
+                            int64_t *slots_out, mg_error *err)
 {
     int64_t slots = engine->batch_max;
-    int64_t spare = spare_slot ? 1 : 0;
     size_t row_bytes = (size_t)engine->vocab * sizeof(float);
     int64_t logits_max = MG_MAX((int64_t)(MG_LOGIT_BYTES_CHOSEN / row_bytes), 1);
     if (slots == 0) {
         size_t slot_bytes = mg_kv_slot_bytes(engine->model, positions);
-        int64_t fit = (int64_t)(MG_CACHE_BYTES_CHOSEN / MG_MAX(slot_bytes, 1)) - spare;
+        int64_t fit = (int64_t)(MG_CACHE_BYTES_CHOSEN / MG_MAX(slot_bytes, 1));
         slots = MG_MIN(MG_MIN(MG_MAX(fit, 1), MG_BATCH_CHOSEN), logits_max);
     }
     slots = MG_MAX(MG_MIN(slots, slots_wanted), 1);
@@ -140,44 +137,15 @@ mg_status mg_engine_reserve(mg_engine *engine, int64_t slots_wanted, int64_t pos
     MG_TRY(reserve_batch(engine, token_cap, logit_cap, err));
     int64_t have_slots = engine->cache != NULL ? mg_kv_cache_slots(engine->cache) : 0;
     int64_t have_positions = engine->cache != NULL ? mg_kv_cache_positions(engine->cache) : 0;
-    if (have_slots < slots + spare || have_positions < positions) {
+    if (have_slots < slots || have_positions < positions) {
         mg_kv_cache_destroy(engine->cache);
         engine->cache = NULL;
-        MG_TRY(mg_kv_cache_create(engine->model, slots + spare, positions, &engine->cache, err));
+        MG_TRY(mg_kv_cache_create(engine->model, slots, positions, &engine->cache, err));
     }
     MG_TRY(mg_kv_cache_reserve(engine->cache, engine->batch.token_cap, err));
     size_t bytes = engine->bytes + mg_model_bytes(engine->model) + mg_kv_cache_bytes(engine->cache);
     engine->stats.peak_bytes = MG_MAX(engine->stats.peak_bytes, bytes);
     *slots_out = slots;
-    return MG_OK;
-}
-
-int64_t mg_engine_common_prefix(const mg_engine *engine, const int32_t *const *ids,
-                                const int64_t *counts, int64_t count)
-{
-    if (count < 2 || mg_model_rope_depends_on_length(engine->model)) {
-        return 0;
-    }
-    int64_t common = counts[0] - 1;
-    for (int64_t i = 1; i < count && common >= MG_PREFIX_MIN; i++) {
-        int64_t most = MG_MIN(common, counts[i] - 1);
-        common = 0;
-        while (common < most && ids[i][common] == ids[0][common]) {
-            common++;
-        }
-    }
-    return common >= MG_PREFIX_MIN ? common : 0;
-}
-
-mg_status mg_engine_prefill_prefix(mg_engine *engine, const int32_t *ids, int64_t count,
-                                   int64_t slot, mg_error *err)
-{
-    for (int64_t at = 0; at < count; at += engine->batch.token_cap) {
-        int64_t take = MG_MIN(count - at, engine->batch.token_cap);
-        mg_batch_clear(&engine->batch);
-        mg_batch_add(&engine->batch, slot, ids + at, at, take, count);
-        MG_TRY(mg_engine_pass(engine, false, false, err));
-    }
     return MG_OK;
 }
 
@@ -232,7 +200,7 @@ static mg_status run_pass(mg_engine *engine, bool scored, mg_error *err)
     return device->download(stream, engine->host_picked, engine->picked, list_bytes, err);
 }
 
-mg_status mg_engine_pass(mg_engine *engine, bool scored, bool is_decode, mg_error *err)
+mg_status mg_engine_pass(mg_engine *engine, bool scored, int64_t decode_count, mg_error *err)
 {
     mg_engine_stats *stats = &engine->stats;
     if (engine->stop != NULL && engine->stop(engine->stop_context)) {
@@ -243,14 +211,12 @@ mg_status mg_engine_pass(mg_engine *engine, bool scored, bool is_decode, mg_erro
     mg_status status = run_pass(engine, scored, err);
     mg_memory_forbid(false);
     double seconds = mg_clock_now(NULL) - start;
-    if (is_decode) {
-        stats->decode_tokens += engine->batch.token_count;
-        stats->decode_seconds += seconds;
-        stats->decode_steps++;
-    } else {
-        stats->prefill_tokens += engine->batch.token_count;
-        stats->prefill_seconds += seconds;
-    }
+    double decoding = seconds * (double)decode_count / (double)engine->batch.token_count;
+    stats->decode_tokens += decode_count;
+    stats->decode_seconds += decoding;
+    stats->decode_steps += decode_count > 0 ? 1 : 0;
+    stats->prefill_tokens += engine->batch.token_count - decode_count;
+    stats->prefill_seconds += seconds - decoding;
     return status;
 }
 

@@ -51,19 +51,11 @@ struct mg_engine {
     mg_engine_stats stats;
 };
 
-/* Memory for slots texts of up to positions tokens, one of them spare when spare_slot, and for
- * passes of up to prefill_max tokens or one token for each slot.  Gives the number of slots to use:
- * as many as wanted, batch_max and memory allow. */
+/* Memory for slots texts of up to positions tokens, and for passes of up to prefill_max tokens or
+ * one token for each slot.  Gives the number of slots to use: as many as wanted, batch_max and
+ * memory allow. */
 MG_MUST_CHECK mg_status mg_engine_reserve(mg_engine *engine, int64_t slots_wanted,
-                                          int64_t positions, bool spare_slot, int64_t *slots_out,
-                                          mg_error *err);
-/* Tokens that all of count texts begin with, such that each has one more; 0 when sharing does not
- * pay.  ids[i] and counts[i] are the texts. */
-int64_t mg_engine_common_prefix(const mg_engine *engine, const int32_t *const *ids,
-                                const int64_t *counts, int64_t count);
-/* Computes keys and values of a prefix into slot. */
-MG_MUST_CHECK mg_status mg_engine_prefill_prefix(mg_engine *engine, const int32_t *ids,
-                                                 int64_t count, int64_t slot, mg_error *err);
+                                          int64_t positions, int64_t *slots_out, mg_error *err);
 
 void mg_batch_clear(mg_batch *batch);
 /* Adds tokens ids[0 .. count-1] at positions first ..; length is that of the whole text so far. */
@@ -73,8 +65,9 @@ void mg_batch_add(mg_batch *batch, int64_t slot, const int32_t *ids, int64_t fir
 void mg_batch_want(mg_batch *batch, int64_t rows_before_last, int32_t target);
 
 /* Runs the batch: host_picked has the argmax of each logit row (-1 = not finite) and, if scored,
- * host_logprobs the log-probability of each target.  Allocates nothing. */
-MG_MUST_CHECK mg_status mg_engine_pass(mg_engine *engine, bool scored, bool is_decode,
+ * host_logprobs the log-probability of each target.  decode_count of its tokens are a step of
+ * decoding, for the statistics.  Allocates nothing. */
+MG_MUST_CHECK mg_status mg_engine_pass(mg_engine *engine, bool scored, int64_t decode_count,
                                        mg_error *err);
 
 MG_END_C

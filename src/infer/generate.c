@@ -5,25 +5,35 @@
  *
  *   queue -> admit -> [prefill pass, in chunks] -> decode passes -> done -> slot is free
  *
- * Prompts go first, so that the decode passes are as full as they can be.  A prefix that all
- * prompts share is computed once, in a slot of its own, and copied. */
+ * Prompts go first, so that the decode passes are as full as they can be; a decode step joins a
+ * pass whose prompts leave it room.  Requests are admitted in the order of their prompts, which
+ * share what they begin with (prefix_internal.h). */
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/memory.h"
 #include "infer/engine_internal.h"
+#include "infer/prefix_internal.h"
 
 typedef struct mg_text {
     const mg_generate_request *request;
     int64_t index; /* of the request; -1 = the slot is free */
     int32_t *ids;  /* prompt as cut, then what was generated */
     int64_t prompt_count;
-    int64_t count;    /* of ids */
-    int64_t computed; /* ids with keys and values in the cache */
-    int64_t new_max;  /* tokens to generate at most */
+    int64_t count;   /* of ids */
+    int64_t new_max; /* tokens to generate at most */
     double penalty;
     mg_stops stops;
-    size_t streamed; /* bytes of text handed out */
+    size_t streamed;  /* bytes of text handed out */
+    bool is_decoding; /* in the pass that is being collected */
 } mg_text;
+
+/* A prompt, cut to what fits. */
+typedef struct mg_prompt {
+    const int32_t *ids;
+    int64_t count;
+    int64_t index; /* of the request */
+} mg_prompt;
 
 typedef struct mg_generator {
     mg_engine *engine;
@@ -34,19 +44,13 @@ typedef struct mg_generator {
     mg_text *texts; /* slot_count */
     int64_t slot_count;
     int64_t live;
-    int64_t next;            /* the first request not admitted yet */
-    int64_t prefix_count;    /* shared tokens, in slot slot_count */
-    const int32_t **prompts; /* of the requests, as cut */
-    int64_t *prompt_counts;
-    int32_t *ids;   /* memory of the texts */
-    int64_t *rows;  /* for each logit row of a pass: its slot */
-    mg_stops stops; /* of the request admitted last: many share theirs */
+    mg_prompt *prompts; /* sorted */
+    int64_t next;       /* the first prompt not admitted yet */
+    mg_held *held;      /* slot_count: what is in the cache of each text */
+    int32_t *ids;       /* memory of the texts */
+    int64_t *rows;      /* for each logit row of a pass: its slot */
+    mg_stops stops;     /* of the request admitted last: many share theirs */
 } mg_generator;
-
-static int64_t room_for(const mg_generator *gen, int64_t i)
-{
-    return gen->prompt_counts[i] + gen->requests[i].max_new_tokens;
-}
 
 static mg_status check_request(const mg_engine *engine, const mg_generate_request *request,
                                int64_t index, mg_error *err)
@@ -62,7 +66,15 @@ static mg_status check_request(const mg_engine *engine, const mg_generate_reques
     return MG_OK;
 }
 
-/* Cuts the prompts on the left and finds the longest text. */
+static int compare_prompts(const void *left, const void *right)
+{
+    const mg_prompt *a = (const mg_prompt *)left;
+    const mg_prompt *b = (const mg_prompt *)right;
+    int order = mg_ids_compare(a->ids, a->count, b->ids, b->count);
+    return order != 0 ? order : (a->index > b->index) - (a->index < b->index);
+}
+
+/* Cuts the prompts on the left, finds the longest text, and sorts. */
 static mg_status plan(mg_generator *gen, int64_t *positions_out, mg_error *err)
 {
     int64_t limit = gen->engine->positions_max;
@@ -75,10 +87,11 @@ static mg_status plan(mg_generator *gen, int64_t *positions_out, mg_error *err)
             keep = MG_MAX(limit - 1, 1);
         }
         int64_t cut = MG_MAX(request->id_count - keep, 0);
-        gen->prompts[i] = request->ids + cut;
-        gen->prompt_counts[i] = request->id_count - cut;
-        longest = MG_MAX(longest, MG_MIN(room_for(gen, i), limit));
+        mg_prompt prompt = { request->ids + cut, request->id_count - cut, i };
+        gen->prompts[i] = prompt;
+        longest = MG_MAX(longest, MG_MIN(prompt.count + request->max_new_tokens, limit));
     }
+    qsort(gen->prompts, (size_t)gen->count, sizeof(mg_prompt), compare_prompts);
     *positions_out = longest;
     return MG_OK;
 }
@@ -129,8 +142,8 @@ static mg_status end_text(mg_generator *gen, mg_text *text, mg_finish finish, mg
 static mg_status admit(mg_generator *gen, int64_t slot, mg_error *err)
 {
     mg_engine *engine = gen->engine;
-    int64_t i = gen->next++;
-    const mg_generate_request *request = &gen->requests[i];
+    const mg_prompt *prompt = &gen->prompts[gen->next++];
+    const mg_generate_request *request = &gen->requests[prompt->index];
     mg_text *text = &gen->texts[slot];
     if (engine->tokenizer != NULL &&
         (gen->stops.texts != request->stops || gen->stops.count != request->stop_count)) {
@@ -138,23 +151,22 @@ static mg_status admit(mg_generator *gen, int64_t slot, mg_error *err)
                              err));
     }
     text->request = request;
-    text->index = i;
-    text->prompt_count = gen->prompt_counts[i];
+    text->index = prompt->index;
+    text->prompt_count = prompt->count;
     text->count = text->prompt_count;
-    text->computed = gen->prefix_count;
     text->new_max = MG_MIN(request->max_new_tokens, engine->positions_max - text->prompt_count);
     text->penalty = request->sampling.repetition_penalty > 0.0
                         ? request->sampling.repetition_penalty
                         : mg_model_repetition_penalty(engine->model);
     text->stops = gen->stops;
     text->streamed = 0;
-    memcpy(text->ids, gen->prompts[i], (size_t)text->prompt_count * sizeof(int32_t));
     gen->live++;
-    if (gen->prefix_count > 0) {
-        MG_TRY(mg_kv_cache_copy(engine->cache, gen->slot_count, slot, gen->prefix_count,
-                                engine->stream, err));
+    if (text->new_max <= 0) {
+        return end_text(gen, text, MG_FINISH_LENGTH, err);
     }
-    return text->new_max > 0 ? MG_OK : end_text(gen, text, MG_FINISH_LENGTH, err);
+    memcpy(text->ids, prompt->ids, (size_t)prompt->count * sizeof(int32_t));
+    return mg_prefix_begin(engine, gen->held, gen->slot_count, slot, prompt->ids, prompt->count,
+                           err);
 }
 
 static bool is_eos(const mg_engine *engine, int32_t id)
@@ -192,10 +204,11 @@ static mg_status choose_token(mg_generator *gen, const mg_text *text, int64_t ro
     return MG_OK;
 }
 
-/* Gives the text its next token, from logit row `row`, and ends it where it ends. */
-static mg_status advance(mg_generator *gen, mg_text *text, int64_t row, mg_error *err)
+/* Gives the text in slot its next token, from logit row `row`, and ends it where it ends. */
+static mg_status advance(mg_generator *gen, int64_t slot, int64_t row, mg_error *err)
 {
     mg_engine *engine = gen->engine;
+    mg_text *text = &gen->texts[slot];
     int32_t token = engine->host_picked[row];
     if (token < 0) {
         return end_text(gen, text, MG_FINISH_FAILED, err);
@@ -217,62 +230,76 @@ static mg_status advance(mg_generator *gen, mg_text *text, int64_t row, mg_error
         stream_piece(gen, text, mg_stops_certain(&text->stops, decode_text(gen, text)));
     }
     if (text->count - 1 == mg_model_restart_length(engine->model)) {
-        text->computed = 0; /* the keys rotate by other factors from here on */
+        gen->held[slot].computed = 0; /* the keys rotate by other factors from here on */
     }
     return MG_OK;
 }
 
-static bool is_live(const mg_text *text)
-{
-    return text->index >= 0;
-}
-
-/* Collects a pass: prompts as far as they fit, or the last token of every text when no prompt
- * waits. */
-static bool collect(mg_generator *gen)
+/* Adds what the text in slot waits with to the pass, as far as it fits. */
+static void add_pending(mg_generator *gen, int64_t slot)
 {
     mg_batch *batch = &gen->engine->batch;
-    bool prefill = false;
+    const mg_text *text = &gen->texts[slot];
+    mg_held *held = &gen->held[slot];
+    int64_t pending = text->count - held->computed;
+    int64_t take = MG_MIN(pending, batch->token_cap - batch->token_count);
+    if (take == 0) {
+        return;
+    }
+    mg_batch_add(batch, slot, text->ids + held->computed, held->computed, take, text->count);
+    held->computed += take;
+    if (take == pending) {
+        gen->rows[batch->logit_count] = slot;
+        mg_batch_want(batch, 0, 0);
+    }
+}
+
+/* Collects a pass: prompts as far as they fit, then the last token of every text that is being
+ * decoded where all of these fit.  Returns how many are decoded. */
+static int64_t collect(mg_generator *gen)
+{
+    mg_batch *batch = &gen->engine->batch;
+    int64_t decoding = 0;
     mg_batch_clear(batch);
     for (int64_t slot = 0; slot < gen->slot_count; slot++) {
-        const mg_text *text = &gen->texts[slot];
-        prefill = prefill || (is_live(text) && text->count - text->computed > 1);
+        mg_text *text = &gen->texts[slot];
+        const mg_held *held = &gen->held[slot];
+        bool is_live = text->index >= 0 && held->source < 0;
+        text->is_decoding =
+            is_live && text->count > text->prompt_count && text->count - held->computed == 1;
+        if (text->is_decoding) {
+            decoding++;
+        } else if (is_live) {
+            add_pending(gen, slot);
+        }
+    }
+    if (decoding > batch->token_cap - batch->token_count) {
+        return 0;
     }
     for (int64_t slot = 0; slot < gen->slot_count; slot++) {
-        mg_text *text = &gen->texts[slot];
-        int64_t pending = text->count - text->computed;
-        int64_t room = batch->token_cap - batch->token_count;
-        if (!is_live(text) || (prefill && pending == 1 && text->count > text->prompt_count) ||
-            room == 0) {
-            continue;
-        }
-        int64_t take = MG_MIN(pending, room);
-        mg_batch_add(batch, slot, text->ids + text->computed, text->computed, take, text->count);
-        text->computed += take;
-        if (take == pending) {
-            gen->rows[batch->logit_count] = slot;
-            mg_batch_want(batch, 0, 0);
+        if (gen->texts[slot].is_decoding) {
+            add_pending(gen, slot);
         }
     }
-    return prefill;
+    return decoding;
 }
 
 static mg_status run(mg_generator *gen, mg_error *err)
 {
     mg_engine *engine = gen->engine;
     while (gen->next < gen->count || gen->live > 0) {
+        MG_TRY(mg_prefix_settle(engine, gen->held, gen->slot_count, err));
         for (int64_t slot = 0; slot < gen->slot_count && gen->next < gen->count; slot++) {
-            if (!is_live(&gen->texts[slot])) {
+            if (gen->texts[slot].index < 0) {
                 MG_TRY(admit(gen, slot, err));
             }
         }
         if (gen->live == 0) {
             continue;
         }
-        bool prefill = collect(gen);
-        MG_TRY(mg_engine_pass(engine, false, !prefill, err));
+        MG_TRY(mg_engine_pass(engine, false, collect(gen), err));
         for (int64_t row = 0; row < engine->batch.logit_count; row++) {
-            MG_TRY(advance(gen, &gen->texts[gen->rows[row]], row, err));
+            MG_TRY(advance(gen, gen->rows[row], row, err));
         }
     }
     return MG_OK;
@@ -289,29 +316,24 @@ mg_status mg_engine_generate(mg_engine *engine, const mg_generate_request *reque
     gen.count = count;
     gen.done = done;
     gen.context = context;
-    gen.prompts = mg_new_array(const int32_t *, count);
-    gen.prompt_counts = mg_new_array(int64_t, count);
+    gen.prompts = mg_new_array(mg_prompt, count);
     MG_TRY_OR_DONE(plan(&gen, &positions, err));
-    int64_t prefix = mg_engine_common_prefix(engine, gen.prompts, gen.prompt_counts, count);
-    MG_TRY_OR_DONE(mg_engine_reserve(engine, count, positions, prefix > 0, &gen.slot_count, err));
+    MG_TRY_OR_DONE(mg_engine_reserve(engine, count, positions, &gen.slot_count, err));
     gen.texts = mg_new_array(mg_text, gen.slot_count);
+    gen.held = mg_new_array(mg_held, gen.slot_count);
     gen.rows = mg_new_array(int64_t, engine->batch.logit_cap);
     gen.ids = mg_new_array(int32_t, gen.slot_count * positions);
     for (int64_t slot = 0; slot < gen.slot_count; slot++) {
         gen.texts[slot].index = -1;
         gen.texts[slot].ids = gen.ids + slot * positions;
-    }
-    if (prefix > 0) {
-        MG_TRY_OR_DONE(
-            mg_engine_prefill_prefix(engine, gen.prompts[0], prefix, gen.slot_count, err));
-        gen.prefix_count = prefix;
+        gen.held[slot].source = -1;
     }
     MG_TRY_OR_DONE(run(&gen, err));
 
 done:
     mg_free(gen.prompts);
-    mg_free(gen.prompt_counts);
     mg_free(gen.texts);
+    mg_free(gen.held);
     mg_free(gen.rows);
     mg_free(gen.ids);
     return status;

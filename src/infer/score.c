@@ -2,13 +2,15 @@
  *
  * Requests with equal contexts form a group, which sits in one slot of the cache.  Its first
  * request is computed whole; each further one goes back to the last token of the context and
- * overwrites what its predecessor stored behind it.  Groups advance side by side, pass by pass. */
+ * overwrites what its predecessor stored behind it.  Groups advance side by side, pass by pass, and
+ * share what their contexts begin with (prefix_internal.h). */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/memory.h"
 #include "infer/engine_internal.h"
+#include "infer/prefix_internal.h"
 
 /* A request as it is computed: context as cut, then the continuation. */
 typedef struct mg_scored {
@@ -41,29 +43,18 @@ typedef struct mg_scorer {
     int64_t slot_count;
     int64_t live;
     int64_t next;
-    int64_t prefix_count;
+    mg_held *held;       /* slot_count: what is in the cache of each context */
     float *logprobs;     /* memory of the slots */
     int32_t *joined;     /* a stretch of tokens across context and continuation */
     int64_t *row_slots;  /* for each logit row of a pass */
     int64_t *row_tokens; /* and its place in the continuation */
 } mg_scorer;
 
-static int compare_ids(const int32_t *a, int64_t a_count, const int32_t *b, int64_t b_count)
-{
-    int64_t common = MG_MIN(a_count, b_count);
-    for (int64_t i = 0; i < common; i++) {
-        if (a[i] != b[i]) {
-            return a[i] < b[i] ? -1 : 1;
-        }
-    }
-    return a_count < b_count ? -1 : a_count > b_count;
-}
-
 static int compare_scored(const void *left, const void *right)
 {
     const mg_scored *a = (const mg_scored *)left;
     const mg_scored *b = (const mg_scored *)right;
-    int order = compare_ids(a->context, a->context_count, b->context, b->context_count);
+    int order = mg_ids_compare(a->context, a->context_count, b->context, b->context_count);
     return order != 0 ? order : (a->index > b->index) - (a->index < b->index);
 }
 
@@ -119,8 +110,8 @@ static mg_status plan(mg_scorer *scorer, const mg_score_request *requests, int64
     for (int64_t i = 1; i < scorer->count; i++) {
         const mg_scored *last = &scorer->list[i - 1];
         mg_scored *item = &scorer->list[i];
-        bool same = compare_ids(last->context, last->context_count, item->context,
-                                item->context_count) == 0;
+        bool same = mg_ids_compare(last->context, last->context_count, item->context,
+                                   item->context_count) == 0;
         item->group = last->group + (same ? 0 : 1);
     }
     *positions_out = longest;
@@ -180,19 +171,21 @@ static mg_status advance(mg_scorer *scorer, mg_scoring *slot, mg_error *err)
 /* Puts the next group into a slot. */
 static mg_status admit(mg_scorer *scorer, int64_t index, mg_error *err)
 {
-    mg_engine *engine = scorer->engine;
     int64_t first = scorer->next;
     while (scorer->next < scorer->count &&
            scorer->list[first].group == scorer->list[scorer->next].group) {
         scorer->next++;
     }
-    begin_item(&scorer->slots[index], first, scorer->prefix_count);
+    mg_scoring *slot = &scorer->slots[index];
+    begin_item(slot, first, 0);
     scorer->live++;
-    if (scorer->prefix_count > 0) {
-        MG_TRY(mg_kv_cache_copy(engine->cache, scorer->slot_count, index, scorer->prefix_count,
-                                engine->stream, err));
+    MG_TRY(advance(scorer, slot, err)); /* past empty continuations */
+    if (slot->at < 0) {
+        return MG_OK;
     }
-    return advance(scorer, &scorer->slots[index], err); /* past empty continuations */
+    const mg_scored *item = &scorer->list[slot->at];
+    return mg_prefix_begin(scorer->engine, scorer->held, scorer->slot_count, index, item->context,
+                           item->context_count, err);
 }
 
 static int32_t token_at(const mg_scored *item, int64_t position)
@@ -206,10 +199,14 @@ static void collect(mg_scorer *scorer, int64_t index)
 {
     mg_batch *batch = &scorer->engine->batch;
     mg_scoring *slot = &scorer->slots[index];
-    if (slot->at < 0) {
+    mg_held *held = &scorer->held[index];
+    if (slot->at < 0 || held->source >= 0) {
         return;
     }
     const mg_scored *item = &scorer->list[slot->at];
+    if (slot->computed == 0 && !mg_model_rope_depends_on_length(scorer->engine->model)) {
+        slot->computed = MG_MIN(held->computed, item->context_count - 1); /* of other texts */
+    }
     int64_t first = slot->computed;
     int64_t scored_from = item->context_count - 1; /* the first position whose logits count */
     int64_t take = MG_MIN(input_count(item) - first, batch->token_cap - batch->token_count);
@@ -229,6 +226,7 @@ static void collect(mg_scorer *scorer, int64_t index)
         mg_batch_want(batch, take - 1 - i, item->continuation[token]);
     }
     slot->computed += take;
+    held->computed = MG_MAX(held->computed, MG_MIN(slot->computed, item->context_count));
 }
 
 static void take_row(mg_scorer *scorer, int64_t row)
@@ -282,6 +280,7 @@ static mg_status run(mg_scorer *scorer, mg_error *err)
 {
     mg_engine *engine = scorer->engine;
     while (scorer->next < scorer->count || scorer->live > 0) {
+        MG_TRY(mg_prefix_settle(engine, scorer->held, scorer->slot_count, err));
         for (int64_t i = 0; i < scorer->slot_count && scorer->next < scorer->count; i++) {
             if (scorer->slots[i].at < 0) {
                 MG_TRY(admit(scorer, i, err));
@@ -294,7 +293,7 @@ static mg_status run(mg_scorer *scorer, mg_error *err)
         for (int64_t i = 0; i < scorer->slot_count; i++) {
             collect(scorer, i);
         }
-        MG_TRY(mg_engine_pass(engine, true, false, err));
+        MG_TRY(mg_engine_pass(engine, true, 0, err));
         for (int64_t row = 0; row < engine->batch.logit_count; row++) {
             take_row(scorer, row);
         }
@@ -315,23 +314,6 @@ static int64_t group_count(const mg_scorer *scorer)
     return scorer->count > 0 ? scorer->list[scorer->count - 1].group + 1 : 0;
 }
 
-/* The prefix of all contexts; the last token of each context is computed in its own slot. */
-static int64_t shared_prefix(const mg_scorer *scorer)
-{
-    const int32_t **ids = mg_new_array(const int32_t *, scorer->count);
-    int64_t *counts = mg_new_array(int64_t, scorer->count);
-    for (int64_t i = 0; i < scorer->count; i++) {
-        ids[i] = scorer->list[i].context;
-        counts[i] = scorer->list[i].context_count;
-    }
-    int64_t prefix = group_count(scorer) < 2
-                         ? 0
-                         : mg_engine_common_prefix(scorer->engine, ids, counts, scorer->count);
-    mg_free(ids);
-    mg_free(counts);
-    return prefix;
-}
-
 mg_status mg_engine_score(mg_engine *engine, const mg_score_request *requests, int64_t count,
                           mg_score_done *done, void *context, mg_error *err)
 {
@@ -344,28 +326,25 @@ mg_status mg_engine_score(mg_engine *engine, const mg_score_request *requests, i
     scorer.context = context;
     scorer.list = mg_new_array(mg_scored, count);
     MG_TRY_OR_DONE(plan(&scorer, requests, &positions, err));
-    int64_t prefix = shared_prefix(&scorer);
-    MG_TRY_OR_DONE(mg_engine_reserve(engine, group_count(&scorer), positions, prefix > 0,
-                                     &scorer.slot_count, err));
+    MG_TRY_OR_DONE(
+        mg_engine_reserve(engine, group_count(&scorer), positions, &scorer.slot_count, err));
     scorer.slots = mg_new_array(mg_scoring, scorer.slot_count);
+    scorer.held = mg_new_array(mg_held, scorer.slot_count);
     scorer.logprobs = mg_new_array(float, scorer.slot_count *(positions + 1));
     scorer.joined = mg_new_array(int32_t, engine->batch.token_cap);
     scorer.row_slots = mg_new_array(int64_t, engine->batch.logit_cap);
     scorer.row_tokens = mg_new_array(int64_t, engine->batch.logit_cap);
     for (int64_t i = 0; i < scorer.slot_count; i++) {
         scorer.slots[i].at = -1;
+        scorer.held[i].source = -1;
         scorer.slots[i].token_logprobs = scorer.logprobs + i * (positions + 1);
-    }
-    if (prefix > 0) {
-        MG_TRY_OR_DONE(mg_engine_prefill_prefix(engine, scorer.list[0].context, prefix,
-                                                scorer.slot_count, err));
-        scorer.prefix_count = prefix;
     }
     MG_TRY_OR_DONE(run(&scorer, err));
 
 done:
     mg_free(scorer.list);
     mg_free(scorer.slots);
+    mg_free(scorer.held);
     mg_free(scorer.logprobs);
     mg_free(scorer.joined);
     mg_free(scorer.row_slots);

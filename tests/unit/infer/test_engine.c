@@ -65,6 +65,20 @@ static bool keep_answer(void *context, int64_t index, const mg_generation *resul
     return f->cancel_after == 0 || f->done < f->cancel_after;
 }
 
+typedef struct counted {
+    int64_t answers;
+    int64_t tokens;
+} counted;
+
+static bool count_answer(void *context, int64_t index, const mg_generation *result)
+{
+    (void)index;
+    counted *seen = (counted *)context;
+    seen->answers++;
+    seen->tokens += result->id_count;
+    return true;
+}
+
 static mg_status generate(fixture *f, const mg_generate_request *requests, int64_t count,
                           mg_engine_options options, mg_pool *pool, mg_error *err)
 {
@@ -130,6 +144,75 @@ static void shared_prefix_changes_nothing(void **state)
     }
     assert_ok(generate(&f, f.requests, REQUESTS, options, NULL, &err), &err);
     assert_memory_equal(alone, f.answers, sizeof(alone));
+    close_fixture(&f);
+}
+
+/* Two groups with beginnings of their own, in mixed order, and a longer one within the first. */
+static void each_group_computes_its_prefix_once(void **state)
+{
+    (void)state;
+    fixture f;
+    mg_error err;
+    answer alone[REQUESTS];
+    static const mg_engine_options choices[] = { { 0, 0, 512 }, { 3, 0, 7 }, { 1, 0, 64 } };
+    mg_engine_options single = { 1, 0, 0 };
+    open_fixture(&f, mg_device_cpu(MG_ISA_AVX512));
+    for (int64_t i = 0; i < REQUESTS; i++) {
+        memcpy(f.ids[i], f.ids[i % 2], 20 * sizeof(int32_t));
+        f.requests[i].id_count = 20 + 1;
+        f.requests[i].max_new_tokens = 4;
+    }
+    for (int64_t i = 0; i < 6; i += 2) { /* 0, 2 and 4 go on together */
+        memcpy(f.ids[i], f.ids[0], 40 * sizeof(int32_t));
+        f.requests[i].id_count = 40 + 1;
+        f.ids[i][40] = (int32_t)i;
+    }
+    for (int64_t i = 0; i < REQUESTS; i++) {
+        assert_ok(generate(&f, &f.requests[i], 1, single, NULL, &err), &err);
+        alone[i] = f.answers[0];
+    }
+    for (int64_t c = 0; c < MG_ARRAY_COUNT(choices); c++) {
+        mg_engine *engine = NULL;
+        memset(f.answers, 0, sizeof(f.answers));
+        assert_ok(mg_engine_create(f.model, NULL, NULL, &choices[c], &engine, &err), &err);
+        assert_ok(mg_engine_generate(engine, f.requests, REQUESTS, keep_answer, &f, &err), &err);
+        assert_memory_equal(alone, f.answers, sizeof(alone));
+        /* Both beginnings, what follows the first in three texts, and the last token of each; where
+         * passes are short, a text may come in the middle of another's and not wait for its end. */
+        int64_t once = 20 + 20 + 20 + REQUESTS;
+        int64_t tokens = mg_engine_stats_get(engine).prefill_tokens;
+        assert_true(tokens == once || (c == 1 && tokens > once && tokens < once + 30));
+        mg_engine_destroy(engine);
+    }
+    close_fixture(&f);
+}
+
+/* Texts of very unequal length: as one ends the next comes in, and no row is spent on the dead. */
+static void slots_stay_full_while_requests_wait(void **state)
+{
+    (void)state;
+    enum { MANY = 250, SLOTS = 8 };
+    fixture f;
+    mg_error err;
+    mg_engine *engine = NULL;
+    mg_engine_options options = { SLOTS, 0, 16 };
+    open_fixture(&f, mg_device_cpu(MG_ISA_AVX512));
+    mg_generate_request requests[MANY];
+    counted seen = { 0, 0 };
+    int64_t tokens = 0;
+    for (int64_t i = 0; i < MANY; i++) {
+        requests[i] = f.requests[i % REQUESTS];
+        requests[i].max_new_tokens = 1 + i * 7 % 23;
+        tokens += requests[i].max_new_tokens;
+    }
+    assert_ok(mg_engine_create(f.model, NULL, NULL, &options, &engine, &err), &err);
+    assert_ok(mg_engine_generate(engine, requests, MANY, count_answer, &seen, &err), &err);
+    mg_engine_stats stats = mg_engine_stats_get(engine);
+    assert_int_equal(seen.answers, MANY);
+    assert_int_equal(seen.tokens, tokens);
+    assert_int_equal(stats.decode_tokens, tokens - MANY); /* the first comes from the prompt */
+    assert_true(stats.decode_tokens > stats.decode_steps * SLOTS * 8 / 10);
+    mg_engine_destroy(engine);
     close_fixture(&f);
 }
 
@@ -341,6 +424,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(answers_do_not_depend_on_the_batch),
         cmocka_unit_test(shared_prefix_changes_nothing),
+        cmocka_unit_test(each_group_computes_its_prefix_once),
+        cmocka_unit_test(slots_stay_full_while_requests_wait),
         cmocka_unit_test(long_prompt_is_cut_on_the_left),
         cmocka_unit_test(eos_ends_an_answer_and_is_left_out),
         cmocka_unit_test(logits_that_are_not_finite_end_one_request),
