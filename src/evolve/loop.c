@@ -51,7 +51,7 @@ int64_t mg_loop_local_id(const mg_loop *loop, int64_t store_id)
     return store_id >= stage->first_id ? store_id - stage->first_id + sources : -1;
 }
 
-static mg_status put_value(mg_loop *loop, const char *name, mg_str value, mg_error *err)
+mg_status mg_loop_put_value(mg_loop *loop, const char *name, mg_str value, mg_error *err)
 {
     char key[MG_STAGE_KEY_BYTES];
     mg_stage_key(&loop->o->stage, name, key);
@@ -90,8 +90,8 @@ static mg_status save_state(mg_loop *loop, const progress_state *state, const mg
                   (long long)state->extra);
     mg_restart_save(&state->restart, &counters);
     MG_TRY_OR_DONE(mg_store_begin(store, err));
-    MG_TRY_OR_DONE(put_value(loop, "state/optimiser", mg_buf_view(&bytes), err));
-    MG_TRY_OR_DONE(put_value(loop, "state/loop", mg_buf_view(&counters), err));
+    MG_TRY_OR_DONE(mg_loop_put_value(loop, "state/optimiser", mg_buf_view(&bytes), err));
+    MG_TRY_OR_DONE(mg_loop_put_value(loop, "state/loop", mg_buf_view(&counters), err));
     MG_TRY_OR_DONE(mg_store_commit(store, err));
 
 done:
@@ -142,7 +142,7 @@ static mg_status load_counters(mg_loop *loop, progress_state *state, bool *found
     if (state->finished && !same_budget) {
         state->finished = false;
         MG_TRY(mg_store_put(loop->o->store, "winner", mg_str_of(""), err));
-        MG_TRY(put_value(loop, "winner", mg_str_of(""), err));
+        MG_TRY(mg_loop_put_value(loop, "winner", mg_str_of(""), err));
         return mg_loop_forget_from(loop, next_id(loop, state), err);
     }
     return MG_OK;
@@ -183,11 +183,11 @@ static mg_status store_sets(mg_loop *loop, mg_error *err)
                       MG_STR_ARG(fitness->tasks[t].name));
     }
     MG_TRY_OR_DONE(mg_store_put(loop->o->store, "tasks", mg_buf_view(&text), err));
-    MG_TRY_OR_DONE(put_value(loop, "set/name", mg_str_of(mg_loop_judge(loop)->name), err));
+    MG_TRY_OR_DONE(mg_loop_put_value(loop, "set/name", mg_str_of(mg_loop_judge(loop)->name), err));
     for (int64_t i = 0; i < MG_ARRAY_COUNT(sets); i++) {
         mg_str questions = mg_str_make((const char *)sets[i]->questions,
                                        (size_t)sets[i]->count * sizeof(mg_question));
-        MG_TRY_OR_DONE(put_value(loop, names[i], questions, err));
+        MG_TRY_OR_DONE(mg_loop_put_value(loop, names[i], questions, err));
     }
 
 done:
@@ -425,6 +425,8 @@ static mg_status run_generation(mg_loop *loop, progress_state *state, mg_explore
     double *costs = mg_new_array(double, population);
     double *violations = mg_new_array(double, population);
     double *x = mg_new_array(double, loop->o->space.dimension);
+    int64_t m = mg_explorer_nsga2(explorer) != NULL ? mg_loop_objective_tasks(loop, NULL) : 0;
+    double *objectives = mg_new_array(double, MG_MAX(population * m, 1));
     mg_status status = MG_OK;
     for (int64_t k = 0; k < population; k++) {
         mg_explorer_ask(explorer, k, x);
@@ -436,8 +438,12 @@ static mg_status run_generation(mg_loop *loop, progress_state *state, mg_explore
     for (int64_t k = 0; k < population; k++) {
         costs[k] = cost_of(loop, candidates[k]);
         violations[k] = candidates[k]->failed ? (double)INFINITY : candidates[k]->violation;
+        if (m > 0) {
+            MG_TRY_OR_DONE(mg_loop_objectives(loop, candidates[k], objectives + k * m, err));
+        }
     }
-    mg_explorer_tell(explorer, costs, violations);
+    mg_explorer_told told = { first, costs, objectives, violations };
+    mg_explorer_tell(explorer, &told);
     state->asked += population;
     if (loop->held_out.count > 0) {
         MG_TRY_OR_DONE(take_snapshot(loop, state, explorer, candidates, population, err));
@@ -449,6 +455,7 @@ done:
     mg_free(candidates);
     mg_free(costs);
     mg_free(violations);
+    mg_free(objectives);
     mg_free(x);
     return status;
 }
@@ -471,7 +478,7 @@ static mg_status keep_mean(mg_loop *loop, progress_state *state, const mg_explor
         char name[32];
         probabilities_name(mean->id, name);
         size_t bytes = (size_t)loop->o->space.bit_count * sizeof(double);
-        MG_TRY(put_value(loop, name, mg_str_make((const char *)probabilities, bytes), err));
+        MG_TRY(mg_loop_put_value(loop, name, mg_str_make((const char *)probabilities, bytes), err));
     }
     return mg_loop_evaluate(loop, &mean, 1, &loop->search, true, err);
 }
@@ -556,6 +563,10 @@ static mg_status run_optimiser(mg_loop *loop, progress_state *state, double *mea
     }
     mg_explorer_mean(explorer, mean);
     keep_probabilities(loop, explorer);
+    if (mg_explorer_nsga2(explorer) != NULL) {
+        MG_TRY_OR_DONE(mg_loop_pick_from_front(loop, mg_explorer_nsga2(explorer), loop->picks,
+                                               &loop->pick_count, err));
+    }
 
 done:
     mg_explorer_destroy(explorer);
@@ -675,6 +686,14 @@ static mg_status finish(mg_loop *loop, const progress_state *state, const double
         loop->phase = "choice";
         return mg_loop_choose(loop, finalists, count, winner_out, err);
     }
+    if (loop->pick_count > 0) { /* a front has no mean */
+        for (int64_t i = 0; i < loop->pick_count; i++) {
+            add_finalist(finalists, &count, loop->picks[i]);
+        }
+        add_finalist(finalists, &count, mg_loop_candidate_at(loop, loop->best_id));
+        add_finalist(finalists, &count, mg_loop_candidate_at(loop, sources));
+        return mg_loop_choose(loop, finalists, count, winner_out, err);
+    }
     loop->phase = "mean";
     add_run_means(loop, finalists, &count);
     finalists[count++] =
@@ -714,7 +733,7 @@ static mg_status store_winner(mg_loop *loop, int64_t winner, double *seconds_out
         seconds = fmax(seconds, old_seconds);
     }
     int size = snprintf(text, sizeof(text), "%lld %.17g", (long long)winner, seconds);
-    MG_TRY_OR_DONE(put_value(loop, "winner", mg_str_make(text, (size_t)size), err));
+    MG_TRY_OR_DONE(mg_loop_put_value(loop, "winner", mg_str_make(text, (size_t)size), err));
     *seconds_out = seconds;
 
 done:

@@ -14,6 +14,8 @@
 
 MG_BEGIN_C
 
+#define MG_FRONT_PICKS 3 /* of a front, at most, that become finalists */
+
 /* Questions with a name under which scores are stored. */
 typedef struct mg_item_set {
     const char *name;
@@ -74,8 +76,10 @@ typedef struct mg_loop {
     double best_score, best_violation;
     bool replaying; /* scores of earlier processes come in: the outside hears of the last best only
                      */
-    double seconds_before;     /* spent by earlier processes */
-    double seconds_begin;      /* on the clock */
+    double seconds_before;                    /* spent by earlier processes */
+    double seconds_begin;                     /* on the clock */
+    mg_loop_candidate *picks[MG_FRONT_PICKS]; /* of the front, for NSGA-II */
+    int64_t pick_count;
     double *bit_probabilities; /* of the optimiser at its end; NULL without bits */
     const char *phase;
     int broken;             /* not 0 once write_status is; read by threads at work, atomically */
@@ -142,6 +146,21 @@ bool mg_loop_may_restart(const mg_loop *loop, const mg_restart *restart);
 /* The optimiser of that run: from state, or new when that is empty. */
 MG_MUST_CHECK mg_status mg_loop_open_run(mg_loop *loop, mg_cma_kind kind, const mg_restart *restart,
                                          mg_str state, mg_explorer **explorer_out, mg_error *err);
+
+/* pareto.c: several tasks as objectives of their own (evolution.md 9).  The tasks of the search
+ * that have a weight, to tasks_out (may be NULL); returns how many. */
+int64_t mg_loop_objective_tasks(const mg_loop *loop, int64_t *tasks_out);
+/* Minus the score on each of them, from the search questions; infinity for a failed candidate. */
+MG_MUST_CHECK mg_status mg_loop_objectives(mg_loop *loop, const mg_loop_candidate *candidate,
+                                           double *objectives_out, mg_error *err);
+/* The picks of the front among finalists_out (at most MG_FRONT_PICKS), and the front into the
+ * store's "front": a line for each candidate, its number and which picks it is. */
+MG_MUST_CHECK mg_status mg_loop_pick_from_front(mg_loop *loop, const mg_nsga2 *nsga,
+                                                mg_loop_candidate **picks_out, int64_t *count_out,
+                                                mg_error *err);
+/* A value of this stage in the store; an empty one counts as none. */
+MG_MUST_CHECK mg_status mg_loop_put_value(mg_loop *loop, const char *name, mg_str value,
+                                          mg_error *err);
 
 /* polish.c: plans the polish for its budget (in questions); returns the questions it will ask. */
 int64_t mg_loop_plan_polish(mg_loop *loop, int64_t budget);

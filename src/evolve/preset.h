@@ -35,6 +35,7 @@ typedef struct mg_preset {
     double weight_low, weight_high; /* range of weights, native encoding */
     double sigma;                   /* initial step, as a share of the range */
     mg_bound_kind bounds;
+    bool nsga2; /* the optimiser, where the file names none */
     bool active;
     bool adapt_learning_rate;
     int64_t evaluations; /* budget; 0 = by questions */

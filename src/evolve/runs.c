@@ -29,6 +29,7 @@ mg_cma_kind mg_loop_choose_kind(const mg_loop *loop)
         return MG_CMA_FULL;
     case MG_OPTIMISER_AUTO:
     case MG_OPTIMISER_LRA:
+    case MG_OPTIMISER_NSGA2:
         break;
     }
     bool sep = n > FULL_DIMENSION_MAX || loop->evaluations_total < SEP_EVALUATIONS * n;
@@ -40,6 +41,10 @@ void mg_loop_first_run(const mg_loop *loop, mg_restart *restart)
     const mg_search_config *search = loop->o->search;
     int64_t n = loop->o->space.dimension - loop->o->space.bit_count;
     int64_t population = search->population > 0 ? search->population : mg_cma_default_population(n);
+    if (search->population == 0 && search->optimiser == MG_OPTIMISER_NSGA2) {
+        int64_t least = MG_NSGA2_POPULATION_PER_OBJECTIVE * mg_loop_objective_tasks(loop, NULL);
+        population = MG_MAX(MG_NSGA2_POPULATION, least);
+    }
     mg_restart_init(restart, search->restart, population, search->seed);
 }
 
@@ -162,17 +167,26 @@ static const mg_loop_space *warm_space(mg_loop *loop)
     return warm;
 }
 
+static mg_explorer_kind explorer_kind(const mg_search_config *search)
+{
+    if (search->optimiser == MG_OPTIMISER_NSGA2) {
+        return MG_EXPLORER_NSGA2;
+    }
+    return search->switches_by_margin ? MG_EXPLORER_MARGIN : MG_EXPLORER_GRADIENT;
+}
+
 mg_status mg_loop_open_run(mg_loop *loop, mg_cma_kind kind, const mg_restart *restart, mg_str state,
                            mg_explorer **explorer_out, mg_error *err)
 {
     const mg_loop_space *space = &loop->o->space;
     double *start = mg_new_array(double, space->dimension);
     double *covariance = NULL;
-    mg_cma_options options;
+    mg_explorer_options options = { .kind = explorer_kind(loop->o->search),
+                                    .objective_count = mg_loop_objective_tasks(loop, NULL) };
     run_start(loop, restart, start);
-    make_options(loop, kind, restart, start, &options);
+    make_options(loop, kind, restart, start, &options.cma);
     if (loop->o->warm_count > 0 && restart->index == 0 && state.size == 0) {
-        covariance = warm_options(loop, start, &options);
+        covariance = warm_options(loop, start, &options.cma);
         space = warm_space(loop);
     }
     mg_status status = state.size > 0 ? mg_explorer_load(&options, space, state, explorer_out, err)

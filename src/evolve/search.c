@@ -361,8 +361,8 @@ static void add_facts(search *s, mg_fingerprint *facts)
     mg_fingerprint_add(facts, "the optimiser", "%d %lld %.17g %d %d", (int)set->optimiser,
                        (long long)set->population, set->sigma, (int)set->preset->bounds,
                        set->preset->adapt_learning_rate);
-    mg_fingerprint_add(facts, "search.restart or restart_from", "%d %d", (int)set->restart,
-                       set->restart_near_best);
+    mg_fingerprint_add(facts, "search.restart, restart_from or switches", "%d %d %d",
+                       (int)set->restart, set->restart_near_best, set->switches_by_margin);
     mg_buf folders = { 0 };
     for (int64_t f = 0; f < set->warm_start_count; f++) {
         mg_buf_printf(&folders, "%.*s|", MG_STR_ARG(set->warm_start[f]));

@@ -202,7 +202,8 @@ typedef struct raw_search {
     mg_field_list weights;     /* of double */
     mg_field_list granularity; /* of mg_str */
     mg_field_list warm_start;  /* of mg_str */
-    int restart, restart_from;
+    int restart, restart_from, switches;
+    bool has_switches;
     int optimiser;
     int encoding;
     bool has_encoding;
@@ -213,7 +214,10 @@ static const char *const space_names[] = { "ps", "dfs", "hybrid", NULL };
 static const char *const encoding_names[] = { "slot", "paper", "net", NULL };
 static const char *const restart_names[] = { "ipop", "bipop", NULL };
 static const char *const restart_from_names[] = { "anywhere", "best", NULL };
-static const char *const optimiser_names[] = { "auto", "lra", "cma", "sep", "lm-ma", NULL };
+static const char *const optimiser_names[] = {
+    "auto", "lra", "cma", "sep", "lm-ma", "nsga2", NULL
+};
+static const char *const switch_names[] = { "bernoulli", "margin", NULL };
 
 static const mg_field search_fields[] = {
     { .name = "space",
@@ -285,6 +289,11 @@ static const mg_field search_fields[] = {
       .kind = MG_FIELD_CHOICE,
       .offset = offsetof(raw_search, restart_from),
       .choices = restart_from_names },
+    { .name = "switches",
+      .kind = MG_FIELD_CHOICE,
+      .offset = offsetof(raw_search, switches),
+      .has_offset = offsetof(raw_search, has_switches),
+      .choices = switch_names },
     { .name = "warm_start", .kind = MG_FIELD_STRINGS, .offset = offsetof(raw_search, warm_start) },
     { .name = "weights",
       .kind = MG_FIELD_DOUBLES,
@@ -498,6 +507,16 @@ static void read_granularity(const mg_value *where, const mg_field_list *list,
     }
 }
 
+/* Questions of one candidate for a budget of questions (evolution.md 12.1): adapted learning rates
+ * get along with half of what others need. */
+static int64_t planned_items(const mg_search_config *search)
+{
+    double root = sqrt((double)search->questions);
+    bool lra = search->optimiser == MG_OPTIMISER_LRA ||
+               (search->optimiser == MG_OPTIMISER_AUTO && search->preset->adapt_learning_rate);
+    return MG_MAX(llround(lra ? 0.5 * root : root), 50);
+}
+
 static void fill_budget(const raw_search *raw, const mg_evolve_overrides *overrides,
                         mg_search_config *search)
 {
@@ -523,6 +542,42 @@ static void fill_budget(const raw_search *raw, const mg_evolve_overrides *overri
             search->items_from_preset = true;
         }
     }
+    bool as_planned = search->questions == preset->questions && preset->items > 0;
+    if (search->questions > 0 && search->items_from_preset && !as_planned) {
+        search->items = planned_items(search);
+    }
+}
+
+/* A population has no mean: what goes around one has no meaning with it. */
+static void check_nsga2(const mg_value *block, const raw_search *raw, mg_search_config *search,
+                        mg_diagnostics *diagnostics)
+{
+    if (search->optimiser != MG_OPTIMISER_NSGA2) {
+        return;
+    }
+    const struct {
+        const char *name;
+        bool given;
+    } others[] = { { "polish", raw->has_polish && raw->polish > 0.0 },
+                   { "restarts", raw->has_restarts && raw->restarts > 0 },
+                   { "warm_start", raw->warm_start.count > 0 },
+                   { "rotate", raw->has_rotate && raw->rotate > 0 } };
+    for (int64_t i = 0; i < MG_ARRAY_COUNT(others); i++) {
+        if (others[i].given) {
+            mg_diagnose(diagnostics, mg_value_get(block, others[i].name),
+                        "'%s' belongs to CMA-ES, and the optimiser is 'nsga2'", others[i].name);
+        }
+    }
+    bool ranges = search->preset->encoding == MG_ENCODING_NATIVE &&
+                  search->path_encoding == MG_PATH_SLOT && search->preset->held_out == 0;
+    if (!ranges) {
+        mg_diagnose(diagnostics, mg_value_get(block, "optimiser"),
+                    "'nsga2' needs a range for every gene, which preset '%s' has not",
+                    search->preset->name);
+    }
+    search->polish_share = 0.0;
+    search->restarts = 0;
+    search->rotate = 0;
 }
 
 static void fill_search(const mg_value *root, const raw_file *raw,
@@ -545,6 +600,10 @@ static void fill_search(const mg_value *root, const raw_file *raw,
     const mg_preset *preset = search->preset;
     search->space = raw->search.has_space ? (mg_space)raw->search.space : preset->space;
     search->optimiser = (mg_optimiser_choice)raw->search.optimiser;
+    if (preset->nsga2 && search->optimiser == MG_OPTIMISER_AUTO) {
+        search->optimiser = MG_OPTIMISER_NSGA2;
+    }
+    search->switches_by_margin = raw->search.switches != 0;
     search->population = overrides->population > 0 ? overrides->population : raw->search.population;
     search->sigma = raw->search.has_sigma ? raw->search.sigma : preset->sigma;
     search->sigma = overrides->sigma > 0.0 ? overrides->sigma : search->sigma;
@@ -600,6 +659,11 @@ static void fill_search(const mg_value *root, const raw_file *raw,
     if (search->by_class && config->genome.filter_count > 0) {
         mg_diagnose(diagnostics, mg_value_get(block, "granularity"),
                     "granularity 'class' cannot be combined with 'genome.filters'");
+    }
+    check_nsga2(block, &raw->search, search, diagnostics);
+    if (raw->search.has_switches && search->space == MG_SPACE_PS) {
+        mg_diagnose(diagnostics, mg_value_get(block, "switches"),
+                    "'switches' belong to the space 'dfs', and the space is 'ps'");
     }
     fill_budget(&raw->search, overrides, search);
 }

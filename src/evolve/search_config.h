@@ -50,7 +50,8 @@ typedef enum mg_optimiser_choice {
     MG_OPTIMISER_LRA,
     MG_OPTIMISER_CMA,
     MG_OPTIMISER_SEP,
-    MG_OPTIMISER_LM_MA
+    MG_OPTIMISER_LM_MA,
+    MG_OPTIMISER_NSGA2
 } mg_optimiser_choice;
 
 /* How layers share genes; see evolution.md 3.2. */
@@ -72,8 +73,9 @@ typedef struct mg_search_config {
     bool items_from_preset; /* then a pool of less than twice as many is used whole */
     uint64_t seed;
     mg_optimiser_choice optimiser;
-    int64_t population; /* 0 = default */
-    double sigma;       /* share of the range; mergekit encoding: absolute */
+    bool switches_by_margin; /* bits are discrete coordinates of CMA-ES, instead of probabilities */
+    int64_t population;      /* 0 = default */
+    double sigma;            /* share of the range; mergekit encoding: absolute */
     double weight_low, weight_high;
     mg_granularity granularity;
     int64_t granularity_count; /* anchors, or layers of a block */

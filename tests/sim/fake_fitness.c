@@ -31,7 +31,7 @@ static double draw(uint64_t a, uint64_t b, uint32_t stream)
     return mg_uniform53(words[0], words[1]);
 }
 
-static double ability(const fake *f, const mg_job *job, uint64_t *hash_out)
+static double ability(const fake *f, const mg_job *job, bool mirrored, uint64_t *hash_out)
 {
     if (job->genome == NULL) {
         *hash_out = (uint64_t)job->source;
@@ -41,7 +41,8 @@ static double ability(const fake *f, const mg_job *job, uint64_t *hash_out)
     *hash_out = mg_hash64(job->genome, bytes, 5);
     double theta = 0.1;
     for (int64_t i = 0; i < f->o.dimension; i++) {
-        double d = job->genome[i] - optimum[i % 6];
+        double best = mirrored ? 1.0 - optimum[i % 6] : optimum[i % 6];
+        double d = job->genome[i] - best;
         theta -= 3.0 * 6.0 / (double)f->o.dimension * d * d;
     }
     return theta + f->o.lasting_effect * mg_normal_quantile(draw(*hash_out, 1, 3));
@@ -61,7 +62,9 @@ static bool first_try(fake *f, uint64_t hash)
 static void answer(fake *f, mg_job *job)
 {
     uint64_t hash;
-    double theta = ability(f, job, &hash);
+    double abilities[2];
+    abilities[1] = ability(f, job, f->o.opposed, &hash);
+    abilities[0] = ability(f, job, false, &hash);
     double luck = draw(hash, f->o.seed, 4);
     if (job->genome != NULL && luck < f->o.fail_share) {
         job->status = mg_fail(&job->error, MG_ERR_NUMERIC, "model.norm.weight is not finite");
@@ -82,7 +85,7 @@ static void answer(fake *f, mg_job *job)
         int64_t item = q.task == 0 ? q.item : f->o.items + q.item;
         double u = draw(hash ^ f->o.seed, (uint64_t)item, 2);
         double noise = log(u / (1.0 - u));
-        job->values[i] = theta - f->difficulty[item] + noise > 0.0 ? 1.0 : 0.0;
+        job->values[i] = abilities[q.task] - f->difficulty[item] + noise > 0.0 ? 1.0 : 0.0;
         f->answers++;
         if (f->o.clock_seconds != NULL) {
             *f->o.clock_seconds += SECONDS_AN_ANSWER;
@@ -152,7 +155,7 @@ double fake_fitness_truth(const mg_fitness *fitness, const double *genome)
     const fake *f = (const fake *)fitness;
     mg_job job = { .genome = genome };
     uint64_t hash;
-    double theta = ability(f, &job, &hash);
+    double theta = ability(f, &job, false, &hash);
     double sum = 0.0;
     for (int64_t i = 0; i < f->o.items; i++) {
         sum += 1.0 / (1.0 + exp(-(theta - f->difficulty[i])));

@@ -16,6 +16,7 @@ typedef struct fake_options {
     uint64_t seed;
     double crash_share;    /* of candidates: the user's function fails at the first try */
     double *clock_seconds; /* moved on by every answer; NULL = time stands still */
+    bool opposed;          /* the second task wants the mirror image of the first one's optimum */
     double lasting_effect; /* sd, in logits, of what is particular to a candidate */
 } fake_options;
 

@@ -166,6 +166,35 @@ static void parked_warm_start_ends_in_the_same_bytes(void **state)
     park_often(s, 700);
 }
 
+static void parked_front_ends_in_the_same_bytes(void **state)
+{
+    (void)state;
+    for (int bits = 0; bits < 2; bits++) {
+        sim s = sim_make(8, bits == 1 ? "dfs" : "front");
+        if (bits == 1) {
+            sim_add_bits(&s, 5, 3);
+        }
+        s.search.optimiser = MG_OPTIMISER_NSGA2;
+        s.search.polish_share = 0.0;
+        s.search.rotate = 0;
+        s.search.population = 9;
+        s.search.evaluations = 100;
+        s.fake.opposed = true;
+        s.tasks[1].role = MG_ROLE_SEARCH;
+        park_often(s, 1500);
+    }
+}
+
+static void parked_run_with_margins_ends_in_the_same_bytes(void **state)
+{
+    (void)state;
+    sim s = sim_make(12, "dfs");
+    sim_add_bits(&s, 5, 4);
+    s.search.switches_by_margin = true;
+    s.search.evaluations = 200;
+    park_often(s, 900);
+}
+
 static void killed_runs_end_in_the_same_bytes(void **state)
 {
     (void)state;
@@ -283,6 +312,8 @@ int main(void)
         cmocka_unit_test(parked_run_with_restarts_ends_in_the_same_bytes),
         cmocka_unit_test(parked_run_with_bits_and_restarts_ends_in_the_same_bytes),
         cmocka_unit_test(parked_warm_start_ends_in_the_same_bytes),
+        cmocka_unit_test(parked_front_ends_in_the_same_bytes),
+        cmocka_unit_test(parked_run_with_margins_ends_in_the_same_bytes),
         cmocka_unit_test(killed_runs_end_in_the_same_bytes),
         cmocka_unit_test(finished_run_asks_nothing_again),
         cmocka_unit_test(larger_budget_continues_a_finished_run),

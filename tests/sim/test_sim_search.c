@@ -369,6 +369,92 @@ static void means_of_all_runs_are_finalists(void **state)
     sim_remove(folder);
 }
 
+/* Two tasks that want opposite genomes: the front reaches from one to the other. */
+static void front_of_two_tasks_spreads_between_them(void **state)
+{
+    (void)state;
+    sim s = sim_make(6, "front");
+    s.search.optimiser = MG_OPTIMISER_NSGA2;
+    s.search.evaluations = 600;
+    s.search.population = 20;
+    s.fake.items = s.fake.test_items = 100;
+    s.fake.opposed = true;
+    s.tasks[1].role = MG_ROLE_SEARCH;
+    char folder[64];
+    sim_folder(folder, sizeof(folder));
+    assert_ok(sim_run(&s, folder, NULL, &err), &err);
+    mg_store *store = NULL;
+    mg_arena arena = { 0 };
+    mg_score_row *scores;
+    mg_buf front = { 0 };
+    int64_t count;
+    bool found;
+    assert_ok(mg_store_open_reader(folder, &store, &err), &err);
+    assert_ok(mg_store_get(store, "front", &front, &found, &err), &err);
+    assert_ok(mg_run_scores(store, "search", &arena, &scores, &count, &err), &err);
+    double best[2] = { 0.0, 0.0 };
+    int64_t members = 0;
+    mg_str rest = mg_buf_view(&front);
+    mg_str line;
+    while (mg_str_split(&rest, '\n', &line)) {
+        long long id = strtoll(line.data, NULL, 10);
+        double own[2] = { 0.0, 0.0 };
+        for (int64_t i = 0; i < count; i++) {
+            if (scores[i].candidate == id && scores[i].task >= 0) {
+                own[scores[i].task] = scores[i].value;
+            }
+        }
+        members++;
+        best[0] = own[0] - own[1] > best[0] ? own[0] - own[1] : best[0];
+        best[1] = own[1] - own[0] > best[1] ? own[1] - own[0] : best[1];
+    }
+    assert_true(found && members >= 4);
+    assert_true(best[0] > 0.1 && best[1] > 0.1);
+    assert_true(mg_str_find(mg_buf_view(&front), mg_str_of(" balanced"), 0) > 0);
+    assert_true(mg_str_find(mg_buf_view(&front), mg_str_of(" knee"), 0) > 0);
+    mg_buf_release(&front);
+    mg_arena_release(&arena);
+    mg_store_close(store);
+    sim_remove(folder);
+}
+
+static void switches_by_margin_find_their_sides_too(void **state)
+{
+    (void)state;
+    sim s = sim_make(12, "dfs");
+    sim_add_bits(&s, 6, 4);
+    s.search.evaluations = 800;
+    s.search.switches_by_margin = true;
+    char folder[64];
+    sim_folder(folder, sizeof(folder));
+    assert_ok(sim_run(&s, folder, NULL, &err), &err);
+    mg_store *store = NULL;
+    mg_arena arena = { 0 };
+    mg_candidate_row *rows;
+    int64_t count;
+    double on[6] = { 0.0 };
+    int64_t late = 0;
+    assert_ok(mg_store_open_reader(folder, &store, &err), &err);
+    assert_ok(mg_run_candidates(store, &arena, &rows, &count, &err), &err);
+    for (int64_t i = 0; i < count; i++) {
+        double set = 0.0;
+        bool sample = mg_str_is(rows[i].kind, "sample");
+        for (int b = 0; sample && b < 6; b++) {
+            assert_true(rows[i].genome[b] == 0.0 || rows[i].genome[b] == 1.0);
+            set += rows[i].genome[b];
+            on[b] += rows[i].generation >= 12 ? rows[i].genome[b] : 0.0;
+        }
+        late += sample && rows[i].generation >= 12 ? 1 : 0;
+        assert_true(set <= 4.0);
+    }
+    assert_true(late > 50);
+    assert_true(on[0] / (double)late > 0.7 && on[2] / (double)late > 0.7);
+    assert_true(on[5] / (double)late < 0.5);
+    mg_arena_release(&arena);
+    mg_store_close(store);
+    sim_remove(folder);
+}
+
 static void good_points_of_earlier_runs_help_a_short_search(void **state)
 {
     (void)state;
@@ -528,6 +614,8 @@ int main(void)
         cmocka_unit_test(changed_questions_are_answered_by_the_best_so_far),
         cmocka_unit_test(every_preset_runs),
         cmocka_unit_test(means_of_all_runs_are_finalists),
+        cmocka_unit_test(front_of_two_tasks_spreads_between_them),
+        cmocka_unit_test(switches_by_margin_find_their_sides_too),
         cmocka_unit_test(good_points_of_earlier_runs_help_a_short_search),
         cmocka_unit_test(many_genes_and_tiny_question_sets_run),
         cmocka_unit_test(finalists_that_are_surely_worse_leave_the_race),

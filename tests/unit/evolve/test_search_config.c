@@ -92,7 +92,7 @@ static void budgets_come_from_preset_file_and_command_line(void **state)
     snprintf(text, sizeof(text), "%ssearch: {items: 20000}\n", base);
     assert_ok(read_text(text, &c), &err);
     assert_int_equal(c.search.questions, 20000);
-    assert_int_equal(c.search.items, 110);
+    assert_int_equal(c.search.items, 71);
     mg_evolve_config_release(&c);
     mg_evolve_overrides o = {
         .evaluations = 33, .has_seed = true, .seed = 9, .sigma = 0.5, .population = 20
