@@ -435,5 +435,6 @@ mg_status mg_report_read(mg_store *store, mg_arena *arena, mg_report *report_out
     MG_TRY(read_rows(&r, winner, report_out, err));
     MG_TRY(read_finalists(&r, report_out, err));
     MG_TRY(read_diagnostics(&r, report_out, err));
+    MG_TRY(mg_front_read(store, arena, &report_out->front, err));
     return report_out->winner_index >= 0 ? compare_winner(&r, report_out, err) : MG_OK;
 }

@@ -9,6 +9,7 @@
 #include "base/arena.h"
 #include "base/error.h"
 #include "base/str.h"
+#include "evolve/report_front.h"
 #include "optim/stats.h"
 #include "store/store.h"
 
@@ -68,6 +69,7 @@ typedef struct mg_report {
     double spread, spread_p;
     double half_out; /* chosen on half of the search questions, scored on the other; NaN = none */
     int64_t half_out_candidates;
+    mg_front front;
 } mg_report;
 
 /* How far the search score of the best of 1,000 lies above its worth when it is measured on so many

@@ -242,6 +242,7 @@ void mg_report_text(const mg_report *report, bool verbose, mg_buf *out)
     mg_buf_add_char(out, '\n');
     add_sentences(report, out);
     add_counts(report, out);
+    mg_front_text(&report->front, false, out);
 }
 
 void mg_report_markdown(const mg_report *report, mg_buf *out)
@@ -253,6 +254,7 @@ void mg_report_markdown(const mg_report *report, mg_buf *out)
     add_sentences(report, out);
     mg_buf_add_char(out, '\n');
     add_counts(report, out);
+    mg_front_text(&report->front, true, out);
 }
 
 static void add_json_number(mg_buf *out, double value)
@@ -348,5 +350,7 @@ void mg_report_json(const mg_report *report, mg_buf *out)
     add_json_number(out, report->spread);
     mg_buf_add_text(out, ", \"p\": ");
     add_json_number(out, report->spread_finalists > 0 ? report->spread_p : (double)NAN);
-    mg_buf_add_text(out, "}}\n");
+    mg_buf_add_text(out, "}, \"front\": ");
+    mg_front_json(&report->front, out);
+    mg_buf_add_text(out, "}\n");
 }

@@ -222,6 +222,47 @@ static void reports_tell_luck_spread_and_who_left_the_race(void **state)
     mg_store_close(store);
 }
 
+/* Two tasks: the answers of put_candidate on "train", as many right on "other" as they lack. */
+static void front_shows_scores_of_each_task_and_its_picks(void **state)
+{
+    (void)state;
+    mg_store *store = make_store(150);
+    mg_question questions[SEARCH + 10];
+    for (int32_t i = 0; i < SEARCH + 10; i++) {
+        questions[i] = (mg_question){ i < SEARCH ? 0 : 1, i < SEARCH ? i : i - SEARCH };
+    }
+    const char *bytes = (const char *)questions;
+    assert_ok(mg_store_put(store, "set/search", mg_str_make(bytes, sizeof(questions)), &err), &err);
+    const int32_t right[6] = { 2, 3, 5, 5, 9, 4 };
+    for (int64_t id = 0; id < 6; id++) {
+        put_answers(store, id, 1, 0, 10, right[id]);
+    }
+    assert_ok(mg_store_put(store, "front", mg_str_of("4 careful\n5 balanced knee\n"), &err), &err);
+    mg_arena arena = { 0 };
+    mg_report report;
+    mg_buf out = { 0 };
+    assert_ok(mg_report_read(store, &arena, &report, &err), &err);
+    assert_int_equal(report.front.row_count, 2);
+    assert_int_equal(report.front.task_count, 2);
+    assert_int_equal(report.front.items[1], 10);
+    assert_true(fabs(report.front.rows[0].scores[0].value - 0.6) < 1e-12);
+    assert_true(fabs(report.front.rows[1].scores[1].value - 0.4) < 1e-12);
+    /* above (0.4, 0.2): (0.6, 0.9) and (0.65, 0.4) */
+    assert_true(fabs(report.front.hypervolume - (0.2 * 0.7 + 0.05 * 0.2)) < 1e-9);
+    mg_report_text(&report, false, &out);
+    assert_non_null(strstr(out.data, "5 balanced knee"));
+    assert_non_null(strstr(out.data, "90.0 [59.6, 98.2]"));
+    mg_buf_clear(&out);
+    mg_report_markdown(&report, &out);
+    assert_non_null(strstr(out.data, "| 4 careful | 60.0 ["));
+    mg_buf_clear(&out);
+    mg_report_json(&report, &out);
+    assert_non_null(strstr(out.data, "\"picks\": \"balanced knee\", \"scores\": [0.65"));
+    mg_buf_release(&out);
+    mg_arena_release(&arena);
+    mg_store_close(store);
+}
+
 int main(void)
 {
 #define REPORT_TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -232,6 +273,7 @@ int main(void)
         REPORT_TEST(empty_store_has_an_empty_report),
         REPORT_TEST(expected_optimism_follows_its_table),
         REPORT_TEST(reports_tell_luck_spread_and_who_left_the_race),
+        REPORT_TEST(front_shows_scores_of_each_task_and_its_picks),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
