@@ -15,6 +15,12 @@
 #include "text/json.h"
 #include "text/yaml.h"
 
+/* An option of the harness that has no meaning here. */
+#define IGNORED(name, value, why)                                                                  \
+    {                                                                                              \
+        name, 0, NULL, MG_OPTION_TEXT, value, NULL, NULL, "As in the harness.", why                \
+    }
+
 static const mg_option options[] = {
     { "tasks", 't', NULL, MG_OPTION_TEXTS, "A,B", NULL, NULL,
       "Tasks, groups, tags or task files, separated by commas.", NULL },
@@ -28,8 +34,8 @@ static const mg_option options[] = {
       "Only the first N rows of each task, or that share of them below 1.", NULL },
     { "num-fewshot", 'f', "num_fewshot", MG_OPTION_INT, "N", "-1", NULL,
       "Examples in each prompt (default: as the task says).", NULL },
-    { "apply-chat-template", 0, "apply_chat_template", MG_OPTION_FLAG, NULL, NULL, NULL,
-      "Ask through the model's chat template.", NULL },
+    { "apply-chat-template", 0, "apply_chat_template", MG_OPTION_SWITCH, "NAME", NULL, NULL,
+      "Ask through the model's chat template, or that of its templates.", NULL },
     { "fewshot-as-multiturn", 0, "fewshot_as_multiturn", MG_OPTION_FLAG, NULL, "on", NULL,
       "With a chat template: examples as turns of their own.", NULL },
     { "system-instruction", 0, "system_instruction", MG_OPTION_TEXT, "TEXT", NULL, NULL,
@@ -40,8 +46,10 @@ static const mg_option options[] = {
       "Requests computed together, or auto.", NULL },
     { "max-length", 0, NULL, MG_OPTION_INT, "N", "0", NULL,
       "Tokens that the model sees at most; 0 = all it can.", NULL },
-    { "fewshot-seed", 0, NULL, MG_OPTION_INT, "N", "1234", NULL, "Seed of the choice of examples.",
-      NULL },
+    { "fewshot-seed", 0, NULL, MG_OPTION_INT, "N", "1234", NULL,
+      "Seed of the choice of examples; --seed sets it too.", NULL },
+    { "predict-only", 'x', "predict_only", MG_OPTION_FLAG, NULL, NULL, NULL,
+      "Answers without scores, for --log-samples.", NULL },
     { "bootstrap-iters", 0, "bootstrap_iters", MG_OPTION_INT, "N", "100000", NULL,
       "Resamples of the standard errors that need them; 0 = no standard errors.", NULL },
     { "python", 0, NULL, MG_OPTION_TEXT, "PROGRAM", NULL, NULL,
@@ -55,10 +63,22 @@ static const mg_option options[] = {
       "Compare two files of results or samples, A and B, question by question.", NULL },
     { "metric", 0, NULL, MG_OPTION_TEXT, "NAME", NULL, NULL,
       "The metric to compare (default: the first).", NULL },
-    { "model", 0, NULL, MG_OPTION_TEXT, "TYPE", NULL, NULL, "As in the harness.",
-      "MODEL names the model" },
+    IGNORED("model", "TYPE", "MODEL names the model"),
+    IGNORED("model_args", "ARGS", "MODEL names the model, --dtype and --device how it runs"),
+    IGNORED("max_batch_size", "N", "--batch-size auto takes what fits"),
+    IGNORED("use_cache", "PATH", "answers are computed anew"),
+    IGNORED("cache_requests", "true", "prompts are made anew, which takes no time"),
+    IGNORED("verbosity", "LEVEL", "-v and -q say how much is told"),
+    IGNORED("wandb_args", "ARGS", "--output writes the results, nothing is sent"),
+    IGNORED("hf_hub_log_args", "ARGS", "--output writes the results, nothing is sent"),
     { "write_out", 'w', NULL, MG_OPTION_FLAG, NULL, NULL, NULL, "As in the harness.",
       "--log-samples shows the prompts" },
+    { "show_config", 0, NULL, MG_OPTION_FLAG, NULL, NULL, NULL, "As in the harness.",
+      "--output holds it" },
+    { "check_integrity", 0, NULL, MG_OPTION_FLAG, NULL, NULL, NULL, "As in the harness.",
+      "it tests the harness itself" },
+    { "trust_remote_code", 0, NULL, MG_OPTION_FLAG, NULL, NULL, NULL, "As in the harness.",
+      "code of data sets and models is never run" },
 };
 
 typedef struct eval_job {
@@ -157,9 +177,13 @@ static mg_status read_options(eval_job *job, mg_error *err)
     task->limit = mg_args_number(args, "limit");
     task->num_fewshot = mg_args_int(args, "num-fewshot");
     task->apply_chat_template = mg_args_flag(args, "apply-chat-template");
+    task->chat_template = mg_str_of(mg_args_text(args, "apply-chat-template"));
     task->fewshot_as_multiturn = mg_args_flag(args, "fewshot-as-multiturn");
+    task->predict_only = mg_args_flag(args, "predict-only");
     task->system_instruction = mg_str_of(mg_args_text(args, "system-instruction"));
-    task->fewshot_seed = (uint64_t)mg_args_int(args, "fewshot-seed");
+    bool seeded = mg_cli_has_seed(job->cli) && !mg_args_given(args, "fewshot-seed");
+    task->fewshot_seed =
+        seeded ? mg_cli_seed(job->cli) : (uint64_t)mg_args_int(args, "fewshot-seed");
     task->python = mg_args_text(args, "python");
     if (task->python == NULL) {
         task->python = getenv("MERGANSER_PYTHON");

@@ -42,7 +42,8 @@ static void option_left(const mg_option *option, mg_buf *out)
     bool negatable = option->kind == MG_OPTION_FLAG && option->fallback != NULL;
     mg_buf_printf(out, "--%s%s", negatable ? "[no-]" : "", option->name);
     if (option->value_name != NULL) {
-        mg_buf_printf(out, " %s", option->value_name);
+        bool optional = option->kind == MG_OPTION_SWITCH;
+        mg_buf_printf(out, optional ? "[=%s]" : " %s", option->value_name);
     }
 }
 

@@ -77,7 +77,8 @@ static int64_t find_option(const mg_command *command, mg_str name, bool *negated
         mg_str positive = mg_str_slice(name, 3, name.size);
         for (int64_t i = 0; i < option_total(command); i++) {
             const mg_option *option = option_at(command, i);
-            if (option->kind == MG_OPTION_FLAG && has_name(option, positive)) {
+            bool can = option->kind == MG_OPTION_FLAG || option->kind == MG_OPTION_SWITCH;
+            if (can && has_name(option, positive)) {
                 *negated_out = true;
                 return i;
             }
@@ -140,13 +141,23 @@ static bool is_choice(const char *choices, const char *text)
     return false;
 }
 
+/* "on" and its kin; false when it is no truth value. */
+static bool parse_truth(const char *text, bool *value_out)
+{
+    *value_out = is_choice("on|true|True|yes|1", text);
+    return *value_out || is_choice("off|false|False|no|0", text);
+}
+
 /* Takes text as the value of option; false when it does not fit the kind. */
 static bool take_value(mg_args *args, const mg_option *option, option_value *value,
                        const char *text)
 {
     switch (option->kind) {
     case MG_OPTION_FLAG:
-        value->flag = strcmp(text, "on") == 0;
+        return parse_truth(text, &value->flag);
+    case MG_OPTION_SWITCH:
+        value->text = parse_truth(text, &value->flag) ? NULL : text;
+        value->flag = value->flag || value->text != NULL;
         return true;
     case MG_OPTION_COUNT:
         value->integer++;
@@ -176,6 +187,8 @@ static bool take_value(mg_args *args, const mg_option *option, option_value *val
 static const char *kind_text(mg_option_kind kind)
 {
     switch (kind) {
+    case MG_OPTION_FLAG:
+        return "true or false";
     case MG_OPTION_INT:
         return "a whole number";
     case MG_OPTION_NUMBER:
@@ -203,6 +216,13 @@ static mg_status set_value(mg_args *args, int64_t index, const char *text, mg_er
                    kind_text(option->kind));
 }
 
+/* Whether the option does not take the next word. */
+static bool stands_alone(const mg_option *option)
+{
+    return option->kind == MG_OPTION_FLAG || option->kind == MG_OPTION_SWITCH ||
+           option->kind == MG_OPTION_COUNT;
+}
+
 /* One word that begins with "--"; *used_out counts the words taken (1 or 2). */
 static mg_status take_long(mg_args *args, int word_count, char **words, int *used_out,
                            mg_error *err)
@@ -220,11 +240,11 @@ static mg_status take_long(mg_args *args, int word_count, char **words, int *use
         return fail_unknown(args->command, name, err);
     }
     const mg_option *option = option_at(args->command, index);
-    if (option->kind == MG_OPTION_FLAG || option->kind == MG_OPTION_COUNT) {
-        if (text != NULL) {
-            return mg_fail(err, MG_ERR_USAGE, "--%s takes no value", option->name);
+    if (stands_alone(option)) {
+        if (text != NULL && (negated || option->kind == MG_OPTION_COUNT)) {
+            return mg_fail(err, MG_ERR_USAGE, "--%.*s takes no value", MG_STR_ARG(name));
         }
-        return set_value(args, index, negated ? "off" : "on", err);
+        return set_value(args, index, text != NULL ? text : negated ? "off" : "on", err);
     }
     if (text == NULL) {
         if (word_count < 2) {
@@ -253,7 +273,7 @@ static mg_status take_short(mg_args *args, int word_count, char **words, int *us
                            args->command->name, *c, args->command->name);
         }
         const mg_option *option = option_at(args->command, index);
-        if (option->kind == MG_OPTION_FLAG || option->kind == MG_OPTION_COUNT) {
+        if (stands_alone(option)) {
             MG_TRY(set_value(args, index, "on", err));
             continue;
         }

@@ -13,7 +13,8 @@
 MG_BEGIN_C
 
 typedef enum mg_option_kind {
-    MG_OPTION_FLAG,   /* --name, and --no-name */
+    MG_OPTION_FLAG,   /* --name, --no-name; also --name=true and --name=false */
+    MG_OPTION_SWITCH, /* --name, --no-name, or --name=TEXT: on, with a text */
     MG_OPTION_COUNT,  /* --name, repeatable: -v -v */
     MG_OPTION_TEXT,   /* --name VALUE; the last one wins */
     MG_OPTION_TEXTS,  /* --name VALUE, repeatable: all are kept in order */

@@ -90,6 +90,16 @@ static mg_status read_regex(const mg_value *arguments, mg_filter_step *step, mg_
     return MG_OK;
 }
 
+bool mg_filter_is_known(mg_str name)
+{
+    for (int64_t i = 0; i < MG_ARRAY_COUNT(kinds); i++) {
+        if (mg_str_is(name, kinds[i].name)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 mg_status mg_filter_step_read(mg_str name, const mg_value *arguments, mg_filter_step *step_out,
                               mg_error *err)
 {

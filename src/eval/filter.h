@@ -49,6 +49,8 @@ typedef struct mg_filter {
     int64_t step_count;
 } mg_filter;
 
+/* Whether name is one of the harness's own filters. */
+bool mg_filter_is_known(mg_str name);
 /* Reads one step with its arguments (a map); step->function is the caller's to set for custom ones.
  * name is the filter's name.  The step ends with mg_filter_step_release also after a failure.
  * MG_ERR_CONFIG names the nearest filter. */

@@ -106,6 +106,32 @@ mg_status mg_metric_find(mg_str name, mg_output_type type, mg_metric *metric_out
                    near != NULL ? "'?" : "");
 }
 
+bool mg_metric_is_in_library(mg_str name)
+{
+    static const char *const names[] = {
+        "accuracy",    "bertscore",   "bleurt",
+        "cer",         "character",   "charcut_mt",
+        "code_eval",   "comet",       "coval",
+        "cuad",        "frugalscore", "glue",
+        "google_bleu", "mae",         "mape",
+        "mase",        "mauve",       "matthews_correlation",
+        "mean_iou",    "meteor",      "mse",
+        "nist_mt",     "pearsonr",    "poseval",
+        "precision",   "r_squared",   "recall",
+        "roc_auc",     "rouge",       "sacrebleu",
+        "sari",        "seqeval",     "smape",
+        "spearmanr",   "squad",       "squad_v2",
+        "super_glue",  "wer",         "wiki_split",
+        "xnli",        "xtreme_s",
+    };
+    for (int64_t i = 0; i < MG_ARRAY_COUNT(names); i++) {
+        if (mg_str_is(name, names[i])) {
+            return true;
+        }
+    }
+    return false;
+}
+
 mg_status mg_aggregation_find(mg_str name, mg_aggregation *aggregation_out, mg_error *err)
 {
     const char *names[MG_ARRAY_COUNT(aggregations)];

@@ -76,6 +76,8 @@ const char *const *mg_metric_defaults(mg_output_type type);
  * name, MG_ERR_CONFIG when the metric does not fit the output type. */
 MG_MUST_CHECK mg_status mg_metric_find(mg_str name, mg_output_type type, mg_metric *metric_out,
                                        mg_error *err);
+/* Whether the `evaluate` package has a metric of that name, which the harness falls back on. */
+bool mg_metric_is_in_library(mg_str name);
 MG_MUST_CHECK mg_status mg_aggregation_find(mg_str name, mg_aggregation *aggregation_out,
                                             mg_error *err);
 /* Reads the options of exact_match from metric->arguments. */

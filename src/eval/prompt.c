@@ -172,14 +172,15 @@ static mg_value message_list(conversation *talk, bool with_system)
 }
 
 /* Templates that refuse a system message get the conversation without it. */
-static mg_status render_chat(conversation *talk, const mg_tokenizer *tokenizer, bool has_prefix,
-                             mg_buf *text_out, mg_error *err)
+static mg_status render_chat(conversation *talk, const mg_tokenizer *tokenizer, mg_str name,
+                             bool has_prefix, mg_buf *text_out, mg_error *err)
 {
     size_t start = text_out->size;
     mg_value messages = message_list(talk, true);
     mg_chat_args args = { .messages = &messages,
                           .add_generation_prompt = !has_prefix,
-                          .continue_final_message = has_prefix };
+                          .continue_final_message = has_prefix,
+                          .template_name = name };
     mg_status status = mg_chat_render(tokenizer, &args, text_out, err);
     if (status != MG_OK && strcmp(talk->items[0].role, "system") == 0) {
         text_out->size = MG_MIN(start, text_out->size);
@@ -200,10 +201,9 @@ mg_status mg_prompt_render(const mg_task *task, const mg_tokenizer *tokenizer, b
         if (!task->fewshot_as_multiturn) {
             make_single_turn(&talk);
         }
-        status = render_chat(&talk, tokenizer, has_prefix, text_out, err);
+        status = render_chat(&talk, tokenizer, task->chat_template, has_prefix, text_out, err);
         if (status != MG_OK) {
-            mg_error_prefix(err, "task '%.*s': row %lld: chat template", MG_STR_ARG(task->name),
-                            (long long)item);
+            mg_error_prefix(err, "chat template");
         }
     } else {
         for (int64_t i = 0; i < talk.count; i++) {

@@ -70,6 +70,7 @@ mg_status mg_task_read_settings(const mg_task_index *index, mg_str name,
     task->chat_noted = mg_arena_new(&task->arena, int);
     task->fewshot_as_multiturn = options->fewshot_as_multiturn;
     task->system_instruction = mg_arena_copy(&task->arena, options->system_instruction);
+    task->chat_template = mg_arena_copy(&task->arena, options->chat_template);
     task->name = mg_arena_copy(&task->arena, name);
     /* The task outlives the index: it owns copies of its settings. */
     for (int64_t i = 0; i < settings->count; i++) {
@@ -245,6 +246,7 @@ void mg_task_hash(const mg_task *task, char *text_out)
         mg_value_of_int((task->apply_chat_template ? 1 : 0) + (task->fewshot_as_multiturn ? 2 : 0));
     hash_value(hasher, &text, &flags);
     mg_hasher_add(hasher, task->system_instruction.data, task->system_instruction.size);
+    mg_hasher_add(hasher, task->chat_template.data, task->chat_template.size);
     hash_function(hasher, &task->process_results);
     for (int64_t m = 0; m < task->metric_count; m++) {
         hash_function(hasher, &task->metrics[m].function);

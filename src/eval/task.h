@@ -25,7 +25,9 @@ typedef struct mg_task_options {
     double limit;        /* 0 = all; below 1 a share of the rows, else a number of rows */
     int64_t num_fewshot; /* -1 = as the file says */
     bool apply_chat_template;
+    mg_str chat_template; /* one of the model's templates by name; empty = its default */
     bool fewshot_as_multiturn;
+    bool predict_only; /* answers without scores: the metric bypass alone */
     mg_str system_instruction;
     uint64_t fewshot_seed;       /* 1234 in the harness */
     const char *python;          /* NULL = python3 */

@@ -71,7 +71,7 @@ struct mg_task {
         options; /* strings in it are borrowed for the call of open only, but for these: */
     bool apply_chat_template, fewshot_as_multiturn;
     int *chat_noted; /* atomic: 1 once the note about a missing chat template is out */
-    mg_str system_instruction;
+    mg_str system_instruction, chat_template;
 
     mg_str name, alias;
     mg_settings settings;

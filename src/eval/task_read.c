@@ -409,6 +409,9 @@ static void read_metric(reader *r, const mg_setting *setting, const mg_value *en
     bool is_library = library != NULL && library->boolean;
     bool known = !is_function(name) && !is_library &&
                  mg_metric_find(name->string, task->output_type, metric, &problem) == MG_OK;
+    if (!known && !is_function(name)) {
+        is_library = is_library || mg_metric_is_in_library(name->string);
+    }
     metric->name = name->string;
     if (is_function(name)) {
         metric->kind = MG_METRIC_FUNCTION;
@@ -457,10 +460,12 @@ static void read_metric(reader *r, const mg_setting *setting, const mg_value *en
 
 static void read_metrics(reader *r)
 {
+    static const char *const bypass[] = { "bypass", NULL };
     mg_task *task = r->task;
     const mg_setting *setting = get(r, "metric_list");
-    if (setting == NULL) {
-        const char *const *names = mg_metric_defaults(task->output_type);
+    bool answers_alone = task->options.predict_only;
+    if (setting == NULL || answers_alone) {
+        const char *const *names = answers_alone ? bypass : mg_metric_defaults(task->output_type);
         while (names[task->metric_count] != NULL) {
             task->metric_count++;
         }
@@ -473,6 +478,7 @@ static void read_metrics(reader *r)
                 task->metrics[i].kind = MG_METRIC_NAMED;
             }
         }
+        task->bypasses = answers_alone;
         return;
     }
     if (setting->value.kind != MG_LIST) {
@@ -501,6 +507,48 @@ static void read_metrics(reader *r)
     }
 }
 
+#define SOURCE_BYTES_MAX ((size_t)16 << 20)
+
+/* Whether the file says register_filter("NAME"). */
+static bool registers(mg_str file, mg_str name)
+{
+    mg_bytes source = { 0 };
+    bool found = false;
+    if (file.size == 0 || mg_file_read(file.data, SOURCE_BYTES_MAX, &source, NULL) != MG_OK) {
+        return false;
+    }
+    mg_str text = mg_str_make((const char *)source.data, source.size);
+    mg_str call = mg_str_of("register_filter(");
+    int64_t at = mg_str_find(text, call, 0);
+    while (at >= 0 && !found) {
+        mg_str rest = mg_str_slice(text, (size_t)at + call.size, text.size);
+        bool quoted = rest.size > name.size + 1 && (rest.data[0] == '"' || rest.data[0] == '\'') &&
+                      rest.data[name.size + 1] == rest.data[0];
+        found = quoted && mg_str_equal(mg_str_slice(rest, 1, name.size + 1), name);
+        at = mg_str_find(text, call, (size_t)at + call.size);
+    }
+    mg_bytes_release(&source);
+    return found;
+}
+
+/* A filter that one of the task's own python files registers by name, as the harness learns of it
+ * when it loads that file. */
+static bool find_registered(const reader *r, mg_str name, mg_function *function_out)
+{
+    const mg_task *task = r->task;
+    const mg_function *const functions[] = {
+        &task->process_results,      &task->process_docs,           &task->custom_dataset,
+        &task->format.text.function, &task->format.target.function, &task->format.choice.function,
+    };
+    for (int64_t i = 0; i < MG_ARRAY_COUNT(functions); i++) {
+        if (registers(functions[i]->file, name)) {
+            *function_out = (mg_function){ functions[i]->file, name, functions[i]->where };
+            return true;
+        }
+    }
+    return false;
+}
+
 static void read_filter_step(reader *r, const mg_setting *setting, const mg_value *entry,
                              mg_filter_step *step)
 {
@@ -523,10 +571,14 @@ static void read_filter_step(reader *r, const mg_setting *setting, const mg_valu
             arguments->entries[arguments->count++] = entry->entries[i];
         }
     }
-    if (is_function(name)) {
+    bool own = !is_function(name) && !mg_filter_is_known(name->string) &&
+               find_registered(r, name->string, &step->function);
+    if (is_function(name) || own) {
         step->kind = MG_FILTER_CUSTOM;
         step->arguments = arguments;
-        read_function(r, setting, name, &step->function);
+        if (!own) {
+            read_function(r, setting, name, &step->function);
+        }
         return;
     }
     if (mg_filter_step_read(name->string, arguments, step, &problem) != MG_OK) {
@@ -726,7 +778,9 @@ mg_status mg_task_read(mg_task *task, const mg_task_index *index, mg_error *err)
     read_text(&r, "task_alias", &task->alias);
     read_output_type(&r);
     read_function_key(&r, "process_docs", &task->process_docs);
-    read_function_key(&r, "process_results", &task->process_results);
+    if (!task->options.predict_only) {
+        read_function_key(&r, "process_results", &task->process_results);
+    }
     read_function_key(&r, "custom_dataset", &task->custom_dataset);
     read_formats(&r);
     read_generation(&r);

@@ -35,6 +35,7 @@ import types
 
 roots = [os.path.realpath(path) for path in sys.argv[3:]]
 modules = {}
+filters = {}  # file -> the names it gave to filters with register_filter
 
 
 class UserError(Exception):
@@ -216,9 +217,12 @@ class Instance:
         self.__dict__.update(kwargs)
 """,
     "lm_eval.api.registry": """
+filters = {}
 def register(*names, **options):
     return lambda thing: thing
-register_filter = register_metric = register_aggregation = register_model = register_task = register
+register_metric = register_aggregation = register_model = register_task = register
+def register_filter(name):
+    return lambda thing: filters.setdefault(name, thing)
 """,
     "lm_eval.api.filter": """
 class Filter:
@@ -345,6 +349,8 @@ def load(file, name):
     if known is None or known[0] != stamp:
         spec = importlib.util.spec_from_file_location("merganser_" + re.sub(r"\W", "_", file), file)
         module = importlib.util.module_from_spec(spec)
+        registry = importlib.import_module("lm_eval.api.registry")
+        registry.filters = filters[file] = {}
         sys.modules[spec.name] = module
         folder = os.path.dirname(file)
         before = set(sys.modules)
@@ -361,6 +367,8 @@ def load(file, name):
                         and "." not in other:
                     del sys.modules[other]
         known = modules[file] = (stamp, module)
+    if name in filters[file]:
+        return filters[file][name]
     if not hasattr(known[1], name):
         raise UserError(f"{file}: has no function '{name}'")
     return getattr(known[1], name)

@@ -1,6 +1,7 @@
 """`eval`: results, samples, limits; functions of users that raise, hang, print or end the process."""
 import json
 import os
+import shutil
 import time
 import unittest
 
@@ -50,6 +51,29 @@ class Eval(ProgramTest):
     def test_json_goes_to_standard_output(self):
         report = json.loads(self.eval("--json", "--limit", "2").out)
         self.assertIn("mini_ja_native", report["results"])
+
+    def test_answers_alone_have_no_scores(self):
+        report = json.loads(self.eval("--json", "--limit", "2", "--predict-only", "--log-samples", "s.jsonl",
+                                      task="mini_ja_train").out)
+        self.assertEqual(report["results"]["mini_ja_train"]["bypass,none"], 999)
+        self.assertNotIn("acc,none", report["results"]["mini_ja_train"])
+        self.assertTrue(json.loads((self.folder / "s.jsonl").read_text().splitlines()[0])["resps"][0])
+
+    def test_a_chat_template_is_chosen_by_name(self):
+        shutil.copytree(MODELS / "mini-ja", self.folder / "named")
+        path = self.folder / "named" / "tokenizer_config.json"
+        config = json.loads(path.read_text())
+        config["chat_template"] = [{"name": name, "template": name + "{{ messages[0].content }}"}
+                                   for name in ("default", "other")]
+        path.write_text(json.dumps(config))
+        for option, begin in (("", "default"), ("=other", "other")):
+            self.eval("--limit", "1", "--log-samples", "s.jsonl", f"--apply-chat-template{option}",
+                      model="named")
+            prompt = json.loads((self.folder / "s.jsonl").read_text())["arguments"][0][0]
+            self.assertTrue(prompt.startswith(begin), prompt)
+        result = self.attempt("eval", "named", "--tasks", "mini_ja_native", "--include-path", TASKS,
+                              "--apply-chat-template=third")
+        self.assertIn("no chat template named 'third'", result.err)
 
     def test_a_share_of_the_rows_and_two_tasks_at_once(self):
         report = json.loads(self.eval("--json", "--limit", "0.05", "--tasks", "mini_en_test").out)

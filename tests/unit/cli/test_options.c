@@ -12,6 +12,7 @@ static const mg_option options[] = {
     { "strategy", 's', NULL, MG_OPTION_TEXT, "S", "pool", "pool|serial", "How.", NULL },
     { "sigma0", 0, NULL, MG_OPTION_NUMBER, "X", "0.1667", NULL, "First step.", NULL },
     { "lazy", 0, NULL, MG_OPTION_FLAG, NULL, NULL, NULL, NULL, "tensors are always mapped" },
+    { "chat", 0, NULL, MG_OPTION_SWITCH, "NAME", NULL, NULL, "Through a template.", NULL },
 };
 
 static const mg_command command = {
@@ -65,6 +66,28 @@ static void defaults_hold_and_flags_can_be_denied(void **state)
     mg_args_destroy(args);
 }
 
+static void flags_take_a_truth_and_switches_a_text_behind_an_equals_sign(void **state)
+{
+    (void)state;
+    mg_error err;
+    mg_args *args;
+    assert_ok(parse(&args, &err, 4, "--chat", "a", "--overwrite=true", "--copy-tokenizer=false"),
+              &err);
+    assert_true(mg_args_flag(args, "overwrite"));
+    assert_false(mg_args_flag(args, "copy-tokenizer"));
+    assert_true(mg_args_flag(args, "chat"));
+    assert_null(mg_args_text(args, "chat"));
+    assert_string_equal(mg_args_operand(args, 0), "a");
+    mg_args_destroy(args);
+    assert_ok(parse(&args, &err, 2, "a", "--chat=tool_use"), &err);
+    assert_true(mg_args_flag(args, "chat"));
+    assert_string_equal(mg_args_text(args, "chat"), "tool_use");
+    mg_args_destroy(args);
+    assert_ok(parse(&args, &err, 3, "a", "--chat=tool_use", "--no-chat"), &err);
+    assert_false(mg_args_flag(args, "chat"));
+    mg_args_destroy(args);
+}
+
 static void words_behind_two_dashes_are_operands(void **state)
 {
     (void)state;
@@ -87,7 +110,8 @@ static void mistakes_are_told_with_the_nearest_name(void **state)
     assert_non_null(strstr(err.message, "pool|serial"));
     assert_status(parse(&args, &err, 3, "a", "--sigma0", "wide"), MG_ERR_USAGE);
     assert_status(parse(&args, &err, 2, "a", "--sigma0"), MG_ERR_USAGE);
-    assert_status(parse(&args, &err, 2, "a", "--overwrite=yes"), MG_ERR_USAGE);
+    assert_status(parse(&args, &err, 2, "a", "--overwrite=maybe"), MG_ERR_USAGE);
+    assert_non_null(strstr(err.message, "true or false"));
     assert_status(parse(&args, &err, 3, "a", "b", "c"), MG_ERR_USAGE);
     assert_status(parse(&args, &err, 0), MG_ERR_USAGE);
     assert_status(parse(&args, &err, 2, "a", "-Z"), MG_ERR_USAGE);
@@ -126,6 +150,7 @@ int main(void)
         cmocka_unit_test(options_stand_anywhere_and_take_values_either_way),
         cmocka_unit_test(defaults_hold_and_flags_can_be_denied),
         cmocka_unit_test(the_command_line_can_be_given_again),
+        cmocka_unit_test(flags_take_a_truth_and_switches_a_text_behind_an_equals_sign),
         cmocka_unit_test(words_behind_two_dashes_are_operands),
         cmocka_unit_test(mistakes_are_told_with_the_nearest_name),
         cmocka_unit_test(help_is_made_from_the_same_table),

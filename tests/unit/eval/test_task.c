@@ -324,6 +324,34 @@ static void unsupported_features_are_named(void **state)
     assert_non_null(strstr(err.message, "--confirm-run-unsafe-code"));
 }
 
+static void a_filter_that_the_task_s_own_file_registers_is_found(void **state)
+{
+    fixture *f = *state;
+    mg_error err;
+    mg_task *task;
+    put(f, "own.py",
+        "from lm_eval.api.filter import Filter\n"
+        "from lm_eval.api.registry import register_filter\n"
+        "@register_filter(\"last_word\")\n"
+        "class Last(Filter):\n"
+        "    def __init__(self, mark): self.mark = mark\n"
+        "    def apply(self, resps, docs): return [[t.split()[-1] + self.mark for t in r] for r in "
+        "resps]\n"
+        "def score(doc, results): return {'acc': float(results[0] == 'end!')}\n");
+    const char *text = "task: t\n" HEAD "doc_to_text: q\ndoc_to_target: ''\n"
+                       "process_results: !function own.score\n"
+                       "metric_list: [{metric: acc}]\nfilter_list:\n"
+                       "  - {name: none, filter: [{function: %s, mark: '!'}, "
+                       "{function: take_first}]}\n";
+    answer = "this is the end";
+    assert_ok(open_task(f, mg_arena_printf(&f->arena, text, "last_word").data, &task, &err), &err);
+    assert_true(fabs(run(f, task) - 1) < 1e-12);
+    mg_task_close(task);
+    assert_status(open_task(f, mg_arena_printf(&f->arena, text, "last_wort").data, &task, &err),
+                  MG_ERR_CONFIG);
+    assert_non_null(strstr(err.message, "unknown filter 'last_wort'"));
+}
+
 static void the_hash_changes_with_what_decides_a_score(void **state)
 {
     fixture *f = *state;
@@ -401,6 +429,7 @@ int main(void)
         WITH(a_row_s_own_template_error_names_it),
         WITH(unknown_tasks_name_the_nearest),
         WITH(unsupported_features_are_named),
+        WITH(a_filter_that_the_task_s_own_file_registers_is_found),
         WITH(the_hash_changes_with_what_decides_a_score),
         WITH(limits_take_a_number_or_a_share),
         WITH(groups_that_contain_themselves_and_repeats_are_errors),
