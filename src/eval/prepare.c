@@ -229,10 +229,12 @@ static void prepare_stops(mg_prepared_task *prepared)
     const mg_value *until = mg_value_get(&prepared->task->generation, "until");
     mg_buf eos = { 0 };
     int32_t id = mg_tokenizer_eos(prepared->tokenizer);
-    prepared->stops = mg_arena_array(&prepared->arena, mg_str, until->count + 1);
-    for (int64_t i = 0; i < until->count; i++) {
-        if (until->items[i].string.size > 0) {
-            prepared->stops[prepared->stop_count++] = until->items[i].string;
+    int64_t count = until->kind == MG_LIST ? until->count : until->kind == MG_STRING ? 1 : 0;
+    prepared->stops = mg_arena_array(&prepared->arena, mg_str, count + 1);
+    for (int64_t i = 0; i < count; i++) {
+        mg_str stop = until->kind == MG_LIST ? until->items[i].string : until->string;
+        if (stop.size > 0) {
+            prepared->stops[prepared->stop_count++] = stop;
         }
     }
     if (id >= 0) {

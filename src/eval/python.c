@@ -28,6 +28,7 @@
 #define RESTARTS_MAX 3    /* in one mg_python_call_many */
 #define TIMEOUTS_MAX 2    /* likewise: a function that hangs on every row must not hang for each */
 #define WAIT_MAX_S 3600.0 /* of one poll */
+#define START_MAX_S 60.0  /* of the interpreter */
 #define CHILD_FD 3
 #define HIGH_FD 10 /* above the descriptors that the child gets */
 
@@ -149,11 +150,8 @@ static int spawn(mg_python *python, int child_fd)
     return code;
 }
 
-static mg_status start(mg_python *python, const mg_function *function, mg_error *err)
+static mg_status launch(mg_python *python, const mg_function *function, mg_error *err)
 {
-    if (python->pid > 0) {
-        return MG_OK;
-    }
     int pair[2];
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0) {
         return mg_fail(err, MG_ERR_IO, "no socket for the python worker: %s", strerror(errno));
@@ -229,10 +227,10 @@ static void wait_briefly(const mg_python *python)
 }
 
 /* The next reply line, without its newline; it is valid until the next call. */
-static mg_status read_line(mg_python *python, const mg_function *function, mg_str *line_out,
-                           mg_error *err)
+static mg_status read_line(mg_python *python, const mg_function *function, double limit_s,
+                           mg_str *line_out, mg_error *err)
 {
-    double deadline = mg_clock_now(NULL) + python->timeout_s;
+    double deadline = mg_clock_now(NULL) + limit_s;
     size_t scanned = python->input_at;
     while (true) {
         const char *end = python->input.size == scanned ? NULL
@@ -268,6 +266,18 @@ static mg_status read_line(mg_python *python, const mg_function *function, mg_st
         }
         python->input.size += count > 0 ? (size_t)count : 0;
     }
+}
+
+/* Starts the worker where there is none and waits for its first line, so that its own start does
+ * not count as time of a call. */
+static mg_status start(mg_python *python, const mg_function *function, mg_error *err)
+{
+    mg_str ready;
+    if (python->pid > 0) {
+        return MG_OK;
+    }
+    MG_TRY(launch(python, function, err));
+    return read_line(python, function, START_MAX_S, &ready, err);
 }
 
 /* Appends "key": value for each entry, without braces. */
@@ -326,7 +336,7 @@ mg_status mg_python_request(mg_python *python, const char *operation, const mg_f
     add_members(&text, members);
     mg_buf_add_text(&text, "}\n");
     MG_TRY_OR_DONE(send_all(python, function, mg_buf_view(&text), err));
-    MG_TRY_OR_DONE(read_line(python, function, &line, err));
+    MG_TRY_OR_DONE(read_line(python, function, python->timeout_s, &line, err));
     MG_TRY_OR_DONE(parse_reply(python, function, line, id, arena, &reply, err));
     if (failure_of(&reply) != NULL) {
         status = mg_fail(err, MG_ERR_USER_CODE, "%s", failure_of(&reply));
@@ -379,7 +389,7 @@ static mg_status run_calls(call_state *state, mg_error *err)
         mg_str line;
         mg_value reply;
         mg_arena_release(&arena);
-        MG_TRY_OR_DONE(read_line(python, state->function, &line, err));
+        MG_TRY_OR_DONE(read_line(python, state->function, python->timeout_s, &line, err));
         MG_TRY_OR_DONE(parse_reply(python, state->function, line, id, &arena, &reply, err));
         const char *failure = failure_of(&reply);
         if (mg_value_get(&reply, "done") != NULL) {

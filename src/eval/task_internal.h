@@ -89,7 +89,7 @@ struct mg_task {
     bool uses_mutual_info;
     bool bypasses;
 
-    mg_value generation; /* generate_until: the keyword arguments, `until` a list */
+    mg_value generation; /* generate_until: the keyword arguments */
     int64_t max_new_tokens;
 
     mg_python *python; /* started by its first call */

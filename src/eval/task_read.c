@@ -314,7 +314,7 @@ static mg_value list_of_text(mg_arena *arena, mg_str text)
     return list;
 }
 
-/* The map of keyword arguments: the file's with the run's over them, `until` a list. */
+/* The map of keyword arguments: the file's with the run's over them. */
 static void merge_generation(reader *r, const mg_value *given)
 {
     mg_task *task = r->task;
@@ -337,16 +337,18 @@ static void merge_generation(reader *r, const mg_value *given)
     for (int64_t i = 0; run != NULL && i < run->count; i++) {
         add_entry(arena, &map, run->entries[i].key.string.data, &run->entries[i].value);
     }
-    const mg_value *until = mg_value_get(&map, "until");
-    mg_value list = list_of_text(arena, task->format.fewshot_delimiter);
-    if (until != NULL && until->kind == MG_STRING) {
-        list = list_of_text(arena, until->string);
-    } else if (until != NULL && until->kind == MG_LIST) {
-        list = *until;
-    } else if (until != NULL && until->kind == MG_NULL) {
-        list = mg_value_of_list(arena, 0);
+    const mg_value *temperature = mg_value_get(&map, "temperature");
+    double number;
+    if (temperature != NULL && temperature->kind != MG_FLOAT &&
+        (mg_value_to_double(temperature, &number) ||
+         (temperature->kind == MG_STRING && mg_str_to_double(temperature->string, &number)))) {
+        mg_value as_float = mg_value_of_double(number);
+        add_entry(arena, &map, "temperature", &as_float);
     }
-    add_entry(arena, &map, "until", &list);
+    if (mg_value_get(&map, "until") == NULL) {
+        mg_value list = list_of_text(arena, task->format.fewshot_delimiter);
+        add_entry(arena, &map, "until", &list);
+    }
     task->generation = map;
 }
 
@@ -367,7 +369,11 @@ static void read_generation(reader *r)
     }
     merge_generation(r, setting != NULL ? &setting->value : NULL);
     const mg_value *until = mg_value_get(&task->generation, "until");
-    for (int64_t i = 0; i < until->count; i++) {
+    if (until->kind != MG_LIST && until->kind != MG_STRING && until->kind != MG_NULL) {
+        mg_problem(&r->problems, MG_ERR_CONFIG, setting, until,
+                   "'until' is %s, must be a text or a list of texts", mg_kind_name(until->kind));
+    }
+    for (int64_t i = 0; until->kind == MG_LIST && i < until->count; i++) {
         if (until->items[i].kind != MG_STRING) {
             mg_problem(&r->problems, MG_ERR_CONFIG, setting, &until->items[i],
                        "'until' holds %s, must be texts", mg_kind_name(until->items[i].kind));

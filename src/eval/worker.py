@@ -1,7 +1,8 @@
 """The python3 side of eval/python.c: runs the functions that task files name with !function.
 
 Requests and replies are JSON, one object a line, on two private file descriptors; the standard output
-of user code goes to standard error.  Requests name a function by file and attribute:
+of user code goes to standard error.  The first line says that the worker is ready.  Requests name a
+function by file and attribute:
 
   {"id", "op": "call_many", "file", "name", "calls": [[argument, ...], ...], "keywords": {...}}
       replies {"id", "item": i, "value": v} or {"id", "item": i, "error": text} for each call, in order,
@@ -558,5 +559,6 @@ if __name__ == "__main__":
     reader = threading.Thread(target=read_requests, daemon=True,
                               args=(os.fdopen(request_fd, encoding="utf-8"), waiting_requests))
     reader.start()
+    write({"ready": True})
     while True:
         answer(waiting_requests.get())
