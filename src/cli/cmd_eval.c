@@ -128,7 +128,35 @@ static void read_names(eval_job *job)
     }
 }
 
-/* "temperature=0.8,until=[\"x\"]" or a JSON object, as a map. */
+/* The next part of a list at commas outside of brackets and quotes. */
+static bool split_top_level(mg_str *rest, mg_str *part_out)
+{
+    int depth = 0;
+    char quote = 0;
+    size_t at = 0;
+    if (rest->size == 0) {
+        return false;
+    }
+    for (; at < rest->size; at++) {
+        char c = rest->data[at];
+        if (quote != 0) {
+            quote = c == quote ? 0 : quote;
+        } else if (c == '"' || c == '\'') {
+            quote = c;
+        } else if (c == '[' || c == '{') {
+            depth++;
+        } else if (c == ']' || c == '}') {
+            depth--;
+        } else if (c == ',' && depth == 0) {
+            break;
+        }
+    }
+    *part_out = mg_str_slice(*rest, 0, at);
+    *rest = mg_str_slice(*rest, MG_MIN(at + 1, rest->size), rest->size);
+    return true;
+}
+
+/* "temperature=0.8,until=[\"x\",\"y\"]" or a JSON object, as a map. */
 static mg_status read_gen_kwargs(eval_job *job, const char *text, mg_error *err)
 {
     if (text == NULL) {
@@ -141,7 +169,7 @@ static mg_status read_gen_kwargs(eval_job *job, const char *text, mg_error *err)
         mg_str part;
         job->gen_kwargs = mg_value_of_map(&job->arena, (int64_t)rest.size);
         job->gen_kwargs.count = 0;
-        while (mg_str_split(&rest, ',', &part)) {
+        while (split_top_level(&rest, &part)) {
             int64_t equals = mg_str_find(part, mg_str_of("="), 0);
             if (equals <= 0) {
                 return mg_fail(err, MG_ERR_USAGE,

@@ -124,7 +124,7 @@ static mg_status index_labels(const mg_metric *metric, sample *s, mg_error *err)
 static bool is_text_statistic(mg_aggregation aggregation)
 {
     return aggregation == MG_AGGREGATE_BLEU || aggregation == MG_AGGREGATE_CHRF ||
-           aggregation == MG_AGGREGATE_CHRF_WORDS;
+           aggregation == MG_AGGREGATE_CHRF_WORDS || aggregation == MG_AGGREGATE_TER;
 }
 
 static mg_status take_sample(const mg_metric *metric, const mg_value *const *values, int64_t count,
@@ -134,6 +134,7 @@ static mg_status take_sample(const mg_metric *metric, const mg_value *const *val
     if (is_text_statistic(metric->aggregation)) {
         mg_text_metric_kind kind = metric->aggregation == MG_AGGREGATE_BLEU   ? MG_TEXT_BLEU
                                    : metric->aggregation == MG_AGGREGATE_CHRF ? MG_TEXT_CHRF
+                                   : metric->aggregation == MG_AGGREGATE_TER  ? MG_TEXT_TER
                                                                               : MG_TEXT_CHRF_WORDS;
         return mg_text_metric_create(kind, values, count, &s->texts, err);
     }
@@ -216,6 +217,7 @@ static double statistic(const sample *s, const int32_t *draw, double *scratch)
     case MG_AGGREGATE_BLEU:
     case MG_AGGREGATE_CHRF:
     case MG_AGGREGATE_CHRF_WORDS:
+    case MG_AGGREGATE_TER:
         return mg_text_metric_value(s->texts, draw);
     default:
         break;
@@ -317,29 +319,6 @@ static mg_status aggregate_by_function(const mg_metric *metric, mg_python *pytho
     return status;
 }
 
-/* TER needs a shift search of its own kind: sacrebleu in the worker does it. */
-static mg_status aggregate_ter(const mg_metric *metric, mg_python *python,
-                               const mg_value *const *values, int64_t count, double *value_out,
-                               mg_error *err)
-{
-    mg_arena arena = { 0 };
-    mg_value members = mg_value_of_map(&arena, 1);
-    mg_value pairs = mg_value_of_list(&arena, count);
-    mg_value value;
-    mg_function function = { mg_str_make("", 0), metric->name, mg_str_of("ter") };
-    for (int64_t i = 0; i < count; i++) {
-        pairs.items[i] = *values[i];
-    }
-    members.entries[0].key = mg_value_of_str(&arena, mg_str_of("pairs"));
-    members.entries[0].value = pairs;
-    mg_status status = mg_python_request(python, "ter", &function, &members, &arena, &value, err);
-    if (status == MG_OK && !to_number(&value, value_out)) {
-        status = fail_kind(metric, &value, "a number", err);
-    }
-    mg_arena_release(&arena);
-    return status;
-}
-
 mg_status mg_aggregate(const mg_metric *metric, mg_python *python, const mg_value *const *values,
                        int64_t count, double *value_out, mg_error *err)
 {
@@ -353,9 +332,6 @@ mg_status mg_aggregate(const mg_metric *metric, mg_python *python, const mg_valu
     }
     if (metric->aggregation == MG_AGGREGATE_FUNCTION) {
         return aggregate_by_function(metric, python, values, count, value_out, err);
-    }
-    if (metric->aggregation == MG_AGGREGATE_TER) {
-        return aggregate_ter(metric, python, values, count, value_out, err);
     }
     if (metric->aggregation == MG_AGGREGATE_ACC_ALL) {
         return acc_all(metric, values, count, value_out, err);

@@ -52,7 +52,7 @@ typedef enum mg_aggregation {
     MG_AGGREGATE_BLEU,
     MG_AGGREGATE_CHRF,
     MG_AGGREGATE_CHRF_WORDS,
-    MG_AGGREGATE_TER, /* in the worker, by sacrebleu */
+    MG_AGGREGATE_TER,
     MG_AGGREGATE_FUNCTION
 } mg_aggregation;
 

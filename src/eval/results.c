@@ -23,7 +23,8 @@ struct mg_task_results {
     int64_t item_count;
     int64_t failed_count;
     const char *failure;
-    mg_metric extra; /* how metrics are aggregated that no metric_list names: mostly the mean */
+    bool extra_is_known; /* a function of metric_list gave those metrics */
+    mg_metric extra;     /* how metrics are aggregated that no metric_list names: mostly the mean */
 };
 
 static column *add_column(mg_task_results *results, mg_str key, const mg_metric *metric)
@@ -46,9 +47,11 @@ mg_task_results *mg_task_results_create(const mg_task *task)
         /* a function that returns a dict lends its aggregation to the keys of the dict */
         bool lends = task->metrics[m].kind == MG_METRIC_FUNCTION ||
                      task->metrics[m].kind == MG_METRIC_LIBRARY;
-        if (lends && results->extra.aggregation == MG_AGGREGATE_MEAN) {
+        if (lends && !results->extra_is_known) {
             results->extra.aggregation = task->metrics[m].aggregation;
             results->extra.aggregator = task->metrics[m].aggregator;
+            results->extra.higher_is_better = task->metrics[m].higher_is_better;
+            results->extra_is_known = true;
         }
     }
     for (int64_t i = 0; i < mg_task_metric_count(task); i++) {
@@ -166,6 +169,15 @@ mg_str mg_task_results_metric(const mg_task_results *results, int64_t metric_ind
 {
     MG_ASSERT(metric_index >= 0 && metric_index < results->column_count);
     return results->columns[metric_index].key;
+}
+
+bool mg_task_results_direction(const mg_task_results *results, int64_t metric_index,
+                               bool *higher_out)
+{
+    MG_ASSERT(metric_index >= 0 && metric_index < results->column_count);
+    const column *from = &results->columns[metric_index];
+    *higher_out = from->metric->higher_is_better;
+    return from->metric != &results->extra || results->extra_is_known;
 }
 
 int64_t mg_task_results_value_count(const mg_task_results *results, int64_t metric_index)

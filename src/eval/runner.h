@@ -72,6 +72,9 @@ MG_MUST_CHECK mg_status mg_task_results_compute_stderr(const mg_task_results *re
 /* Metrics of the task, then those that process_results gave besides. */
 int64_t mg_task_results_metric_count(const mg_task_results *results);
 mg_str mg_task_results_metric(const mg_task_results *results, int64_t metric_index);
+/* Whether a higher value of the metric is better; false when nobody said. */
+bool mg_task_results_direction(const mg_task_results *results, int64_t metric_index,
+                               bool *higher_out);
 int64_t mg_task_results_value_count(const mg_task_results *results, int64_t metric_index);
 int64_t mg_task_results_item_count(const mg_task_results *results); /* received */
 int64_t mg_task_results_failed_count(const mg_task_results *results);

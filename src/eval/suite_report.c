@@ -243,11 +243,19 @@ static mg_value config_of(const mg_task *task, mg_arena *arena)
     return finish(&map);
 }
 
-static mg_value directions_of(const mg_task *task, mg_arena *arena)
+static mg_value directions_of(const mg_task *task, const mg_task_results *results, mg_arena *arena)
 {
     builder map = { .arena = arena };
     for (int64_t m = 0; m < task->metric_count; m++) {
         put(&map, task->metrics[m].name, mg_value_of_bool(task->metrics[m].higher_is_better));
+    }
+    for (int64_t m = 0; m < mg_task_results_metric_count(results); m++) {
+        mg_str key = mg_task_results_metric(results, m);
+        int64_t comma = mg_str_find(key, mg_str_of(","), 0);
+        bool higher;
+        if (comma >= 0 && mg_task_results_direction(results, m, &higher)) {
+            put(&map, mg_str_slice(key, 0, (size_t)comma), mg_value_of_bool(higher));
+        }
     }
     return finish(&map);
 }
@@ -271,21 +279,45 @@ static mg_value children_of(const mg_suite *suite, const mg_group *group, mg_are
     return list;
 }
 
-/* A direction or number of examples that all tasks of a group share. */
+static const mg_value *find(const builder *map, mg_str key)
+{
+    for (int64_t i = 0; i < map->count; i++) {
+        if (mg_str_equal(map->entries[i].key.string, key)) {
+            return &map->entries[i].value;
+        }
+    }
+    return NULL;
+}
+
+/* The number of examples that all children of a group share, and the directions of all their
+ * metrics, null where they differ.  Children come before their groups. */
 static void inherit(const mg_suite *suite, const mg_group *group, builder *shots,
                     builder *directions)
 {
-    int64_t count = -1;
-    for (int64_t i = 0; i < group->task_count; i++) {
-        const mg_task *task = mg_suite_task(suite, group->tasks[i]);
-        count = i == 0 || count == task->fewshot.count ? task->fewshot.count : -1;
+    builder all = { .arena = directions->arena };
+    const mg_value *shared = NULL;
+    bool differ = false;
+    for (int64_t i = 0; i < group->child_count; i++) {
+        int64_t child = group->children[i];
+        mg_str name = child >= 0 ? mg_suite_task(suite, child)->name
+                                 : mg_suite_group(suite, -1 - child)->name;
+        const mg_value *count = find(shots, name);
+        differ = differ || (count != NULL && shared != NULL && !mg_value_equal(count, shared));
+        shared = count != NULL ? count : shared;
+        const mg_value *metrics = find(directions, name);
+        for (int64_t k = 0; metrics != NULL && k < metrics->count; k++) {
+            const mg_entry *metric = &metrics->entries[k];
+            const mg_value *known = find(&all, metric->key.string);
+            bool agrees = known == NULL || mg_value_equal(known, &metric->value);
+            put(&all, metric->key.string, agrees ? metric->value : mg_value_null);
+        }
     }
-    if (count >= 0) {
-        put(shots, group->name, mg_value_of_int(count));
+    if (shared != NULL && !differ) {
+        put(shots, group->name, *shared);
     }
-    if (group->task_count > 0) {
-        put(directions, group->name,
-            directions_of(mg_suite_task(suite, group->tasks[0]), directions->arena));
+    mg_value merged = finish(&all);
+    if (merged.count > 0) {
+        put(directions, group->name, merged);
     }
 }
 
@@ -310,7 +342,7 @@ mg_status mg_report_build(const mg_suite *suite, mg_task_results *const *results
         put(&configs, task->name, config_of(task, arena));
         put(&versions, task->name, version_of(arena, mg_task_metadata(task), "Yaml"));
         put(&shots, task->name, mg_value_of_int(task->fewshot.count));
-        put(&directions, task->name, directions_of(task, arena));
+        put(&directions, task->name, directions_of(task, results[i], arena));
         put(&samples, task->name, counts_of(task, results[i], arena));
     }
     mg_value leaves = mg_value_of_map(arena, tasks.count);
@@ -326,7 +358,9 @@ mg_status mg_report_build(const mg_suite *suite, mg_task_results *const *results
         }
         put(&subtasks, group->name, children_of(suite, group, arena));
         put(&versions, group->name, version_of(arena, group->metadata, "    N/A"));
-        inherit(suite, group, &shots, &directions);
+    }
+    for (int64_t i = mg_suite_group_count(suite); i-- > 0;) {
+        inherit(suite, mg_suite_group(suite, i), &shots, &directions);
     }
 
 done:;
@@ -463,9 +497,9 @@ static void add_entry_rows(table *t, const mg_value *report, mg_str name, const 
             mg_str_slice(key, (size_t)comma + 1, key.size),
             shots_text,
             metric,
-            mg_str_of(direction == NULL    ? ""
-                      : direction->boolean ? "↑"
-                                           : "↓"),
+            mg_str_of(mg_value_is_null(direction) ? ""
+                      : direction->boolean        ? "↑"
+                                                  : "↓"),
             number_text(&t->arena, &sorted.entries[i].value),
             mg_str_of(error != NULL ? "±" : ""),
             error != NULL && error->kind == MG_STRING ? mg_str_of("   N/A")
@@ -474,13 +508,14 @@ static void add_entry_rows(table *t, const mg_value *report, mg_str name, const 
         add_table_row(t, cells);
         any = true;
     }
-    if (!any && mg_value_get(entry, "failed") == NULL) {
-        const mg_str cells[COLUMNS] = { first, version_text };
-        add_table_row(t, cells);
-    }
 }
 
-/* The entries of part in the order of the tree: a group, then what is below it. */
+static int compare_texts(const void *a, const void *b)
+{
+    return mg_str_compare(*(const mg_str *)a, *(const mg_str *)b);
+}
+
+/* The entries of part in the order of the tree: a group, then what is below it, by name. */
 static void add_tree(table *t, const mg_value *report, const mg_value *part, mg_str name,
                      int64_t depth, int64_t *seen)
 {
@@ -494,8 +529,14 @@ static void add_tree(table *t, const mg_value *report, const mg_value *part, mg_
             add_entry_rows(t, report, name, &part->entries[i].value, depth);
         }
     }
-    for (int64_t i = 0; children != NULL && i < children->count; i++) {
-        add_tree(t, report, part, children->items[i].string, depth + 1, seen);
+    int64_t count = children != NULL ? children->count : 0;
+    mg_str *names = mg_arena_array(&t->arena, mg_str, count + 1);
+    for (int64_t i = 0; i < count; i++) {
+        names[i] = children->items[i].string;
+    }
+    qsort(names, (size_t)count, sizeof(mg_str), compare_texts);
+    for (int64_t i = 0; i < count; i++) {
+        add_tree(t, report, part, names[i], depth + 1, seen);
     }
 }
 
@@ -527,15 +568,21 @@ static void add_part(const mg_value *report, const char *key, const char *title,
     };
     add_table_row(&t, head);
     int64_t *seen = mg_new_array(int64_t, part->count);
-    for (int64_t i = 0; i < part->count; i++) {
-        mg_str name = part->entries[i].key.string;
-        if (!has_parent(report, name)) {
-            add_tree(&t, report, part, name, 0, seen);
+    const mg_value *groups = mg_value_get(report, "group_subtasks");
+    const mg_value *const passes[] = { groups,
+                                       part }; /* groups with what is below, then the rest */
+    for (int pass = 0; pass < 2; pass++) {
+        if (passes[pass] == NULL || passes[pass]->count == 0) {
+            continue;
         }
-    }
-    for (int64_t i = 0; i < part->count; i++) {
-        if (seen[i] == 0) { /* a group whose parent has nothing to show */
-            add_tree(&t, report, part, part->entries[i].key.string, 0, seen);
+        mg_value tree = mg_value_of_map(&t.arena, passes[pass]->count);
+        memcpy(tree.entries, passes[pass]->entries, (size_t)tree.count * sizeof(mg_entry));
+        sort(&tree);
+        for (int64_t i = 0; i < tree.count; i++) {
+            mg_str name = tree.entries[i].key.string;
+            if (pass == 1 || !has_parent(report, name)) {
+                add_tree(&t, report, part, name, 0, seen);
+            }
         }
     }
     if (t.count > 1) { /* nothing below the head where every task failed */

@@ -3,12 +3,15 @@
  * BLEU (Papineni et al., ACL 2002): hypothesis and closest reference lengths, then per order the
  * matched and the total n-grams, clipped by the largest count in any reference.  chrF (Popovic, WMT
  * 2015 and 2017): per order the n-grams of hypothesis, of reference, and matched; with several
- * references the one with the best score counts.  Texts are first brought into a form in which an
- * n-gram is a slice: tokens joined by single spaces, characters without white space. */
+ * references the one with the best score counts.  TER: the fewest edits to any reference, and the
+ * words of a reference.  For n-grams, texts are first brought into a form in which one is a slice:
+ * tokens joined by single spaces, characters without white space. */
 #include "eval/text_metric.h"
 
+#include "base/arena.h"
 #include "base/map.h"
 #include "base/memory.h"
+#include "eval/edit_rate.h"
 #include "text/utf8.h"
 
 #include <math.h>
@@ -379,6 +382,60 @@ static void add_chrf(mg_text_metric_kind kind, const mg_value *references, int64
     release_units(&words);
 }
 
+/* Words in lower case as numbers; known counts them over all texts of a row. */
+static int32_t *number_words(mg_str text, mg_map *known, mg_arena *arena, int64_t *count_out)
+{
+    mg_buf lower = { 0 };
+    int32_t *numbers = NULL;
+    int64_t cap = 0;
+    size_t at = 0;
+    mg_str word;
+    *count_out = 0;
+    mg_unicode_lower(&lower, text);
+    mg_str kept = mg_arena_copy(arena, mg_buf_view(&lower));
+    mg_buf_release(&lower);
+    while ((word = next_word(kept, &at)).size > 0) {
+        int64_t number = mg_map_get(known, word, known->count);
+        mg_map_set(known, word, number);
+        if (*count_out == cap) {
+            cap = cap > 0 ? cap * 2 : 64;
+            numbers = mg_memory_resize(numbers, cap, sizeof(int32_t));
+        }
+        numbers[(*count_out)++] = (int32_t)number;
+    }
+    return numbers;
+}
+
+/* The fewest edits to any reference, and the mean number of words of the references. */
+static mg_status add_ter(const mg_value *references, int64_t reference_count, mg_str said,
+                         double *row, mg_error *err)
+{
+    mg_arena arena = { 0 };
+    mg_map known = { 0 };
+    int64_t said_count;
+    int32_t *words = number_words(said, &known, &arena, &said_count);
+    mg_status status = MG_OK;
+    for (int64_t i = 0; i < reference_count && status == MG_OK; i++) {
+        int64_t wanted_count;
+        int64_t edits;
+        int32_t *wanted =
+            number_words(reference_of(references, i)->string, &known, &arena, &wanted_count);
+        status = mg_edit_count(words, said_count, wanted, wanted_count, &edits, err);
+        row[0] = i == 0 ? (double)edits : MG_MIN(row[0], (double)edits);
+        row[1] += (double)wanted_count / (double)reference_count;
+        mg_free(wanted);
+    }
+    mg_free(words);
+    mg_map_release(&known);
+    mg_arena_release(&arena);
+    return status;
+}
+
+static double ter_score(const double *sum)
+{
+    return sum[1] > 0 ? 100 * sum[0] / sum[1] : sum[0] > 0 ? 100 : 0;
+}
+
 static bool is_pair(const mg_value *pair)
 {
     if (pair->kind != MG_LIST || pair->count != 2 || pair->items[1].kind != MG_STRING) {
@@ -410,7 +467,14 @@ mg_status mg_text_metric_create(mg_text_metric_kind kind, const mg_value *const 
         const mg_value *references = &pairs[i]->items[0];
         int64_t references_count = references->kind == MG_LIST ? references->count : 1;
         mg_str said = pairs[i]->items[1].string;
-        if (kind == MG_TEXT_BLEU) {
+        if (kind == MG_TEXT_TER) {
+            mg_status status =
+                add_ter(references, references_count, said, metric->statistics[i], err);
+            if (status != MG_OK) {
+                mg_text_metric_destroy(metric);
+                return status;
+            }
+        } else if (kind == MG_TEXT_BLEU) {
             add_bleu(references, references_count, said, metric->statistics[i]);
         } else {
             add_chrf(kind, references, references_count, said, metric->statistics[i]);
@@ -461,6 +525,12 @@ double mg_text_metric_value(const mg_text_metric *metric, const int32_t *draw)
             sum[k] += row[k];
         }
     }
-    return metric->kind == MG_TEXT_BLEU ? bleu_score(sum)
-                                        : chrf_score(sum, chrf_orders(metric->kind));
+    switch (metric->kind) {
+    case MG_TEXT_BLEU:
+        return bleu_score(sum);
+    case MG_TEXT_TER:
+        return ter_score(sum);
+    default:
+        return chrf_score(sum, chrf_orders(metric->kind));
+    }
 }

@@ -15,7 +15,6 @@ function by file and attribute:
   {"id", "op": "sample", "file", "name", "pool", "count", "docs", "seed"}     value: rows of each doc
   {"id", "op": "score", "file", "name", "keywords", "pairs"}                  as call_many: metric values
   {"id", "op": "library", "name", "keywords", "pairs"}                        value: a known package's metric
-  {"id", "op": "ter", "pairs"}                                                value: translation error rate
 
 Failures name the place: "FILE:LINE: NAME: ERROR".  The end of the request stream ends the process,
 whatever user code is doing.  Task files that import lm_eval get a small stand-in; datasets.Dataset is
@@ -509,16 +508,6 @@ def op_library(request):
     metric = evaluate.load(name)
     return plain([metric.compute(references=[gold], predictions=[said], **(request.get("keywords") or {}))
                   for gold, said in pairs])
-
-
-def op_ter(request):
-    try:
-        import sacrebleu
-    except ImportError:
-        raise UserError("metric 'ter' needs a Python package: pip install sacrebleu") from None
-    references = [gold if isinstance(gold, list) else [gold] for gold, _ in request["pairs"]]
-    said = [said for _, said in request["pairs"]]
-    return sacrebleu.corpus_ter(said, [list(column) for column in zip(*references)]).score
 
 
 OPERATIONS = {name[3:]: function for name, function in list(globals().items()) if name.startswith("op_")}

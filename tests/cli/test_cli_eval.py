@@ -52,6 +52,16 @@ class Eval(ProgramTest):
         report = json.loads(self.eval("--json", "--limit", "2").out)
         self.assertIn("mini_ja_native", report["results"])
 
+    def test_generation_arguments_stand_over_those_of_the_task(self):
+        self.eval("--limit", "1", "--log-samples", "s.jsonl", "--gen-kwargs",
+                  "max_gen_toks=9,until=['a,b', \"+\"],temperature=0")
+        sample = json.loads((self.folder / "s.jsonl").read_text())
+        self.assertEqual(sample["arguments"][0][1], {"until": ["a,b", "+"], "do_sample": False,
+                                                     "max_gen_toks": 9, "temperature": 0.0})
+        self.assertNotIn("+", sample["resps"][0])
+        self.fails(2, "eval", MODELS / "mini-ja", "--tasks", "mini_ja_native", "--include-path", TASKS,
+                   "--gen-kwargs", "max_gen_toks")
+
     def test_answers_alone_have_no_scores(self):
         report = json.loads(self.eval("--json", "--limit", "2", "--predict-only", "--log-samples", "s.jsonl",
                                       task="mini_ja_train").out)
