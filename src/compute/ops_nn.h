@@ -140,7 +140,7 @@ typedef struct mg_kv {
     int64_t positions;
     int64_t kv_heads;
     int64_t head_dim;
-    mg_dtype dtype; /* MG_F32; other devices may take MG_BF16 */
+    mg_dtype dtype; /* MG_F32, or MG_BF16: rounded when stored (nearest even), widened when read */
 } mg_kv;
 
 /* Row r's key and value heads go to position positions[r] of slot slots[r]. */

@@ -5,13 +5,15 @@
 #include "base/memory.h"
 #include "model/model_internal.h"
 
-/* A card keeps keys and values in the type of the weights, the CPU in float32. */
+/* Keys and values are kept in the type of the weights. */
 static mg_kv kv_of(const mg_model *model, int64_t slot_count, int64_t position_count)
 {
-    mg_dtype dtype = model->device->host_memory ? MG_F32 : model->dtype;
-    mg_kv kv = {
-        NULL, slot_count, position_count, model->config.kv_head_count, model->config.head_dim, dtype
-    };
+    mg_kv kv = { NULL,
+                 slot_count,
+                 position_count,
+                 model->config.kv_head_count,
+                 model->config.head_dim,
+                 model->dtype };
     return kv;
 }
 

@@ -708,6 +708,8 @@ static void store_random(const target *t, const mg_kv *kv, int64_t heads, int64_
     device_free(t, x);
 }
 
+static mg_dtype host_cache = MG_F32;
+
 /* params: heads, kv_heads, head_dim, window, soft cap, damage, then (slot, first, count) until -1
  */
 static int64_t attention_case(const target *t, const int64_t *params, float *out)
@@ -715,8 +717,8 @@ static int64_t attention_case(const target *t, const int64_t *params, float *out
     mg_error err;
     int64_t heads = params[0];
     int64_t dim = params[2];
-    /* A card's caches are of bfloat16; ref has float32 only. */
-    mg_kv kv = { NULL, 4, 700, params[1], dim, t->device->host_memory ? MG_F32 : MG_BF16 };
+    /* A card's caches are of bfloat16. */
+    mg_kv kv = { NULL, 4, 700, params[1], dim, t->device->host_memory ? host_cache : MG_BF16 };
     size_t bytes = 0;
     assert_ok(t->device->nn->kv_bytes(&kv, &bytes, &err), &err);
     kv.data = device_block(t, NULL, bytes);
@@ -783,14 +785,28 @@ static void attention_gives_the_same_bits(void **state)
                                         { 14, 2, 64 }, { 2, 2, 80 }, { 5, 1, 7 } };
     static const int64_t windows[] = { 0, 1, 9, 300 };
     for (int64_t h = 0; h < MG_ARRAY_COUNT(heads); h++) {
-        for (int64_t w = 0; w < MG_ARRAY_COUNT(windows); w++) {
-            int64_t params[] = { heads[h][0], heads[h][1], heads[h][2], windows[w], w == 2 ? 5 : 0,
-                                 0,           0,           0,           37,         1,
-                                 50,          1,           2,           250,        13,
+        for (int64_t w = 0; w < 2 * MG_ARRAY_COUNT(windows); w++) {
+            host_cache = w % 2 == 0 ? MG_F32 : MG_BF16;
+            int64_t params[] = { heads[h][0],
+                                 heads[h][1],
+                                 heads[h][2],
+                                 windows[w / 2],
+                                 w / 2 == 2 ? 5 : 0,
+                                 0,
+                                 0,
+                                 0,
+                                 37,
+                                 1,
+                                 50,
+                                 1,
+                                 2,
+                                 250,
+                                 13,
                                  -1 };
             compare_targets(attention_case, params);
         }
     }
+    host_cache = MG_F32;
 }
 
 static void attention_is_right_over_several_blocks(void **state)
@@ -798,6 +814,9 @@ static void attention_is_right_over_several_blocks(void **state)
     (void)state;
     int64_t params[] = { 4, 2, 32, 0, 0, 0, 0, 0, 530, 1, 699, 1, 2, 511, 2, -1 };
     compare_targets(attention_case, params);
+    host_cache = MG_BF16;
+    compare_targets(attention_case, params);
+    host_cache = MG_F32;
     int64_t window[] = { 4, 4, 32, 257, 0, 0, 0, 0, 530, 1, 699, 1, 2, 255, 3, -1 };
     compare_targets(attention_case, window);
 }

@@ -14,7 +14,7 @@
 mg_status mg_kv_bytes_cpu(const mg_kv *kv, size_t *bytes_out, mg_error *err)
 {
     *bytes_out = 0;
-    if (kv->dtype != MG_F32) {
+    if (kv->dtype != MG_F32 && kv->dtype != MG_BF16) {
         return mg_fail(err, MG_ERR_UNSUPPORTED, "keys and values cannot be kept as %s",
                        mg_dtype_name(kv->dtype));
     }
@@ -27,10 +27,28 @@ mg_status mg_kv_bytes_cpu(const mg_kv *kv, size_t *bytes_out, mg_error *err)
                        (long long)kv->positions);
     }
     size_t slot_bytes = 0;
-    MG_TRY(mg_size_of(kv->kv_heads, mg_kv_head_floats(kv), 1, sizeof(float), &slot_bytes, err));
+    MG_TRY(mg_size_of(kv->kv_heads, mg_kv_head_elements(kv), 1, (size_t)mg_kv_element_bytes(kv),
+                      &slot_bytes, err));
     MG_TRY(mg_size_of(kv->slots, 1, 1, slot_bytes, bytes_out, err));
     *bytes_out += KV_PAD_BYTES;
     return MG_OK;
+}
+
+/* One head of one token: the key goes to every 16th element, the value to a row. */
+static void store_f32(float *key, float *value, const float *k, const float *v, int64_t dim)
+{
+    for (int64_t d = 0; d < dim; d++) {
+        key[d * 16] = k[d];
+    }
+    memcpy(value, v, (size_t)dim * sizeof(float));
+}
+
+static void store_bf16(uint16_t *key, uint16_t *value, const float *k, const float *v, int64_t dim)
+{
+    for (int64_t d = 0; d < dim; d++) {
+        key[d * 16] = mg_bf16_from_f32(k[d]);
+        value[d] = mg_bf16_from_f32(v[d]);
+    }
 }
 
 static void store_row(const mg_kv_store_args *args, int64_t r)
@@ -41,15 +59,18 @@ static void store_row(const mg_kv_store_args *args, int64_t r)
     int64_t position = args->positions[r];
     MG_ASSERT(args->slots[r] >= 0 && args->slots[r] < kv->slots);
     MG_ASSERT(position >= 0 && position < kv->positions);
+    int64_t key_at = position / 16 * dim * 16 + position % 16;
+    int64_t value_at = position * dim16;
     for (int64_t h = 0; h < kv->kv_heads; h++) {
         const float *k = args->k + r * args->x_stride + h * dim;
         const float *v = args->v + r * args->x_stride + h * dim;
-        float *keys = mg_kv_keys(kv, args->slots[r], h) + position / 16 * dim * 16 + position % 16;
-        for (int64_t d = 0; d < dim; d++) {
-            keys[d * 16] = k[d];
+        void *keys = mg_kv_keys(kv, args->slots[r], h);
+        void *values = mg_kv_values(kv, args->slots[r], h);
+        if (kv->dtype == MG_BF16) {
+            store_bf16((uint16_t *)keys + key_at, (uint16_t *)values + value_at, k, v, dim);
+        } else {
+            store_f32((float *)keys + key_at, (float *)values + value_at, k, v, dim);
         }
-        memcpy(mg_kv_values(kv, args->slots[r], h) + position * dim16, v,
-               (size_t)dim * sizeof(float));
     }
 }
 
@@ -83,16 +104,17 @@ mg_status mg_kv_copy_cpu(mg_stream *stream, const mg_kv_copy_args *args, mg_erro
         return MG_OK;
     }
     int64_t whole = count / 16 * 16;
+    size_t bytes = (size_t)mg_kv_element_bytes(kv);
     for (int64_t h = 0; h < kv->kv_heads; h++) {
-        const float *keys = mg_kv_keys(kv, args->from, h);
-        float *keys_to = mg_kv_keys(kv, args->to, h);
-        memcpy(keys_to, keys, (size_t)(whole * dim) * sizeof(float));
+        const char *keys = mg_kv_keys(kv, args->from, h);
+        char *keys_to = mg_kv_keys(kv, args->to, h);
+        memcpy(keys_to, keys, (size_t)(whole * dim) * bytes);
         for (int64_t d = 0; d < dim && whole < count; d++) {
-            memcpy(keys_to + whole * dim + d * 16, keys + whole * dim + d * 16,
-                   (size_t)(count - whole) * sizeof(float));
+            size_t at = (size_t)(whole * dim + d * 16) * bytes;
+            memcpy(keys_to + at, keys + at, (size_t)(count - whole) * bytes);
         }
         memcpy(mg_kv_values(kv, args->to, h), mg_kv_values(kv, args->from, h),
-               (size_t)(count * dim16) * sizeof(float));
+               (size_t)(count * dim16) * bytes);
     }
     return MG_OK;
 }

@@ -68,20 +68,28 @@ typedef struct mg_linear_kernels {
 #define MG_ATTENTION_P_STRIDE (MG_ATTENTION_BLOCK + 16)
 #define MG_ATTENTION_HEAD_DIM_MAX 1024
 
-static inline int64_t mg_kv_head_floats(const mg_kv *kv)
+static inline int64_t mg_kv_element_bytes(const mg_kv *kv)
+{
+    return kv->dtype == MG_BF16 ? 2 : 4;
+}
+
+/* Keys and values of one head in one slot. */
+static inline int64_t mg_kv_head_elements(const mg_kv *kv)
 {
     int64_t positions = (kv->positions + 15) / 16 * 16;
     return positions * (kv->head_dim + (kv->head_dim + 15) / 16 * 16);
 }
 
-static inline float *mg_kv_keys(const mg_kv *kv, int64_t slot, int64_t kv_head)
+static inline char *mg_kv_keys(const mg_kv *kv, int64_t slot, int64_t kv_head)
 {
-    return (float *)kv->data + (slot * kv->kv_heads + kv_head) * mg_kv_head_floats(kv);
+    return (char *)kv->data +
+           (slot * kv->kv_heads + kv_head) * mg_kv_head_elements(kv) * mg_kv_element_bytes(kv);
 }
 
-static inline float *mg_kv_values(const mg_kv *kv, int64_t slot, int64_t kv_head)
+static inline char *mg_kv_values(const mg_kv *kv, int64_t slot, int64_t kv_head)
 {
-    return mg_kv_keys(kv, slot, kv_head) + (kv->positions + 15) / 16 * 16 * kv->head_dim;
+    return mg_kv_keys(kv, slot, kv_head) +
+           (kv->positions + 15) / 16 * 16 * kv->head_dim * mg_kv_element_bytes(kv);
 }
 
 typedef struct mg_attention_task {

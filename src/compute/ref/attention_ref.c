@@ -9,29 +9,40 @@
 #include "compute/device_internal.h"
 #include "compute/math_internal.h"
 
+static int64_t element_bytes(const mg_kv *kv)
+{
+    return kv->dtype == MG_BF16 ? 2 : 4;
+}
+
 mg_status mg_kv_bytes_ref(const mg_kv *kv, size_t *bytes_out, mg_error *err)
 {
     *bytes_out = 0;
-    if (kv->dtype != MG_F32) {
+    if (kv->dtype != MG_F32 && kv->dtype != MG_BF16) {
         return mg_fail(err, MG_ERR_UNSUPPORTED, "keys and values cannot be kept as %s",
                        mg_dtype_name(kv->dtype));
     }
     size_t slot_bytes = 0;
-    MG_TRY(
-        mg_size_of(kv->kv_heads, kv->positions, kv->head_dim, 2 * sizeof(float), &slot_bytes, err));
+    MG_TRY(mg_size_of(kv->kv_heads, kv->positions, kv->head_dim, 2 * (size_t)element_bytes(kv),
+                      &slot_bytes, err));
     return mg_size_of(kv->slots, 1, 1, slot_bytes, bytes_out, err);
 }
 
-static float *key_at(const mg_kv *kv, int64_t slot, int64_t head, int64_t position)
+static char *key_at(const mg_kv *kv, int64_t slot, int64_t head, int64_t position)
 {
     MG_ASSERT(slot >= 0 && slot < kv->slots && position >= 0 && position < kv->positions);
-    return (float *)kv->data +
-           (((slot * kv->kv_heads + head) * 2) * kv->positions + position) * kv->head_dim;
+    return (char *)kv->data + (((slot * kv->kv_heads + head) * 2) * kv->positions + position) *
+                                  kv->head_dim * element_bytes(kv);
 }
 
-static float *value_at(const mg_kv *kv, int64_t slot, int64_t head, int64_t position)
+static char *value_at(const mg_kv *kv, int64_t slot, int64_t head, int64_t position)
 {
-    return key_at(kv, slot, head, position) + kv->positions * kv->head_dim;
+    return key_at(kv, slot, head, position) + kv->positions * kv->head_dim * element_bytes(kv);
+}
+
+static float number_at(const mg_kv *kv, const char *row, int64_t d)
+{
+    return kv->dtype == MG_BF16 ? mg_bf16_to_f32(((const uint16_t *)(const void *)row)[d])
+                                : ((const float *)(const void *)row)[d];
 }
 
 mg_status mg_kv_store_ref(mg_stream *stream, const mg_kv_store_args *args, mg_error *err)
@@ -39,12 +50,13 @@ mg_status mg_kv_store_ref(mg_stream *stream, const mg_kv_store_args *args, mg_er
     (void)stream;
     (void)err;
     const mg_kv *kv = &args->kv;
-    size_t head_bytes = (size_t)kv->head_dim * sizeof(float);
     for (int64_t r = 0; r < args->rows; r++) {
         for (int64_t h = 0; h < kv->kv_heads; h++) {
             int64_t at = r * args->x_stride + h * kv->head_dim;
-            memcpy(key_at(kv, args->slots[r], h, args->positions[r]), args->k + at, head_bytes);
-            memcpy(value_at(kv, args->slots[r], h, args->positions[r]), args->v + at, head_bytes);
+            mg_dtype_convert(key_at(kv, args->slots[r], h, args->positions[r]), kv->dtype,
+                             args->k + at, MG_F32, kv->head_dim);
+            mg_dtype_convert(value_at(kv, args->slots[r], h, args->positions[r]), kv->dtype,
+                             args->v + at, MG_F32, kv->head_dim);
         }
     }
     return MG_OK;
@@ -59,7 +71,7 @@ mg_status mg_kv_copy_ref(mg_stream *stream, const mg_kv_copy_args *args, mg_erro
     if (args->from == args->to || args->position_count == 0) {
         return MG_OK;
     }
-    size_t bytes = (size_t)(args->position_count * kv->head_dim) * sizeof(float);
+    size_t bytes = (size_t)(args->position_count * kv->head_dim * element_bytes(kv));
     for (int64_t h = 0; h < kv->kv_heads; h++) {
         memcpy(key_at(kv, args->to, h, 0), key_at(kv, args->from, h, 0), bytes);
         memcpy(value_at(kv, args->to, h, 0), value_at(kv, args->from, h, 0), bytes);
@@ -67,11 +79,11 @@ mg_status mg_kv_copy_ref(mg_stream *stream, const mg_kv_copy_args *args, mg_erro
     return MG_OK;
 }
 
-static float score(const mg_attention_args *args, const float *q, const float *k)
+static float score(const mg_attention_args *args, const float *q, const char *k)
 {
     float sum = 0.0f;
     for (int64_t d = 0; d < args->kv.head_dim; d++) {
-        sum = fmaf(q[d] * args->scale, k[d], sum);
+        sum = fmaf(q[d] * args->scale, number_at(&args->kv, k, d), sum);
     }
     return args->softcap > 0.0f ? args->softcap * mg_tanh(sum / args->softcap) : sum;
 }
@@ -106,7 +118,8 @@ static void attend_ref(const mg_attention_args *args, const float *q, int64_t sl
         for (int64_t d = 0; d < dim; d++) {
             out[d] = out[d] * shrink;
             for (int64_t j = begin; j < end; j++) {
-                out[d] = fmaf(p[j - block], value_at(kv, slot, kv_head, j)[d], out[d]);
+                float v = number_at(kv, value_at(kv, slot, kv_head, j), d);
+                out[d] = fmaf(p[j - block], v, out[d]);
             }
         }
         m = m_new;

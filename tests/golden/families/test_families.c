@@ -15,7 +15,9 @@
 #include "text/json.h"
 
 #define TOLERANCE 1e-4f
-#define TOLERANCE_BF16 3e-2
+/* The weights of these models are rounded, too: transformers in bfloat16 differs by 2.4e-2 to 3e-2
+ * from itself in float32. */
+#define TOLERANCE_BF16 3.2e-2
 #define NEAR_TIE 1e-3
 #define PROMPTS 3
 
