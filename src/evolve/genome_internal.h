@@ -32,6 +32,8 @@ struct mg_genome {
     int64_t layer_count;
     int64_t run_layers; /* of a run or block */
     int64_t run_count;
+    int64_t anchor_count; /* FORM_ANCHORS */
+    bool own_ends;        /* there: embedding and head are groups behind the anchors */
     int64_t group_count, model_count, set_count, parameter_count;
 
     /* The data-flow space (evolution.md 4). */

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/fs.h"
+#include "base/hash.h"
 #include "base/memory.h"
 #include "base/rng.h"
 #include "evolve/genome_internal.h"
@@ -45,7 +46,9 @@ static mg_status choose_form(mg_genome *g, mg_error *err)
         return MG_OK;
     case MG_GRANULARITY_ANCHORS:
         g->form = FORM_ANCHORS;
-        g->group_count = search->granularity_count;
+        g->anchor_count = search->granularity_count;
+        g->own_ends = search->own_ends;
+        g->group_count = g->anchor_count + (g->own_ends ? 2 : 0);
         return MG_OK;
     case MG_GRANULARITY_BLOCKS:
         g->form = FORM_BLOCKS;
@@ -107,7 +110,7 @@ static void fill_space(mg_genome *g)
         } else if (weight) {
             fill_gene(g, i, 0.5, 0.5, search->weight_low, search->weight_high);
         } else {
-            fill_gene(g, i, 0.5, 0.5, 0.0, 1.0);
+            fill_gene(g, i, 0.5, 0.5, g->method->density_margin, 1.0 - g->method->density_margin);
         }
     }
     if (g->config->random_init) {
@@ -208,6 +211,9 @@ static mg_str group_name(const mg_genome *g, int64_t group, mg_arena *arena)
     case FORM_PATH: /* named in genome_dfs.c */
         break;
     case FORM_ANCHORS:
+        if (group >= g->anchor_count) {
+            return mg_str_of(group == g->anchor_count ? ", embedding" : ", head");
+        }
         return mg_arena_printf(arena, ", anchor %lld", (long long)group);
     case FORM_BLOCKS:
         if (group == 0) {
@@ -259,6 +265,12 @@ mg_str mg_genome_gene_name(const mg_genome *g, int64_t index, mg_arena *arena)
                            MG_STR_ARG(model_name), MG_STR_ARG(where), MG_STR_ARG(set_name));
 }
 
+static double within_margin(const mg_genome *g, double density)
+{
+    double margin = g->method->density_margin;
+    return fmax(fmin(density, 1.0 - margin), margin);
+}
+
 /* What a gene's value means: merging.md 8.3, evolution.md 3.2. */
 static double decode(const mg_genome *g, const double *x, int64_t group, int64_t model, int64_t set,
                      int64_t parameter)
@@ -269,7 +281,7 @@ static double decode(const mg_genome *g, const double *x, int64_t group, int64_t
     }
     if (g->mergekit) {
         if (parameter == 1) {
-            return fmin(fabs(value), 1.0);
+            return within_margin(g, fmin(fabs(value), 1.0));
         }
         return g->config->genome.allow_negative_weights ? value : fabs(value);
     }
@@ -278,7 +290,7 @@ static double decode(const mg_genome *g, const double *x, int64_t group, int64_t
     }
     double density = x[gene_index(g, group, model, set, 1)];
     if (parameter == 1) {
-        return fmax(density, DENSITY_MIN);
+        return within_margin(g, fmax(density, DENSITY_MIN));
     }
     return density < DENSITY_MIN ? 0.0 : value;
 }
@@ -287,11 +299,11 @@ static double decode(const mg_genome *g, const double *x, int64_t group, int64_t
 static double decode_anchor(const mg_genome *g, const double *x, int64_t layer, int64_t model,
                             int64_t set, int64_t parameter)
 {
-    double place = g->layer_count > 1
-                       ? (double)layer / (double)(g->layer_count - 1) * (double)(g->group_count - 1)
-                       : 0.0;
-    int64_t below = MG_MIN((int64_t)place, g->group_count - 1);
-    int64_t above = MG_MIN(below + 1, g->group_count - 1);
+    double place = g->layer_count > 1 ? (double)layer / (double)(g->layer_count - 1) *
+                                            (double)(g->anchor_count - 1)
+                                      : 0.0;
+    int64_t below = MG_MIN((int64_t)place, g->anchor_count - 1);
+    int64_t above = MG_MIN(below + 1, g->anchor_count - 1);
     double share = place - (double)below;
     double low = decode(g, x, below, model, set, parameter);
     double high = decode(g, x, above, model, set, parameter);
@@ -333,23 +345,24 @@ static mg_curve curve_of(const mg_genome *g, const double *x, int64_t slice, int
     return constant(arena, decode(g, x, group, model, set, parameter));
 }
 
-/* One parameter's conditions in slice: the sets; for blocks the layers' values stand behind a
- * filter and what is outside the layers takes the genes of its end. */
+/* One parameter's conditions in slice: the sets; where the ends have genes of their own, the values
+ * of layers stand behind a filter and what is outside the layers takes the genes of its end. */
 static mg_setting make_setting(const mg_genome *g, const double *x, int64_t slice, int64_t model,
                                int64_t parameter, mg_arena *arena)
 {
-    bool blocks = g->form == FORM_BLOCKS;
+    bool ends = g->form == FORM_BLOCKS || g->own_ends;
+    int64_t first_group = g->own_ends ? g->anchor_count : 0;
     int64_t cap = g->set_count + MG_ARRAY_COUNT(layer_filters) + MG_ARRAY_COUNT(embedding_filters);
     mg_condition *conditions = mg_arena_array(arena, mg_condition, cap);
     int64_t count = 0;
     for (int64_t set = 0; set < g->set_count; set++) {
         mg_curve curve = curve_of(g, x, slice, model, set, parameter, arena);
         mg_str filter = set_filter(g, set);
-        if (!blocks || filter.size > 0) { /* a class filter matches layers alone */
+        if (!ends || filter.size > 0) { /* a class filter matches layers alone */
             conditions[count++] = (mg_condition){ filter, curve, NULL };
             continue;
         }
-        mg_curve first = constant(arena, decode(g, x, 0, model, set, parameter));
+        mg_curve first = constant(arena, decode(g, x, first_group, model, set, parameter));
         mg_curve last = constant(arena, decode(g, x, g->group_count - 1, model, set, parameter));
         for (int64_t i = 0; i < MG_ARRAY_COUNT(layer_filters); i++) {
             conditions[count++] = (mg_condition){ mg_str_of(layer_filters[i]), curve, NULL };
@@ -429,7 +442,7 @@ static void fill_slerp_slice(const mg_genome *g, const double *x, int64_t slice,
         *t = make_setting(g, x, slice, 0, 0, arena);
     } else {
         double share;
-        int64_t group = g->form == FORM_ANCHORS ? slice * g->group_count / g->layer_count : slice;
+        int64_t group = g->form == FORM_ANCHORS ? slice * g->anchor_count / g->layer_count : slice;
         best_pair(g, x, group, pair, &share);
         *t = *single_setting("t", share, arena).items;
     }
@@ -482,6 +495,17 @@ static mg_settings global_settings(const mg_genome *g, mg_arena *arena)
     return (mg_settings){ settings, count };
 }
 
+/* One seed for all genomes, or a draw of its own for each. */
+static uint64_t mask_seed(const mg_genome *g, const double *x)
+{
+    const mg_search_config *search = &g->config->search;
+    if (!search->own_masks) {
+        return search->seed;
+    }
+    /* 53 bits: any reader of YAML takes them as a whole number. */
+    return mg_hash64(x, (size_t)g->dimension * sizeof(double), search->seed) >> 11;
+}
+
 void mg_genome_recipe(const mg_genome *g, const double *x, mg_arena *arena, mg_recipe *recipe_out)
 {
     if (g->form == FORM_PATH) {
@@ -513,7 +537,7 @@ void mg_genome_recipe(const mg_genome *g, const double *x, mg_arena *arena, mg_r
         .out_dtype = g->mergekit ? MG_DTYPE_COUNT : MG_BF16,
         .tokenizer_source = file->tokenizer_source,
         .mask = g->method->random_masks ? MG_MASK_PHILOX : MG_MASK_TORCH,
-        .mask_seed = g->config->search.seed,
+        .mask_seed = mask_seed(g, x),
         /* Ranks must come out alike on every device. */
         .order =
             g->method->has_density && !g->method->random_masks ? MG_ORDER_INDEX : MG_ORDER_TORCH,

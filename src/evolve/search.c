@@ -341,6 +341,7 @@ static void add_facts(search *s, mg_fingerprint *facts)
                            s->roles[t].guard);
     }
     mg_fingerprint_add(facts, "genome.merge_method", "%.*s", MG_STR_ARG(genome->method));
+    mg_fingerprint_add(facts, "search.ends or mask_seed", "%d %d", set->own_ends, set->own_masks);
     mg_fingerprint_add(facts, "the genes", "%lld %d %lld %d %d %d %d",
                        (long long)mg_genome_dimension(s->genome), (int)set->granularity,
                        (long long)set->granularity_count, set->by_class, genome->smooth,

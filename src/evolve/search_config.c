@@ -204,6 +204,7 @@ typedef struct raw_search {
     mg_field_list warm_start;  /* of mg_str */
     int restart, restart_from, switches;
     bool has_switches;
+    int ends, mask_seed;
     int optimiser;
     int encoding;
     bool has_encoding;
@@ -214,6 +215,8 @@ static const char *const space_names[] = { "ps", "dfs", "hybrid", NULL };
 static const char *const encoding_names[] = { "slot", "paper", "net", NULL };
 static const char *const restart_names[] = { "ipop", "bipop", NULL };
 static const char *const restart_from_names[] = { "anywhere", "best", NULL };
+static const char *const ends_names[] = { "shared", "own", NULL };
+static const char *const mask_seed_names[] = { "run", "genome", NULL };
 static const char *const optimiser_names[] = {
     "auto", "lra", "cma", "sep", "lm-ma", "nsga2", NULL
 };
@@ -304,6 +307,14 @@ static const mg_field search_fields[] = {
     { .name = "granularity",
       .kind = MG_FIELD_STRINGS,
       .offset = offsetof(raw_search, granularity) },
+    { .name = "ends",
+      .kind = MG_FIELD_CHOICE,
+      .offset = offsetof(raw_search, ends),
+      .choices = ends_names },
+    { .name = "mask_seed",
+      .kind = MG_FIELD_CHOICE,
+      .offset = offsetof(raw_search, mask_seed),
+      .choices = mask_seed_names },
     { .name = "repeats",
       .kind = MG_FIELD_INT,
       .offset = offsetof(raw_search, repeats),
@@ -640,6 +651,12 @@ static void fill_search(const mg_value *root, const raw_file *raw,
     if (none_named && preset->anchors > 0) {
         search->granularity = MG_GRANULARITY_ANCHORS;
         search->granularity_count = preset->anchors;
+    }
+    search->own_ends = raw->search.ends == 1;
+    search->own_masks = raw->search.mask_seed == 1;
+    if (search->own_ends && search->granularity != MG_GRANULARITY_ANCHORS) {
+        mg_diagnose(diagnostics, mg_value_get(block, "ends"),
+                    "'ends: own' goes with the granularity anchors:A alone");
     }
     if (search->space == MG_SPACE_HYBRID) {
         mg_diagnose(

@@ -2,15 +2,18 @@
 #include "evolve/searchable.h"
 
 static const mg_searchable methods[] = {
-    /* name, base, density, interpolates, masks, mergekit, normalizes */
-    { "linear", false, false, false, false, true, true },
-    { "slerp", false, false, true, false, true, false },
-    { "task_arithmetic", true, false, false, false, true, false },
-    { "ties", true, true, false, false, true, true },
-    { "dare_ties", true, true, false, true, true, true },
-    { "dare_linear", true, true, false, true, false, false },
-    { "breadcrumbs", true, true, false, false, false, false },
-    { "breadcrumbs_ties", true, true, false, false, false, false },
+    /* name, base, density, interpolates, masks, mergekit, normalizes, margin of density */
+    { "linear", false, false, false, false, true, true, 0.0 },
+    { "slerp", false, false, true, false, true, false, 0.0 },
+    { "task_arithmetic", true, false, false, false, true, false, 0.0 },
+    { "ties", true, true, false, false, true, true, 0.0 },
+    { "dare_ties", true, true, false, true, true, true, 0.0 },
+    { "dare_linear", true, true, false, true, false, false, 0.0 },
+    /* Wider than epsilon, 0.15, by what rounding to bfloat16 may add. */
+    { "della", true, true, false, true, false, false, 0.16 },
+    { "della_linear", true, true, false, true, false, false, 0.16 },
+    { "breadcrumbs", true, true, false, false, false, false, 0.0 },
+    { "breadcrumbs_ties", true, true, false, false, false, false, 0.0 },
 };
 
 const mg_searchable *mg_searchable_find(mg_str name)

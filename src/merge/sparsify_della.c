@@ -2,8 +2,14 @@
  *
  * Rows run along dimension 1 (a vector is one row).  The rank r of an element in its row decides
  * the probability density - epsilon .. density + epsilon; ranks are rounded to the work type as the
- * reference rounds them, so that bfloat16 knows only about 256 of them in a row. */
+ * reference rounds them, so that bfloat16 knows only about 256 of them in a row.
+ *
+ * With the search's own masks (evolution.md 3.1) the probability is clipped to 0 .. 1 instead of
+ * refused, and the draw of an element is that of its place: masks are nested in the density. */
 #include <math.h>
+
+#include "base/hash.h"
+#include "base/pool.h"
 
 #include "merge/sparsify_internal.h"
 #include "merge/torch_order_internal.h"
@@ -90,6 +96,48 @@ static void fill_thresholds(const mg_sparsify_args *args, int64_t length, mg_dty
     }
 }
 
+/* The same for the search's masks: of a 16-bit draw, 0x10000 keeps all. */
+static void fill_counter_thresholds(const mg_sparsify_args *args, int64_t length, uint32_t *below)
+{
+    for (int64_t r = 0; r < length; r++) {
+        double part = (double)r / (double)(length - 1);
+        double probability = args->density - args->extra + 2.0 * args->extra * part;
+        below[r] = 0x10000;
+        if (probability < 1.0 && !mg_mix_counter_below(fmax(probability, 0.0), &below[r])) {
+            below[r] = 0x10000;
+        }
+    }
+}
+
+enum { CHUNK_ELEMENTS = 1 << 16 }; /* a multiple of 64: chunks share no word of the mask */
+
+typedef struct counter_task {
+    const mg_job *job;
+    const uint32_t *below;
+    uint32_t tensor, source;
+    uint64_t *bits;
+} counter_task;
+
+static void draw_chunk(void *context, int64_t chunk, int worker)
+{
+    const counter_task *task = (const counter_task *)context;
+    int64_t end = MG_MIN((chunk + 1) * CHUNK_ELEMENTS, task->job->count);
+    (void)worker;
+    for (int64_t e = chunk * CHUNK_ELEMENTS; e < end; e++) {
+        bool keep = mg_mix_counter_keeps(task->job->mask_key, task->tensor, task->source,
+                                         task->below[e], e);
+        task->bits[e / 64] |= (uint64_t)keep << (e % 64);
+    }
+}
+
+static void draw_counted(const mg_job *job, const mg_sparsify_args *args, const uint32_t *below,
+                         uint64_t *bits)
+{
+    counter_task task = { job, below, (uint32_t)mg_hash64(job->name.data, job->name.size, 0),
+                          (uint32_t)job->inputs[args->input].source_index, bits };
+    mg_pool_run(job->pool, (job->count + CHUNK_ELEMENTS - 1) / CHUNK_ELEMENTS, draw_chunk, &task);
+}
+
 mg_status mg_sparsify_della(mg_job *job, const mg_sparsify_args *args, mg_mix_source *source,
                             uint64_t *bits, mg_error *err)
 {
@@ -100,7 +148,8 @@ mg_status mg_sparsify_della(mg_job *job, const mg_sparsify_args *args, mg_mix_so
     if (args->density <= 0.0) {
         return MG_OK;
     }
-    if (args->density + args->extra >= 1.0 || args->density - args->extra <= 0.0) {
+    bool counted = job->mask == MG_MASK_PHILOX;
+    if (!counted && (args->density + args->extra >= 1.0 || args->density - args->extra <= 0.0)) {
         return mg_fail(err, MG_ERR_CONFIG,
                        "density %g and epsilon %g: density +/- epsilon must lie inside (0, 1)",
                        args->density, args->extra);
@@ -117,11 +166,19 @@ mg_status mg_sparsify_della(mg_job *job, const mg_sparsify_args *args, mg_mix_so
     MG_TRY(mg_job_scratch(job, 2, (size_t)job->count * sizeof(uint32_t), &below, err));
     MG_TRY(mg_job_scratch(job, 3, (size_t)shape.length * (size_t)workers * sizeof(uint64_t),
                           &scratch, err));
-    fill_thresholds(args, shape.length, step, (uint32_t *)thresholds);
+    if (counted) {
+        fill_counter_thresholds(args, shape.length, (uint32_t *)thresholds);
+    } else {
+        fill_thresholds(args, shape.length, step, (uint32_t *)thresholds);
+    }
     rank_task task = {
         job, source, shape, (uint32_t *)thresholds, (uint32_t *)below, (uint64_t *)scratch
     };
     mg_pool_run(job->pool, shape.row_count, rank_row, &task);
+    if (counted) {
+        draw_counted(job, args, task.below, bits);
+        return MG_OK;
+    }
     for (int64_t e = 0; e < job->count; e++) {
         uint32_t word = mg_mt19937_word(job->mt) & 0xffffff;
         bits[e / 64] |= (uint64_t)(word < task.below[e]) << (e % 64);

@@ -31,7 +31,8 @@ MG_MUST_CHECK mg_status mg_sparsify(mg_job *job, const mg_sparsify_args *args, i
  * first.  MG_ERR_UNSUPPORTED on a device without host memory. */
 MG_MUST_CHECK mg_status mg_sparsify_ranks(mg_job *job, const mg_rank_args *ranks, int64_t count,
                                           mg_error *err);
-/* The mask of MG_SPARSIFY_DELLA alone, drawn from the merge's stream. */
+/* The mask of MG_SPARSIFY_DELLA alone, drawn from the merge's stream or, nested in the density, by
+ * the search's masks. */
 MG_MUST_CHECK mg_status mg_sparsify_della(mg_job *job, const mg_sparsify_args *args,
                                           mg_mix_source *source, uint64_t *bits, mg_error *err);
 

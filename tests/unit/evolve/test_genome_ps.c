@@ -204,6 +204,55 @@ static void anchors_are_interpolated_over_depth(void **state)
     mg_evolve_config_release(&config);
 }
 
+static void anchors_may_have_ends_of_their_own(void **state)
+{
+    (void)state;
+    mg_evolve_config config;
+    mg_genome *genome = make("{granularity: 'anchors:2', ends: own}", 5, &config);
+    mg_arena arena = { 0 };
+    mg_recipe recipe;
+    double x[16];
+    for (int i = 0; i < 16; i++) {
+        x[i] = 0.1 * (double)(i / 4 + 1); /* anchors 0.1 and 0.2, embedding 0.3, head 0.4 */
+    }
+    assert_int_equal(mg_genome_dimension(genome), 16);
+    mg_genome_recipe(genome, x, &arena, &recipe);
+    const mg_recipe_slice *slices = recipe.modules[0].slices;
+    assert_int_equal(recipe.modules[0].slice_count, 5);
+    assert_true(value_for(&slices[0].sources[0], "weight", "model.embed_tokens.weight") == x[8]);
+    assert_true(value_for(&slices[4].sources[0], "weight", "lm_head.weight") == x[12]);
+    double middle = value_for(&slices[2].sources[0], "density", "model.layers.2.mlp.w");
+    assert_true(fabs(middle - 0.15) < 1e-12);
+    assert_true(mg_str_is(mg_genome_gene_name(genome, 8, &arena), "weight[a, embedding]"));
+    assert_true(mg_str_is(mg_genome_gene_name(genome, 15, &arena), "density[b, head]"));
+    mg_arena_release(&arena);
+    mg_genome_destroy(genome);
+    mg_evolve_config_release(&config);
+}
+
+static void masks_are_shared_unless_each_genome_draws_its_own(void **state)
+{
+    (void)state;
+    const double x[2][4] = { { 0.25, 0.5, 1.0, 0.5 }, { 0.25, 0.5, 1.0, 0.6 } };
+    const char *const searches[] = { "{granularity: model, seed: 7}",
+                                     "{granularity: model, seed: 7, mask_seed: genome}" };
+    for (int s = 0; s < 2; s++) {
+        mg_evolve_config config;
+        mg_genome *genome = make(searches[s], 8, &config);
+        mg_arena arena = { 0 };
+        mg_recipe recipe[3];
+        mg_genome_recipe(genome, x[0], &arena, &recipe[0]);
+        mg_genome_recipe(genome, x[1], &arena, &recipe[1]);
+        mg_genome_recipe(genome, x[0], &arena, &recipe[2]);
+        assert_true(recipe[0].mask_seed == recipe[2].mask_seed);
+        assert_true((recipe[0].mask_seed == 7) == (s == 0));
+        assert_true((recipe[0].mask_seed == recipe[1].mask_seed) == (s == 0));
+        mg_arena_release(&arena);
+        mg_genome_destroy(genome);
+        mg_evolve_config_release(&config);
+    }
+}
+
 static void blocks_have_their_own_embedding_and_head(void **state)
 {
     (void)state;
@@ -345,6 +394,8 @@ int main(void)
         cmocka_unit_test(mergekit_encoding_decodes_as_mergekit_does),
         cmocka_unit_test(one_group_is_a_list_of_models),
         cmocka_unit_test(anchors_are_interpolated_over_depth),
+        cmocka_unit_test(anchors_may_have_ends_of_their_own),
+        cmocka_unit_test(masks_are_shared_unless_each_genome_draws_its_own),
         cmocka_unit_test(blocks_have_their_own_embedding_and_head),
         cmocka_unit_test(classes_have_their_own_genes),
         cmocka_unit_test(native_slerp_of_two_models_has_one_gene),

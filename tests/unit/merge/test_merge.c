@@ -278,6 +278,32 @@ static void not_finite_results_name_the_tensor(void **state)
     mg_arena_release(&arena);
 }
 
+/* DELLA with the masks of the search: any density, any number of threads. */
+static void della_takes_the_masks_of_the_search(void **state)
+{
+    (void)state;
+    mg_error err;
+    mg_arena arena = { NULL, 0, 0 };
+    const double densities[] = { 0.05, 0.5, 0.95, 1.0 };
+    uint32_t one, other;
+    for (int i = 0; i < 4; i++) {
+        mg_str text = mg_arena_printf(&arena,
+                                      "merge_method: della\n"
+                                      "base_model: mini-base\n"
+                                      "models:\n"
+                                      "- {model: mini-ja, parameters: {weight: 0.7, density: %g}}\n"
+                                      "- {model: mini-math-a, parameters: {weight: 0.6, density: "
+                                      "0.5}}\n"
+                                      "merganser: {mask: philox, seed: 5}\n",
+                                      densities[i]);
+        mg_recipe recipe = read_temporary(text.data, &arena);
+        assert_ok(run_recipe(&recipe, mg_device_cpu(mg_isa_best()), pool, &one, &err), &err);
+        assert_ok(run_recipe(&recipe, mg_device_ref(), NULL, &other, &err), &err);
+        assert_int_equal(one, other);
+    }
+    mg_arena_release(&arena);
+}
+
 /* A copy of mini-ja whose last weight is no number. */
 static void write_broken_source(const char *folder)
 {
@@ -417,6 +443,7 @@ int main(void)
         cmocka_unit_test(every_device_and_thread_count_gives_the_same_bytes),
         cmocka_unit_test(a_saved_search_recipe_rebuilds_the_same_model),
         cmocka_unit_test(not_finite_results_name_the_tensor),
+        cmocka_unit_test(della_takes_the_masks_of_the_search),
         cmocka_unit_test(not_finite_results_name_the_source_that_is_not),
         cmocka_unit_test(an_interrupted_merge_leaves_nothing_behind),
         cmocka_unit_test(a_folder_opens_as_a_model_with_its_files),
