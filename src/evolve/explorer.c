@@ -369,7 +369,7 @@ const char *mg_explorer_stop(const mg_explorer *explorer)
     return explorer->cma != NULL ? mg_cma_stop(explorer->cma) : NULL;
 }
 
-const mg_nsga2 *mg_explorer_nsga2(const mg_explorer *explorer)
+mg_nsga2 *mg_explorer_nsga2(const mg_explorer *explorer)
 {
     return explorer->nsga;
 }

@@ -57,7 +57,7 @@ double mg_explorer_sigma(const mg_explorer *explorer); /* 0: has no step */
 double mg_explorer_learning_rate(const mg_explorer *explorer);
 const char *mg_explorer_stop(const mg_explorer *explorer);
 /* The population of NSGA-II; NULL for CMA-ES. */
-const mg_nsga2 *mg_explorer_nsga2(const mg_explorer *explorer);
+mg_nsga2 *mg_explorer_nsga2(const mg_explorer *explorer);
 
 /* Clears the least probable set bits of x until at most space->bits_max are left. */
 void mg_explorer_limit_bits(const mg_loop_space *space, const double *probabilities, double *x);

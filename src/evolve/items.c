@@ -186,6 +186,10 @@ void mg_loop_choose_items(mg_loop *loop, int64_t epoch)
         loop->search.count = total;
         return;
     }
+    if (mg_loop_estimates(loop)) {
+        mg_loop_choose_anchors(loop, wanted);
+        return;
+    }
     /* Proportional shares of the strata: walking through all questions, stratum by stratum and in
      * random order inside, a question is taken whenever the due number passes a whole one. */
     mg_rng rng = mg_rng_make(loop->o->search->seed + 1 + (uint64_t)epoch, MG_STREAM_ITEMS);

@@ -442,6 +442,10 @@ static mg_status run_generation(mg_loop *loop, progress_state *state, mg_explore
             MG_TRY_OR_DONE(mg_loop_objectives(loop, candidates[k], objectives + k * m, err));
         }
     }
+    if (mg_loop_estimates(loop)) {
+        mg_nsga2 *nsga = mg_explorer_nsga2(explorer);
+        MG_TRY_OR_DONE(mg_loop_estimate(loop, nsga, first, population, objectives, err));
+    }
     mg_explorer_told told = { first, costs, objectives, violations };
     mg_explorer_tell(explorer, &told);
     state->asked += population;
@@ -563,7 +567,9 @@ static mg_status run_optimiser(mg_loop *loop, progress_state *state, double *mea
     }
     mg_explorer_mean(explorer, mean);
     keep_probabilities(loop, explorer);
-    if (mg_explorer_nsga2(explorer) != NULL) {
+    if (mg_loop_estimates(loop)) {
+        mg_loop_pick_living(loop, mg_explorer_nsga2(explorer), loop->picks, &loop->pick_count);
+    } else if (mg_explorer_nsga2(explorer) != NULL) {
         MG_TRY_OR_DONE(mg_loop_pick_from_front(loop, mg_explorer_nsga2(explorer), loop->picks,
                                                &loop->pick_count, err));
     }
@@ -686,7 +692,13 @@ static mg_status finish(mg_loop *loop, const progress_state *state, const double
         loop->phase = "choice";
         return mg_loop_choose(loop, finalists, count, winner_out, err);
     }
-    if (loop->pick_count > 0) { /* a front has no mean */
+    if (loop->pick_count > 0) {        /* a front has no mean */
+        if (mg_loop_estimates(loop)) { /* estimates choose nothing: all questions are asked */
+            MG_TRY(mg_loop_widen(loop, err));
+            MG_TRY(store_sets(loop, err));
+            MG_TRY(
+                mg_loop_evaluate(loop, loop->picks, loop->pick_count, &loop->search, false, err));
+        }
         for (int64_t i = 0; i < loop->pick_count; i++) {
             add_finalist(finalists, &count, loop->picks[i]);
         }

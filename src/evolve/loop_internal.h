@@ -14,7 +14,7 @@
 
 MG_BEGIN_C
 
-#define MG_FRONT_PICKS 3 /* of a front, at most, that become finalists */
+#define MG_FRONT_PICKS 5 /* of a population, at most, that become finalists */
 
 /* Questions with a name under which scores are stored. */
 typedef struct mg_item_set {
@@ -61,7 +61,9 @@ typedef struct mg_loop {
     mg_item_set test;     /* may be empty */
 
     double *source_values; /* (source_count, pool.count): the sources' answers, NaN = failed */
-    int64_t epoch;         /* how often search has been drawn anew */
+    double
+        *anchor_weights; /* (pool.count): shares that anchors stand for, 0 = none; NULL without */
+    int64_t epoch;       /* how often search has been drawn anew */
 
     int64_t evaluations_total;          /* budget of the optimiser alone, in candidates */
     int64_t polish_count, polish_first; /* candidates, and questions of their first round */
@@ -158,6 +160,21 @@ MG_MUST_CHECK mg_status mg_loop_objectives(mg_loop *loop, const mg_loop_candidat
 MG_MUST_CHECK mg_status mg_loop_pick_from_front(mg_loop *loop, const mg_nsga2 *nsga,
                                                 mg_loop_candidate **picks_out, int64_t *count_out,
                                                 mg_error *err);
+/* The first of the living, best first: as many as are finalists. */
+void mg_loop_pick_living(mg_loop *loop, const mg_nsga2 *nsga, mg_loop_candidate **picks_out,
+                         int64_t *count_out);
+
+/* anchors.c: few questions that stand for all, when the settings say so.  Chooses wanted of the
+ * pool for the set search, from the sources' answers. */
+bool mg_loop_estimates(const mg_loop *loop);
+void mg_loop_choose_anchors(mg_loop *loop, int64_t wanted);
+/* Objectives (count, tasks) of the generation that begins with first_id and of the living, as
+ * estimated from all answers so far. */
+MG_MUST_CHECK mg_status mg_loop_estimate(mg_loop *loop, mg_nsga2 *nsga, int64_t first_id,
+                                         int64_t count, double *objectives, mg_error *err);
+/* From now on the set search is the whole pool. */
+MG_MUST_CHECK mg_status mg_loop_widen(mg_loop *loop, mg_error *err);
+
 /* A value of this stage in the store; an empty one counts as none. */
 MG_MUST_CHECK mg_status mg_loop_put_value(mg_loop *loop, const char *name, mg_str value,
                                           mg_error *err);

@@ -98,7 +98,7 @@ static int64_t careful_pick(const double *points, int64_t count, int64_t m, cons
 mg_status mg_loop_pick_from_front(mg_loop *loop, const mg_nsga2 *nsga,
                                   mg_loop_candidate **picks_out, int64_t *count_out, mg_error *err)
 {
-    static const char *const names[MG_FRONT_PICKS] = { "balanced", "careful", "knee" };
+    static const char *const names[] = { "balanced", "careful", "knee" };
     int64_t m = mg_loop_objective_tasks(loop, NULL);
     int64_t members = mg_nsga2_member_count(nsga);
     double *points = mg_new_array(double, MG_MAX(members * m, 1));
@@ -120,13 +120,13 @@ mg_status mg_loop_pick_from_front(mg_loop *loop, const mg_nsga2 *nsga,
         goto done;
     }
     MG_TRY_OR_DONE(best_sources(loop, m, sources, err));
-    int64_t picks[MG_FRONT_PICKS] = { mg_front_best_rank(points, count, m),
-                                      careful_pick(points, count, m, sources),
-                                      mg_front_knee(points, count, m) };
+    const int64_t picks[] = { mg_front_best_rank(points, count, m),
+                              careful_pick(points, count, m, sources),
+                              mg_front_knee(points, count, m) };
     for (int64_t i = 0; i < count; i++) {
         bool picked = false;
         mg_buf_printf(&text, "%lld", (long long)mg_loop_store_id(loop, ids[i]));
-        for (int64_t p = 0; p < MG_FRONT_PICKS; p++) {
+        for (int64_t p = 0; p < MG_ARRAY_COUNT(picks); p++) {
             if (picks[p] == i) {
                 mg_buf_printf(&text, " %s", names[p]);
                 picked = true;
@@ -145,4 +145,16 @@ done:
     mg_free(ids);
     mg_buf_release(&text);
     return status;
+}
+
+void mg_loop_pick_living(mg_loop *loop, const mg_nsga2 *nsga, mg_loop_candidate **picks_out,
+                         int64_t *count_out)
+{
+    *count_out = 0;
+    for (int64_t i = 0; i < mg_nsga2_member_count(nsga) && *count_out < MG_FRONT_PICKS; i++) {
+        mg_loop_candidate *c = mg_loop_candidate_at(loop, mg_nsga2_member_at(nsga, i).id);
+        if (c != NULL && !c->failed) {
+            picks_out[(*count_out)++] = c;
+        }
+    }
 }

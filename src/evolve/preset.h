@@ -35,7 +35,8 @@ typedef struct mg_preset {
     double weight_low, weight_high; /* range of weights, native encoding */
     double sigma;                   /* initial step, as a share of the range */
     mg_bound_kind bounds;
-    bool nsga2; /* the optimiser, where the file names none */
+    bool estimate; /* scores on all questions are estimated from few (NSGA-II alone) */
+    bool nsga2;    /* the optimiser, where the file names none */
     bool active;
     bool adapt_learning_rate;
     int64_t evaluations; /* budget; 0 = by questions */

@@ -564,6 +564,10 @@ static void check_nsga2(const mg_value *block, const raw_search *raw, mg_search_
                         mg_diagnostics *diagnostics)
 {
     if (search->optimiser != MG_OPTIMISER_NSGA2) {
+        if (search->estimate) {
+            mg_diagnose(diagnostics, mg_value_get(block, "optimiser"),
+                        "preset '%s' works with the optimiser 'nsga2' alone", search->preset->name);
+        }
         return;
     }
     const struct {
@@ -614,8 +618,10 @@ static void fill_search(const mg_value *root, const raw_file *raw,
     if (preset->nsga2 && search->optimiser == MG_OPTIMISER_AUTO) {
         search->optimiser = MG_OPTIMISER_NSGA2;
     }
+    search->estimate = preset->estimate;
     search->switches_by_margin = raw->search.switches != 0;
-    search->population = overrides->population > 0 ? overrides->population : raw->search.population;
+    search->population = raw->search.population > 0 ? raw->search.population : preset->population;
+    search->population = overrides->population > 0 ? overrides->population : search->population;
     search->sigma = raw->search.has_sigma ? raw->search.sigma : preset->sigma;
     search->sigma = overrides->sigma > 0.0 ? overrides->sigma : search->sigma;
     search->seed = raw->search.has_seed ? (uint64_t)raw->search.seed : 0;

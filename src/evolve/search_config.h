@@ -71,6 +71,7 @@ typedef struct mg_search_config {
     double minutes;         /* 0 = not limited */
     int64_t items;          /* questions per candidate; 0 = all */
     bool items_from_preset; /* then a pool of less than twice as many is used whole */
+    bool estimate;          /* the questions stand for all of the pool */
     uint64_t seed;
     mg_optimiser_choice optimiser;
     bool switches_by_margin; /* bits are discrete coordinates of CMA-ES, instead of probabilities */

@@ -388,6 +388,14 @@ mg_nsga2_member mg_nsga2_member_at(const mg_nsga2 *nsga, int64_t index)
                               .front = nsga->fronts[index] };
 }
 
+void mg_nsga2_revise(mg_nsga2 *s, int64_t index, const double *objectives)
+{
+    MG_ASSERT(index >= 0 && index < s->parent_count);
+    draw_generation(s); /* parents were chosen by what was known */
+    memcpy(s->objectives + index * s->o.objective_count, objectives,
+           (size_t)s->o.objective_count * sizeof(double));
+}
+
 static uint64_t options_check(const mg_nsga2 *s)
 {
     uint64_t words[] = { (uint64_t)s->o.dimension, (uint64_t)s->o.bit_count,

@@ -56,6 +56,10 @@ void mg_nsga2_tell(mg_nsga2 *nsga, int64_t first_id, const double *objectives,
 int64_t mg_nsga2_member_count(const mg_nsga2 *nsga);
 mg_nsga2_member mg_nsga2_member_at(const mg_nsga2 *nsga, int64_t index);
 
+/* New objectives (objective_count) of a member, before the next tell: they have become known
+ * better. */
+void mg_nsga2_revise(mg_nsga2 *nsga, int64_t index, const double *objectives);
+
 /* The whole state as bytes, and back.  MG_ERR_FORMAT. */
 void mg_nsga2_save(const mg_nsga2 *nsga, mg_buf *out);
 MG_MUST_CHECK mg_status mg_nsga2_load(const mg_nsga2_options *options, mg_str state,

@@ -34,6 +34,10 @@ static inline sim sim_make(int64_t dimension, const char *preset)
     s.search.sigma = s.search.preset->sigma;
     s.search.polish_share = s.search.preset->polish_share;
     s.search.seed = 1;
+    s.search.estimate = s.search.preset->estimate;
+    s.search.optimiser = s.search.preset->nsga2 ? MG_OPTIMISER_NSGA2 : MG_OPTIMISER_AUTO;
+    s.search.population = s.search.preset->nsga2 ? 10 : 0;
+    s.search.items = s.search.preset->estimate ? s.search.preset->items : 0;
     s.tasks[0] = (mg_loop_task){ .role = MG_ROLE_SEARCH, .weight = 1.0 };
     s.tasks[1] = (mg_loop_task){ .role = MG_ROLE_TEST, .weight = 1.0 };
     s.validate_share = s.search.preset->validate_share;

@@ -19,9 +19,9 @@
 
 enum { FAULTS_MAX = 12, SOME_KILLS = 5 };
 
-static const mg_optimiser_choice optimisers[] = { MG_OPTIMISER_AUTO, MG_OPTIMISER_LRA,
-                                                  MG_OPTIMISER_CMA, MG_OPTIMISER_SEP,
-                                                  MG_OPTIMISER_LM_MA };
+static const mg_optimiser_choice optimisers[] = { MG_OPTIMISER_AUTO,  MG_OPTIMISER_LRA,
+                                                  MG_OPTIMISER_CMA,   MG_OPTIMISER_SEP,
+                                                  MG_OPTIMISER_LM_MA, MG_OPTIMISER_NSGA2 };
 
 static double fake_seconds;
 
@@ -47,9 +47,11 @@ static sim scenario(uint64_t seed, mg_rng *rng)
     sim s = sim_make(dimension, preset->name);
     s.search.space = preset->space;
     s.search.seed = seed;
-    s.search.optimiser = optimisers[seed / (uint64_t)mg_preset_count % 5];
+    mg_optimiser_choice optimiser = optimisers[seed / (uint64_t)mg_preset_count % 6];
+    s.search.optimiser = preset->nsga2 ? MG_OPTIMISER_NSGA2 : optimiser;
     s.search.evaluations = 10 + below(rng, 60);
-    s.search.rotate = preset->rotate;
+    s.search.rotate = s.search.optimiser == MG_OPTIMISER_NSGA2 ? 0 : preset->rotate;
+    s.search.switches_by_margin = below(rng, 2) == 1;
     s.search.population = preset->population > 0 ? 4 + below(rng, 8) : 0;
     s.search.restarts = below(rng, 3);
     s.search.restart = (mg_restart_kind)below(rng, 2);

@@ -185,6 +185,15 @@ static void parked_front_ends_in_the_same_bytes(void **state)
     }
 }
 
+static void parked_run_with_estimates_ends_in_the_same_bytes(void **state)
+{
+    (void)state;
+    sim s = sim_make(6, "tiny");
+    s.search.evaluations = 70;
+    s.fake.fail_share = 0.05;
+    park_often(s, 500);
+}
+
 static void parked_run_with_margins_ends_in_the_same_bytes(void **state)
 {
     (void)state;
@@ -313,6 +322,7 @@ int main(void)
         cmocka_unit_test(parked_run_with_bits_and_restarts_ends_in_the_same_bytes),
         cmocka_unit_test(parked_warm_start_ends_in_the_same_bytes),
         cmocka_unit_test(parked_front_ends_in_the_same_bytes),
+        cmocka_unit_test(parked_run_with_estimates_ends_in_the_same_bytes),
         cmocka_unit_test(parked_run_with_margins_ends_in_the_same_bytes),
         cmocka_unit_test(killed_runs_end_in_the_same_bytes),
         cmocka_unit_test(finished_run_asks_nothing_again),

@@ -418,6 +418,46 @@ static void front_of_two_tasks_spreads_between_them(void **state)
     sim_remove(folder);
 }
 
+/* 30 of 140 questions a candidate; estimates rank better than 30 answers alone. */
+static void few_questions_that_stand_for_all_improve_the_start(void **state)
+{
+    (void)state;
+    sim s = sim_make(6, "tiny");
+    s.fake.items = 200;
+    s.search.evaluations = 110;
+    mg_fitness *fitness = fake_fitness_create(&s.fake);
+    double start = fake_fitness_truth(fitness, s.start);
+    mg_fitness_destroy(fitness);
+    double reached = average_truth(s, 6);
+    if (reached < start + 0.06) {
+        fail_msg("reached %.3f from %.3f", reached, start);
+    }
+    /* Samples answer the anchors alone, but for the finalists. */
+    char folder[64];
+    sim_folder(folder, sizeof(folder));
+    assert_ok(sim_run(&s, folder, NULL, &err), &err);
+    mg_store *store = NULL;
+    mg_arena arena = { 0 };
+    mg_candidate_row *rows;
+    int64_t count;
+    int64_t full = 0;
+    assert_ok(mg_store_open_reader(folder, &store, &err), &err);
+    assert_ok(mg_run_candidates(store, &arena, &rows, &count, &err), &err);
+    for (int64_t i = 0; i < count; i++) {
+        mg_answer_row *list;
+        int64_t answers;
+        assert_ok(mg_run_answers(store, rows[i].id, &arena, &list, &answers, &err), &err);
+        if (mg_str_is(rows[i].kind, "sample")) {
+            assert_true(answers == 30 || answers >= 140);
+            full += answers > 30 ? 1 : 0;
+        }
+    }
+    assert_true(full >= 1 && full <= 6);
+    mg_arena_release(&arena);
+    mg_store_close(store);
+    sim_remove(folder);
+}
+
 static void switches_by_margin_find_their_sides_too(void **state)
 {
     (void)state;
@@ -615,6 +655,7 @@ int main(void)
         cmocka_unit_test(every_preset_runs),
         cmocka_unit_test(means_of_all_runs_are_finalists),
         cmocka_unit_test(front_of_two_tasks_spreads_between_them),
+        cmocka_unit_test(few_questions_that_stand_for_all_improve_the_start),
         cmocka_unit_test(switches_by_margin_find_their_sides_too),
         cmocka_unit_test(good_points_of_earlier_runs_help_a_short_search),
         cmocka_unit_test(many_genes_and_tiny_question_sets_run),

@@ -225,6 +225,56 @@ static void missing_file_is_not_found(void **state)
     mg_evolve_config_release(&c);
 }
 
+static void populations_come_from_the_preset_unless_the_file_has_one(void **state)
+{
+    (void)state;
+    mg_evolve_config c;
+    const struct {
+        const char *search;
+        int64_t population;
+    } cases[] = { { "{preset: paper-dfs}", 128 },
+                  { "{space: dfs}", 32 },
+                  { "{space: dfs, population: 9}", 9 },
+                  { "{preset: default}", 0 } };
+    for (int64_t i = 0; i < MG_ARRAY_COUNT(cases); i++) {
+        mg_buf text = { 0 };
+        mg_buf_printf(&text, "genome: {models: [a, b]%s}\ntasks: [t]\nsearch: %s\n",
+                      i < 3 ? "" : ", merge_method: linear", cases[i].search);
+        assert_ok(read_text(text.data, &c), &err);
+        assert_int_equal(c.search.population, cases[i].population);
+        mg_evolve_config_release(&c);
+        mg_buf_release(&text);
+    }
+}
+
+static void nsga2_reads_with_its_presets_and_refuses_what_needs_a_mean(void **state)
+{
+    (void)state;
+    mg_evolve_config c;
+    const char *head = "genome: {models: [a, b], merge_method: linear}\ntasks: [t]\nsearch: ";
+    static const char *const fine[] = { "{preset: front}", "{preset: tiny}", "{optimiser: nsga2}" };
+    static const char *const bad[] = { "{preset: front, polish: 0.2}",
+                                       "{preset: front, restarts: 2}",
+                                       "{preset: front, warm_start: [x]}",
+                                       "{preset: front, rotate: 2}",
+                                       "{preset: mergekit, optimiser: nsga2}",
+                                       "{preset: tiny, optimiser: lra}",
+                                       "{switches: margin}" };
+    for (int64_t i = 0; i < MG_ARRAY_COUNT(fine) + MG_ARRAY_COUNT(bad); i++) {
+        bool good = i < MG_ARRAY_COUNT(fine);
+        mg_buf text = { 0 };
+        mg_buf_printf(&text, "%s%s\n", head, good ? fine[i] : bad[i - MG_ARRAY_COUNT(fine)]);
+        mg_status status = read_text(text.data, &c);
+        assert_int_equal(status, good ? MG_OK : MG_ERR_CONFIG);
+        if (good) {
+            assert_int_equal(c.search.optimiser, MG_OPTIMISER_NSGA2);
+            assert_true(c.search.polish_share == 0.0 && c.search.estimate == (i == 1));
+        }
+        mg_evolve_config_release(&c);
+        mg_buf_release(&text);
+    }
+}
+
 static void restarts_read_with_kind_and_place(void **state)
 {
     (void)state;
@@ -259,6 +309,8 @@ int main(void)
         cmocka_unit_test(contradictions_are_mistakes),
         cmocka_unit_test(public_benchmarks_need_a_flag),
         cmocka_unit_test(missing_file_is_not_found),
+        cmocka_unit_test(populations_come_from_the_preset_unless_the_file_has_one),
+        cmocka_unit_test(nsga2_reads_with_its_presets_and_refuses_what_needs_a_mean),
         cmocka_unit_test(restarts_read_with_kind_and_place),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
