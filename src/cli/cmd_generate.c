@@ -34,6 +34,8 @@ static const mg_option options[] = {
       "Draw among tokens of at least this share of the likeliest one's probability.", NULL },
     { "repetition-penalty", 0, NULL, MG_OPTION_NUMBER, "X", NULL, NULL,
       "Penalty on tokens that occurred; 1 = none (default: the model's own).", NULL },
+    { "ignore-generation-config", 0, NULL, MG_OPTION_FLAG, NULL, NULL, NULL,
+      "Leave aside what generation_config.json says of penalties and banned tokens.", NULL },
     { "max-length", 0, NULL, MG_OPTION_INT, "N", "0", NULL,
       "Tokens of prompt and answer together at most; 0 = what the model was made for.", NULL },
     { "batch-size", 'b', NULL, MG_OPTION_INT, "N", "0", NULL,
@@ -73,6 +75,7 @@ static mg_status read_sampling(generate_job *job, mg_error *err)
     sampling->seed = mg_cli_seed(job->cli);
     bool penalised = mg_args_given(args, "repetition-penalty");
     sampling->repetition_penalty = penalised ? mg_args_number(args, "repetition-penalty") : 0.0;
+    sampling->ignores_rules = mg_args_flag(args, "ignore-generation-config");
     job->max_new_tokens = mg_args_int(args, "max-new-tokens");
     if (!(sampling->temperature >= 0.0) || sampling->top_k < 0 ||
         !(sampling->top_p > 0.0 && sampling->top_p <= 1.0) ||
@@ -350,6 +353,7 @@ static mg_status run_generate(mg_cli *cli, const mg_args *args, mg_error *err)
     mg_engine_options engine = { mg_args_int(args, "batch-size"), mg_args_int(args, "max-length"),
                                  0 };
     MG_TRY_OR_DONE(mg_running_open(cli, mg_args_operand(args, 0), &engine, &job.running, err));
+    mg_running_note_rules(&job.running, &job.sampling);
     MG_TRY_OR_DONE(path != NULL ? mg_json_lines_read(path, &job.arena, take_line, &job, err)
                                 : read_single(&job, err));
     MG_TRY_OR_DONE(

@@ -117,8 +117,11 @@ mg_status mg_evaluated_open(mg_cli *cli, const char *reference, const mg_engine_
                            : mg_running_open(cli, reference, options, &evaluated_out->running, err);
     if (status != MG_OK) {
         mg_evaluated_close(evaluated_out);
+        return status;
     }
-    return status;
+    mg_sampling of_tasks = { 0 };
+    mg_running_note_rules(&evaluated_out->running, &of_tasks);
+    return MG_OK;
 }
 
 void mg_evaluated_close(mg_evaluated *evaluated)

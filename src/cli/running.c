@@ -58,10 +58,6 @@ mg_status mg_running_open(mg_cli *cli, const char *reference, const mg_engine_op
     MG_TRY_OR_DONE(mg_engine_create(running->model, running->tokenizer, mg_cli_pool(cli), options,
                                     &running->engine, err));
     mg_engine_stop_when(running->engine, interrupted, NULL);
-    if (mg_model_repetition_penalty(running->model) != 1.0) {
-        mg_note("generation_config.json: repetition_penalty %g is in force unless another is given",
-                mg_model_repetition_penalty(running->model));
-    }
 
 done:
     if (device != NULL) {
@@ -72,6 +68,23 @@ done:
     }
     mg_arena_release(&arena);
     return status;
+}
+
+void mg_running_note_rules(const mg_running *running, const mg_sampling *sampling)
+{
+    mg_generation_rules rules = mg_sampling_rules(sampling, running->model);
+    if (rules.repetition_penalty != 1.0 && sampling->repetition_penalty <= 0.0) {
+        mg_note("generation_config.json: repetition_penalty %g is in force unless another is given",
+                rules.repetition_penalty);
+    }
+    if (rules.no_repeat_ngram > 0) {
+        mg_note("generation_config.json: no_repeat_ngram_size %lld is in force",
+                (long long)rules.no_repeat_ngram);
+    }
+    if (rules.suppressed_count > 0) {
+        mg_note("generation_config.json: %lld suppressed tokens are never generated",
+                (long long)rules.suppressed_count);
+    }
 }
 
 void mg_running_close(mg_running *running)

@@ -23,6 +23,8 @@ MG_MUST_CHECK mg_status mg_running_open(mg_cli *cli, const char *reference,
                                         const mg_engine_options *options, mg_running *running_out,
                                         mg_error *err);
 void mg_running_close(mg_running *running); /* NULL or zeroed is fine */
+/* Says which rules of generation_config.json change the answers. */
+void mg_running_note_rules(const mg_running *running, const mg_sampling *sampling);
 
 /* The type that --dtype means for a model: auto is the type it is stored in. */
 mg_dtype mg_running_dtype(const mg_cli *cli, const mg_model_config *config);

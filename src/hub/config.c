@@ -386,6 +386,40 @@ static void read_identity(mg_model_config *config)
     }
 }
 
+/* Ids that the vocabulary lacks are never generated anyway. */
+static mg_status read_suppressed(mg_model_config *config, mg_error *err)
+{
+    const mg_value *list = mg_value_get(&config->generation, "suppress_tokens");
+    if (mg_value_is_null(list)) {
+        return MG_OK;
+    }
+    if (list->kind != MG_LIST) {
+        return mg_fail(err, MG_ERR_FORMAT, "'suppress_tokens' must be a list of token ids");
+    }
+    int32_t *ids = mg_arena_array(&config->arena, int32_t, list->count);
+    config->suppressed_ids = ids;
+    for (int64_t i = 0; i < list->count; i++) {
+        int32_t id = -1;
+        MG_TRY(read_id(&list->items[i], "suppress_tokens", &id, err));
+        if (id >= 0 && (config->vocab_size == 0 || id < config->vocab_size)) {
+            ids[config->suppressed_count++] = id;
+        }
+    }
+    return MG_OK;
+}
+
+static mg_status read_rules(mg_model_config *config, mg_error *err)
+{
+    const mg_value *generation = &config->generation;
+    MG_TRY(mg_config_double(generation, "repetition_penalty", 1e-6, 1e6,
+                            &config->repetition_penalty, err));
+    MG_TRY(mg_config_int(generation, "no_repeat_ngram_size", 0, WIDTH_MAX, &config->no_repeat_ngram,
+                         err));
+    MG_TRY(read_suppressed(config, err));
+    const mg_value *eos = mg_value_get(generation, "eos_token_id");
+    return mg_value_is_null(eos) ? MG_OK : read_eos(eos, config, err);
+}
+
 static mg_status read_generation(mg_model_config *config, const char *path, bool required,
                                  mg_error *err)
 {
@@ -395,14 +429,8 @@ static mg_status read_generation(mg_model_config *config, const char *path, bool
     }
     mg_status status =
         mg_json_read(path, CONFIG_BYTES_MAX, &config->arena, &config->generation, err);
-    const mg_value *generation = &config->generation;
     if (status == MG_OK) {
-        status = mg_config_double(generation, "repetition_penalty", 1e-6, 1e6,
-                                  &config->repetition_penalty, err);
-        const mg_value *eos = mg_value_get(generation, "eos_token_id");
-        if (status == MG_OK && !mg_value_is_null(eos)) {
-            status = read_eos(eos, config, err);
-        }
+        status = read_rules(config, err);
         if (status != MG_OK) {
             mg_error_prefix(err, "%s", path);
         }

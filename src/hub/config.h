@@ -93,7 +93,10 @@ typedef struct mg_model_config {
     int32_t eos_ids[16];
     int64_t eos_count;
     /* from generation_config.json (models.md 6); eos there replaces the one above */
-    double repetition_penalty; /* 1 = off */
+    double repetition_penalty;     /* 1 = off */
+    int64_t no_repeat_ngram;       /* tokens that may not follow each other twice, 0 = off */
+    const int32_t *suppressed_ids; /* never generated; in the arena */
+    int64_t suppressed_count;
 } mg_model_config;
 
 /* Reads folder/config.json and, where present, generation_config.json.  Zero or end *config_out

@@ -22,7 +22,7 @@ typedef struct mg_text {
     int64_t prompt_count;
     int64_t count;   /* of ids */
     int64_t new_max; /* tokens to generate at most */
-    double penalty;
+    mg_generation_rules rules;
     mg_stops stops;
     size_t streamed;  /* bytes of text handed out */
     bool is_decoding; /* in the pass that is being collected */
@@ -155,9 +155,7 @@ static mg_status admit(mg_generator *gen, int64_t slot, mg_error *err)
     text->prompt_count = prompt->count;
     text->count = text->prompt_count;
     text->new_max = MG_MIN(request->max_new_tokens, engine->positions_max - text->prompt_count);
-    text->penalty = request->sampling.repetition_penalty > 0.0
-                        ? request->sampling.repetition_penalty
-                        : mg_model_repetition_penalty(engine->model);
+    text->rules = mg_sampling_rules(&request->sampling, engine->model);
     text->stops = gen->stops;
     text->streamed = 0;
     gen->live++;
@@ -188,7 +186,7 @@ static mg_status choose_token(mg_generator *gen, const mg_text *text, int64_t ro
     mg_engine *engine = gen->engine;
     const mg_sampling *sampling = &text->request->sampling;
     *token_out = picked;
-    if (sampling->temperature <= 0.0 && text->penalty == 1.0) {
+    if (mg_sampling_is_plain(sampling, &text->rules)) {
         return MG_OK;
     }
     if (engine->sampler == NULL) {
@@ -198,7 +196,7 @@ static mg_status choose_token(mg_generator *gen, const mg_text *text, int64_t ro
     MG_TRY(engine->device->download(engine->stream, engine->host_logits,
                                     engine->logits + row * engine->vocab,
                                     (size_t)engine->vocab * sizeof(float), err));
-    *token_out = mg_sampler_next(engine->sampler, sampling, text->penalty, text->ids, text->count,
+    *token_out = mg_sampler_next(engine->sampler, sampling, &text->rules, text->ids, text->count,
                                  (uint64_t)text->index,
                                  (uint64_t)(text->count - text->prompt_count), engine->host_logits);
     return MG_OK;

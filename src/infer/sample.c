@@ -1,10 +1,12 @@
-/* infer/sample.c - the order of transformers: penalty, temperature, top-k, top-p, min-p, draw.
+/* infer/sample.c - the order of transformers: penalty, repeated n-grams, suppressed tokens,
+ * temperature, top-k, top-p, min-p, draw.
  *
  * Candidates come out of a heap, largest first, until the truncations are satisfied: that costs one
  * pass over the vocabulary and a few steps for each token kept, instead of a sort. */
 #include "infer/sample.h"
 
 #include <math.h>
+#include <string.h>
 
 #include "base/hash.h"
 #include "base/memory.h"
@@ -60,6 +62,36 @@ static void penalise(mg_sampler *sampler, double penalty, const int32_t *ids, in
     for (int64_t i = 0; i < id_count; i++) {
         sampler->seen[ids[i]] = false;
     }
+}
+
+/* Tokens that would repeat the last n - 1 tokens with what followed them before. */
+static void ban_repeats(int64_t n, const int32_t *ids, int64_t id_count, float *logits)
+{
+    if (id_count < n) {
+        return;
+    }
+    const int32_t *tail = ids + id_count - (n - 1);
+    for (int64_t i = 0; i + n <= id_count; i++) {
+        if (memcmp(ids + i, tail, (size_t)(n - 1) * sizeof(int32_t)) == 0) {
+            logits[ids[i + n - 1]] = -INFINITY;
+        }
+    }
+}
+
+mg_generation_rules mg_sampling_rules(const mg_sampling *sampling, const mg_model *model)
+{
+    mg_generation_rules none = { 1.0, 0, NULL, 0 };
+    mg_generation_rules rules = sampling->ignores_rules ? none : mg_model_generation_rules(model);
+    if (sampling->repetition_penalty > 0.0) {
+        rules.repetition_penalty = sampling->repetition_penalty;
+    }
+    return rules;
+}
+
+bool mg_sampling_is_plain(const mg_sampling *sampling, const mg_generation_rules *rules)
+{
+    return sampling->temperature <= 0.0 && rules->repetition_penalty == 1.0 &&
+           rules->no_repeat_ngram == 0 && rules->suppressed_count == 0;
 }
 
 static int32_t largest(const float *logits, int64_t vocab)
@@ -141,7 +173,8 @@ static int64_t truncate_candidates(mg_sampler *sampler, const mg_sampling *sampl
             count++;
         }
         bool enough = by_mass && taken >= sampling->top_p * mass;
-        if (kept > 0 && (enough || sampler->weights[kept] < sampling->min_p)) {
+        bool is_banned = sampler->weights[kept] == 0.0;
+        if (kept > 0 && (enough || is_banned || sampler->weights[kept] < sampling->min_p)) {
             break;
         }
         taken += sampler->weights[kept];
@@ -149,12 +182,18 @@ static int64_t truncate_candidates(mg_sampler *sampler, const mg_sampling *sampl
     return kept;
 }
 
-int32_t mg_sampler_next(mg_sampler *sampler, const mg_sampling *sampling, double penalty,
-                        const int32_t *ids, int64_t id_count, uint64_t stream, uint64_t step,
-                        float *logits)
+int32_t mg_sampler_next(mg_sampler *sampler, const mg_sampling *sampling,
+                        const mg_generation_rules *rules, const int32_t *ids, int64_t id_count,
+                        uint64_t stream, uint64_t step, float *logits)
 {
-    if (penalty != 1.0) {
-        penalise(sampler, penalty, ids, id_count, logits);
+    if (rules->repetition_penalty != 1.0) {
+        penalise(sampler, rules->repetition_penalty, ids, id_count, logits);
+    }
+    if (rules->no_repeat_ngram > 0) {
+        ban_repeats(rules->no_repeat_ngram, ids, id_count, logits);
+    }
+    for (int64_t i = 0; i < rules->suppressed_count; i++) {
+        logits[rules->suppressed[i]] = -INFINITY;
     }
     if (sampling->temperature <= 0.0) {
         return largest(logits, sampler->vocab);

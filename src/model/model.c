@@ -106,6 +106,11 @@ static void copy_config(mg_model *model, const mg_model_config *config)
     copy->architecture = mg_arena_copy(&model->arena, config->architecture);
     copy->model_type = mg_arena_copy(&model->arena, config->model_type);
     copy->parallel_residual = config->parallel_residual && model->arch->may_be_parallel;
+    int32_t *suppressed = mg_arena_array(&model->arena, int32_t, config->suppressed_count);
+    for (int64_t i = 0; i < config->suppressed_count; i++) {
+        suppressed[i] = config->suppressed_ids[i];
+    }
+    copy->suppressed_ids = suppressed;
     copy->layer_is_sliding = mg_arena_array(&model->arena, bool, config->layer_count);
     for (int64_t i = 0; i < config->layer_count && config->layer_is_sliding != NULL; i++) {
         copy->layer_is_sliding[i] = config->layer_is_sliding[i];
@@ -234,9 +239,12 @@ const int32_t *mg_model_eos(const mg_model *model, int64_t *count_out)
     return model->config.eos_ids;
 }
 
-double mg_model_repetition_penalty(const mg_model *model)
+mg_generation_rules mg_model_generation_rules(const mg_model *model)
 {
-    return model->config.repetition_penalty > 0.0 ? model->config.repetition_penalty : 1.0;
+    const mg_model_config *c = &model->config;
+    mg_generation_rules rules = { c->repetition_penalty > 0.0 ? c->repetition_penalty : 1.0,
+                                  c->no_repeat_ngram, c->suppressed_ids, c->suppressed_count };
+    return rules;
 }
 
 bool mg_model_rope_depends_on_length(const mg_model *model)

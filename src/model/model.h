@@ -40,7 +40,14 @@ const mg_device *mg_model_device(const mg_model *model);
 mg_dtype mg_model_dtype(const mg_model *model); /* of the weights */
 /* The ids that end a text, as the folder's files say; borrowed. */
 const int32_t *mg_model_eos(const mg_model *model, int64_t *count_out);
-double mg_model_repetition_penalty(const mg_model *model); /* of generation_config.json, 1 = off */
+/* What generation_config.json asks of every generation that says nothing else (models.md 6). */
+typedef struct mg_generation_rules {
+    double repetition_penalty; /* 1 = off */
+    int64_t no_repeat_ngram;   /* so many tokens never follow each other twice, 0 = off */
+    const int32_t *suppressed; /* ids that are never chosen; borrowed */
+    int64_t suppressed_count;
+} mg_generation_rules;
+mg_generation_rules mg_model_generation_rules(const mg_model *model);
 /* The rotation of a key may depend on the length of its text (dynamic and longrope): then keys of a
  * common prefix cannot be shared. */
 bool mg_model_rope_depends_on_length(const mg_model *model);

@@ -188,11 +188,15 @@ static void generation_config_replaces_the_stop_ids(void **state)
     mg_error err;
     mg_model_config config;
     write_file("generation_config.json",
-               mg_str_of("{\"eos_token_id\":[7,8],\"repetition_penalty\":1.05,\"top_p\":0.8}"));
+               mg_str_of("{\"eos_token_id\":[7,8],\"repetition_penalty\":1.05,\"top_p\":0.8,"
+                         "\"no_repeat_ngram_size\":3,\"suppress_tokens\":[5,99999999,6]}"));
     assert_ok(read_text(LLAMA ",\"eos_token_id\":2}", true, &config, &err), &err);
     assert_int_equal(config.eos_count, 2);
     assert_int_equal(config.eos_ids[1], 8);
     assert_true(config.repetition_penalty == 1.05);
+    assert_int_equal(config.no_repeat_ngram, 3);
+    assert_int_equal(config.suppressed_count, 2); /* one is outside the vocabulary */
+    assert_int_equal(config.suppressed_ids[1], 6);
     assert_non_null(mg_value_get(&config.generation, "top_p"));
     mg_model_config_release(&config);
     write_file("generation_config.json", mg_str_of("{\"eos_token_id\":null}"));

@@ -7,6 +7,8 @@
 
 #define VOCAB 6
 
+static const mg_generation_rules no_rules = { 1.0, 0, NULL, 0 };
+
 /* Probabilities 0.4, 0.3, 0.15, 0.1, 0.04, 0.01 in a mixed order. */
 static const double probabilities[VOCAB] = { 0.1, 0.4, 0.01, 0.3, 0.04, 0.15 };
 
@@ -20,7 +22,7 @@ static void frequencies(const mg_sampling *sampling, double *out)
         for (int64_t v = 0; v < VOCAB; v++) {
             logits[v] = (float)log(probabilities[v]);
         }
-        counts[mg_sampler_next(sampler, sampling, 1.0, NULL, 0, 5, (uint64_t)i, logits)]++;
+        counts[mg_sampler_next(sampler, sampling, &no_rules, NULL, 0, 5, (uint64_t)i, logits)]++;
     }
     for (int64_t v = 0; v < VOCAB; v++) {
         out[v] = (double)counts[v] / (double)draws;
@@ -108,12 +110,35 @@ static void penalty_counts_each_token_once(void **state)
     mg_sampler *sampler = mg_sampler_create(VOCAB);
     mg_sampling greedy = { 0 };
     static const int32_t ids[] = { 1, 1, 1, 2 };
+    static const mg_generation_rules mild = { 1.4, 0, NULL, 0 };
+    static const mg_generation_rules strong = { 1.6, 0, NULL, 0 };
     float logits[VOCAB] = { 1.0f, 1.5f, -1.0f, 0.9f, 0.0f, 0.0f };
-    assert_int_equal(mg_sampler_next(sampler, &greedy, 1.4, ids, 4, 0, 0, logits), 1);
+    assert_int_equal(mg_sampler_next(sampler, &greedy, &mild, ids, 4, 0, 0, logits), 1);
     assert_true(fabsf(logits[1] - 1.5f / 1.4f) < 1e-6f);
     assert_true(fabsf(logits[2] + 1.4f) < 1e-6f);
     float again[VOCAB] = { 1.0f, 1.5f, -1.0f, 0.9f, 0.0f, 0.0f };
-    assert_int_equal(mg_sampler_next(sampler, &greedy, 1.6, ids, 4, 0, 0, again), 0);
+    assert_int_equal(mg_sampler_next(sampler, &greedy, &strong, ids, 4, 0, 0, again), 0);
+    mg_sampler_destroy(sampler);
+}
+
+static void banned_tokens_are_never_chosen(void **state)
+{
+    (void)state;
+    mg_sampler *sampler = mg_sampler_create(VOCAB);
+    static const int32_t ids[] = { 3, 4, 5, 3, 4 };
+    static const int32_t suppressed[] = { 0, 1 };
+    mg_generation_rules rules = { 1.0, 3, suppressed, 2 };
+    mg_sampling greedy = { 0 };
+    mg_sampling hot = { .temperature = 100.0, .top_k = 5, .seed = 1 };
+    for (uint64_t step = 0; step < 200; step++) { /* 5 would repeat 3, 4, 5 */
+        float logits[VOCAB] = { 9.0f, 8.0f, 1.0f, 2.0f, 2.0f, 7.0f };
+        int32_t id = mg_sampler_next(sampler, &hot, &rules, ids, 5, 0, step, logits);
+        assert_true(id >= 2 && id <= 4);
+    }
+    float logits[VOCAB] = { 9.0f, 8.0f, 1.0f, 2.0f, 2.0f, 7.0f };
+    assert_int_equal(mg_sampler_next(sampler, &greedy, &rules, ids, 5, 0, 0, logits), 3);
+    float few[VOCAB] = { 0.0f, 0.0f, 1.0f, 2.0f, 2.0f, 7.0f };
+    assert_int_equal(mg_sampler_next(sampler, &greedy, &rules, ids, 2, 0, 0, few), 5);
     mg_sampler_destroy(sampler);
 }
 
@@ -123,7 +148,7 @@ static void greedy_takes_the_lowest_id_of_equals(void **state)
     mg_sampler *sampler = mg_sampler_create(VOCAB);
     mg_sampling greedy = { 0 };
     float logits[VOCAB] = { 0.0f, 2.0f, 1.0f, 2.0f, 2.0f, 0.0f };
-    assert_int_equal(mg_sampler_next(sampler, &greedy, 1.0, NULL, 0, 0, 0, logits), 1);
+    assert_int_equal(mg_sampler_next(sampler, &greedy, &no_rules, NULL, 0, 0, 0, logits), 1);
     mg_sampler_destroy(sampler);
 }
 
@@ -137,9 +162,10 @@ static void draw_is_a_function_of_seed_stream_and_step(void **state)
         float a[VOCAB] = { 0 };
         float b[VOCAB] = { 0 };
         float c[VOCAB] = { 0 };
-        int32_t first = mg_sampler_next(sampler, &sampling, 1.0, NULL, 0, 3, step, a);
-        assert_int_equal(mg_sampler_next(sampler, &sampling, 1.0, NULL, 0, 3, step, b), first);
-        differ += mg_sampler_next(sampler, &sampling, 1.0, NULL, 0, 4, step, c) != first;
+        int32_t first = mg_sampler_next(sampler, &sampling, &no_rules, NULL, 0, 3, step, a);
+        assert_int_equal(mg_sampler_next(sampler, &sampling, &no_rules, NULL, 0, 3, step, b),
+                         first);
+        differ += mg_sampler_next(sampler, &sampling, &no_rules, NULL, 0, 4, step, c) != first;
     }
     assert_true(differ > 32);
     mg_sampler_destroy(sampler);
@@ -155,6 +181,7 @@ int main(void)
         cmocka_unit_test(top_p_counts_what_top_k_leaves),
         cmocka_unit_test(min_p_is_relative_to_the_likeliest),
         cmocka_unit_test(penalty_counts_each_token_once),
+        cmocka_unit_test(banned_tokens_are_never_chosen),
         cmocka_unit_test(greedy_takes_the_lowest_id_of_equals),
         cmocka_unit_test(draw_is_a_function_of_seed_stream_and_step),
     };
