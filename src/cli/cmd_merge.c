@@ -1,4 +1,7 @@
 /* cli/cmd_merge.c - one merge: a configuration in, a model folder out. */
+#include <unistd.h>
+
+#include "base/fs.h"
 #include "cli/cli.h"
 #include "cli/commands.h"
 #include "merge/execute.h"
@@ -21,7 +24,10 @@ static const mg_option options[] = {
     { "allow-crimes", 0, NULL, MG_OPTION_FLAG, NULL, NULL, NULL,
       "Merge models of different architectures.", NULL },
     { "intermediate-dir", 'I', NULL, MG_OPTION_TEXT, "DIR", NULL, NULL,
-      "Where the named merges of a CONFIG with several documents go.", NULL },
+      "Where the named merges of a CONFIG with several documents go, and stay (default: beside "
+      "OUT, "
+      "until it is written).",
+      NULL },
     { "lazy", 0, NULL, MG_OPTION_FLAG, NULL, "on", NULL,
       "Keep named merges that are there already.", NULL },
     { "torch-threads", 0, NULL, MG_OPTION_INT, "N", NULL, NULL,
@@ -94,10 +100,10 @@ static mg_status run_merge(mg_cli *cli, const mg_args *args, mg_error *err)
     }
     MG_TRY_OR_DONE(status);
     const char *intermediate = mg_args_text(args, "intermediate-dir");
+    const char *parts = NULL;
     if (count > 1 && intermediate == NULL) {
-        status = mg_fail(err, MG_ERR_USAGE, "%s has %lld documents: --intermediate-dir is needed",
-                         mg_args_operand(args, 0), (long long)count);
-        goto done;
+        parts = mg_arena_printf(&arena, "%s.parts.%ld", out, (long)getpid()).data;
+        intermediate = parts;
     }
     const mg_device *device = mg_device_cpu(mg_isa_best());
     if (count > 1) {
@@ -107,6 +113,11 @@ static mg_status run_merge(mg_cli *cli, const mg_args *args, mg_error *err)
         status = mg_merge_to_folder(&recipes[0], set, device, mg_cli_pool(cli), &merge, out, err);
     }
     mg_cli_progress_end(cli);
+    if (parts != NULL) {
+        mg_error ignored; /* what went wrong before is told */
+        mg_status removed = mg_folder_remove(parts, status == MG_OK ? err : &ignored);
+        status = status == MG_OK ? removed : status;
+    }
     if (status != MG_OK) {
         goto done;
     }

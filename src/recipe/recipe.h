@@ -131,6 +131,8 @@ void mg_recipe_relocate(mg_recipe *recipe, const mg_str *names, int64_t count, c
 /* Appends the canonical YAML of a recipe (merging.md 1.10), with the `merganser` block for Philox
  * masks; reading it back gives the same recipe. */
 void mg_recipe_write(const mg_recipe *recipe, mg_buf *out);
+/* Several recipes as documents of one file, which mg_recipe_read_all reads. */
+void mg_recipes_write(const mg_recipe *recipes, int64_t count, mg_buf *out);
 
 /* The setting called name, or NULL. */
 const mg_setting *mg_settings_find(const mg_settings *settings, mg_str name);

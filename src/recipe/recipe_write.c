@@ -240,3 +240,11 @@ void mg_recipe_write(const mg_recipe *recipe, mg_buf *out)
     mg_yaml_write(out, &document);
     mg_arena_release(&arena);
 }
+
+void mg_recipes_write(const mg_recipe *recipes, int64_t count, mg_buf *out)
+{
+    for (int64_t i = 0; i < count; i++) {
+        mg_buf_add_text(out, i > 0 ? "---\n" : "");
+        mg_recipe_write(&recipes[i], out);
+    }
+}
