@@ -34,12 +34,13 @@ typedef struct rig {
     mg_prepared_task **prepared; /* task_count; made on first use */
 } rig;
 
-/* A source whose layers are part of paths. */
+/* A model whose layers are part of paths: a source, or a merge. */
 typedef struct stack {
-    const char *folder;
+    char *folder;
     mg_model_config config;
     bool has_config;
-    mg_model *model; /* NULL = not read yet */
+    mg_model *model;   /* NULL = not filled yet */
+    mg_stream *stream; /* that fills it */
 } stack;
 
 typedef struct model_fitness {
@@ -48,9 +49,11 @@ typedef struct model_fitness {
     mg_arena arena; /* names */
     bool one_each;  /* one candidate a thread */
     int worker_count;
-    rig *workers;             /* for merges, made on first use */
-    stack *stacks;            /* source_count; paths only */
-    const mg_model **layers;  /* the models of the stacks */
+    rig *workers;  /* for merges, made on first use */
+    stack *stacks; /* options.stack_count; paths only */
+    stack *roots;  /* worker_count: first models that candidates make, instead of
+                                 stacks[0] */
+    bool sources_are_stacks;
     pthread_mutex_t planning; /* guards options.models, which plans are made from, and stacks */
     mg_dtype dtype;
 } model_fitness;
@@ -281,71 +284,109 @@ done:
     return status;
 }
 
-/* Reads the weights of a source; called under the mutex. */
-static mg_status read_stack(model_fitness *f, int64_t source, mg_error *err)
+static void stack_release(stack *s, const mg_device *device)
 {
-    stack *s = &f->stacks[source];
-    mg_arena arena = { 0 };
-    mg_plan *plan = NULL;
-    mg_stream *stream = NULL;
-    mg_model *model = NULL;
-    mg_recipe recipe;
-    mg_status status = MG_OK;
-    const mg_device *device = device_of(f);
-    mg_execute_options execute = {
-        .seed = f->options.seed, .has_seed = true, .progress = keep_merging, .progress_context = f
-    };
-    source_recipe(&f->options.sources[source], &arena, &recipe);
-    MG_TRY_OR_DONE(mg_plan_create(&recipe, f->options.models, f->options.allow_crimes, &plan, err));
-    if (!s->has_config) {
-        s->folder = mg_arena_copy(&f->arena, mg_str_of(mg_plan_donor(plan)->folder)).data;
-        MG_TRY_OR_DONE(mg_model_config_read(s->folder, true, &s->config, err));
-        s->has_config = true;
+    mg_model_destroy(s->model);
+    if (s->stream != NULL) {
+        device->stream_destroy(s->stream);
     }
-    MG_TRY_OR_DONE(device->stream_create(device, pool_inside(f), &stream, err));
-    MG_TRY_OR_DONE(mg_model_create(&s->config, device, f->dtype, &model, err));
-    MG_TRY_OR_DONE(
-        mg_plan_execute(plan, device, pool_inside(f), &execute, mg_model_sink(model, stream), err));
-    s->model = model;
-    f->layers[source] = model;
-    model = NULL; /* handed over */
+    if (s->has_config) {
+        mg_model_config_release(&s->config);
+    }
+    mg_free(s->folder);
+    *s = (stack){ 0 };
+}
+
+/* An empty model of the shape that plan gives. */
+static mg_status stack_make(model_fitness *f, const mg_plan *plan, stack *s, mg_error *err)
+{
+    const mg_device *device = device_of(f);
+    mg_arena arena = { 0 };
+    mg_value merged = mg_plan_config(plan, &arena);
+    mg_status status = MG_OK;
+    s->folder = mg_strdup(mg_plan_donor(plan)->folder);
+    MG_TRY_OR_DONE(mg_model_config_read(s->folder, true, &s->config, err));
+    s->has_config = true;
+    MG_TRY_OR_DONE(adopt_sizes(&s->config, &merged, err));
+    MG_TRY_OR_DONE(device->stream_create(device, pool_inside(f), &s->stream, err));
+    MG_TRY_OR_DONE(mg_model_create(&s->config, device, f->dtype, &s->model, err));
 
 done:
-    mg_model_destroy(model);
-    if (stream != NULL) {
-        device->stream_destroy(stream);
+    if (status != MG_OK) {
+        stack_release(s, device);
     }
-    mg_plan_destroy(plan);
     mg_arena_release(&arena);
     return status;
 }
 
-static mg_status read_stacks(model_fitness *f, mg_error *err)
+/* Fills s with the merge that recipe describes; locked says that the caller holds the mutex. */
+static mg_status fill_stack(model_fitness *f, const mg_recipe *recipe, bool locked, stack *s,
+                            mg_error *err)
 {
-    mg_status status = MG_OK;
-    pthread_mutex_lock(&f->planning);
-    for (int64_t s = 0; s < f->options.source_count && status == MG_OK; s++) {
-        if (f->stacks[s].model == NULL) {
-            status = read_stack(f, s, err);
-        }
+    mg_plan *plan = NULL;
+    bool made = false;
+    mg_execute_options execute = {
+        .seed = f->options.seed, .has_seed = true, .progress = keep_merging, .progress_context = f
+    };
+    if (!locked) {
+        pthread_mutex_lock(&f->planning);
     }
-    pthread_mutex_unlock(&f->planning);
+    mg_status status =
+        mg_plan_create(recipe, f->options.models, f->options.allow_crimes, &plan, err);
+    if (!locked) {
+        pthread_mutex_unlock(&f->planning);
+    }
+    MG_TRY_OR_DONE(status);
+    if (s->model == NULL) {
+        MG_TRY_OR_DONE(stack_make(f, plan, s, err));
+        made = true;
+    }
+    MG_TRY_OR_DONE(mg_plan_execute(plan, device_of(f), pool_inside(f), &execute,
+                                   mg_model_sink(s->model, s->stream), err));
+
+done:
+    if (status != MG_OK && made) {
+        stack_release(s, device_of(f));
+    }
+    mg_plan_destroy(plan);
     return status;
 }
 
-/* Hops over `count` models that begin at models; the rig keeps the first one's tokenizer. */
-static mg_status run_hops(model_fitness *f, int64_t source, int64_t model_count, const mg_hop *hops,
-                          int64_t hop_count, rig *r, mg_job *job)
+/* Stacks that are the same for all candidates are filled once. */
+static mg_status fill_stacks(model_fitness *f, mg_error *err)
+{
+    mg_status status = MG_OK;
+    mg_arena arena = { 0 };
+    pthread_mutex_lock(&f->planning);
+    int64_t first = mg_genome_root_varies(f->options.genome) ? 1 : 0;
+    for (int64_t s = first; s < f->options.stack_count && status == MG_OK; s++) {
+        mg_recipe recipe;
+        if (f->stacks[s].model != NULL) {
+            continue;
+        }
+        if (s > 0 || !mg_genome_root(f->options.genome, NULL, &arena, &recipe)) {
+            source_recipe(&f->options.stacks[s], &arena, &recipe);
+        }
+        status = fill_stack(f, &recipe, true, &f->stacks[s], err);
+    }
+    pthread_mutex_unlock(&f->planning);
+    mg_arena_release(&arena);
+    return status;
+}
+
+/* Hops over models; folder has the tokenizer, which the rig keeps. */
+static mg_status run_hops(model_fitness *f, const char *folder, const mg_model *const *models,
+                          int64_t model_count, const mg_hop *hops, int64_t hop_count, rig *r,
+                          mg_job *job)
 {
     mg_error *err = &job->error;
     mg_status status = MG_OK;
     mg_engine_options engine_options = { 0 };
     if (r->tokenizer == NULL) {
-        MG_TRY_OR_DONE(mg_tokenizer_open(f->stacks[source].folder, &r->tokenizer, err));
+        MG_TRY_OR_DONE(mg_tokenizer_open(folder, &r->tokenizer, err));
         r->prepared = mg_new_array(mg_prepared_task *, f->options.task_count);
     }
-    MG_TRY_OR_DONE(
-        mg_model_create_path(f->layers + source, model_count, hops, hop_count, &r->model, err));
+    MG_TRY_OR_DONE(mg_model_create_path(models, model_count, hops, hop_count, &r->model, err));
     MG_TRY_OR_DONE(
         mg_engine_create(r->model, r->tokenizer, pool_inside(f), &engine_options, &r->engine, err));
     mg_engine_stop_when(r->engine, engine_stopped, f);
@@ -359,24 +400,47 @@ done:
     return status;
 }
 
-/* A candidate's path, or a source as the path through all its own layers. */
+/* A source that is a stack, as the path through all its own layers. */
+static mg_status run_stack(model_fitness *f, int64_t source, mg_job *job)
+{
+    rig own = { 0 };
+    const mg_model *model = f->stacks[source].model;
+    mg_hop *hops = mg_new_array(mg_hop, MG_HOPS_MAX);
+    int64_t count = MG_MIN(mg_model_layers(model), MG_HOPS_MAX);
+    for (int64_t l = 0; l < count; l++) {
+        hops[l] = (mg_hop){ 0, l, 1.0f };
+    }
+    mg_status status = run_hops(f, f->stacks[source].folder, &model, 1, hops, count, &own, job);
+    rig_release(&own, f->options.task_count, device_of(f));
+    mg_free(hops);
+    return status;
+}
+
 static mg_status run_path(model_fitness *f, int worker, mg_job *job)
 {
-    mg_hop *hops = mg_new_array(mg_hop, MG_HOPS_MAX + 2);
-    mg_status status = read_stacks(f, &job->error);
-    if (status == MG_OK && job->genome != NULL) {
-        int64_t count = mg_genome_hops(f->options.genome, job->genome, hops);
-        status = run_hops(f, 0, f->options.source_count, hops, count, &f->workers[worker], job);
-    } else if (status == MG_OK) {
-        rig own = { 0 };
-        int64_t count = MG_MIN(mg_model_layers(f->layers[job->source]), MG_HOPS_MAX);
-        for (int64_t l = 0; l < count; l++) {
-            hops[l] = (mg_hop){ 0, l, 1.0f };
-        }
-        status = run_hops(f, job->source, 1, hops, count, &own, job);
-        rig_release(&own, f->options.task_count, device_of(f));
+    mg_arena arena = { 0 };
+    mg_status status = MG_OK;
+    const mg_genome *genome = f->options.genome;
+    int64_t count = f->options.stack_count;
+    mg_hop *hops = mg_arena_array(&arena, mg_hop, MG_HOPS_MAX + 2);
+    const mg_model **models = mg_arena_array(&arena, const mg_model *, count);
+    const stack *first = &f->stacks[0];
+    if (mg_genome_root_varies(genome)) {
+        mg_recipe recipe;
+        mg_genome_root(genome, job->genome, &arena, &recipe);
+        MG_TRY_OR_DONE(fill_stack(f, &recipe, false, &f->roots[worker], &job->error));
+        first = &f->roots[worker];
     }
-    mg_free(hops);
+    models[0] = first->model;
+    for (int64_t s = 1; s < count; s++) {
+        models[s] = f->stacks[s].model;
+    }
+    int64_t hop_count = mg_genome_hops(genome, job->genome, hops);
+    MG_TRY_OR_DONE(
+        run_hops(f, first->folder, models, count, hops, hop_count, &f->workers[worker], job));
+
+done:
+    mg_arena_release(&arena);
     return status;
 }
 
@@ -385,8 +449,9 @@ static mg_status run_candidate(model_fitness *f, int worker, mg_job *job)
     mg_arena arena = { 0 };
     mg_recipe recipe;
     mg_status status;
-    if (f->stacks != NULL) {
-        return run_path(f, worker, job);
+    if (f->stacks != NULL && (job->genome != NULL || f->sources_are_stacks)) {
+        MG_TRY(fill_stacks(f, &job->error));
+        return job->genome != NULL ? run_path(f, worker, job) : run_stack(f, job->source, job);
     }
     if (job->genome == NULL) { /* its own shape and tokenizer: a rig of its own */
         rig own = { 0 };
@@ -451,14 +516,14 @@ static void destroy(mg_fitness *fitness)
         rig_release(&f->workers[i], f->options.task_count, device_of(f));
     }
     mg_free(f->workers);
-    for (int64_t s = 0; f->stacks != NULL && s < f->options.source_count; s++) {
-        mg_model_destroy(f->stacks[s].model);
-        if (f->stacks[s].has_config) {
-            mg_model_config_release(&f->stacks[s].config);
-        }
+    for (int64_t s = 0; f->stacks != NULL && s < f->options.stack_count; s++) {
+        stack_release(&f->stacks[s], device_of(f));
+    }
+    for (int i = 0; f->roots != NULL && i < f->worker_count; i++) {
+        stack_release(&f->roots[i], device_of(f));
     }
     mg_free(f->stacks);
-    mg_free(f->layers);
+    mg_free(f->roots);
     pthread_mutex_destroy(&f->planning);
     mg_arena_release(&f->arena);
     mg_free(f);
@@ -511,8 +576,13 @@ mg_status mg_model_fitness_create(const mg_model_fitness_options *options, mg_fi
     }
     f->workers = mg_new_array(rig, f->worker_count);
     if (mg_genome_is_path(options->genome)) {
-        f->stacks = mg_new_array(stack, options->source_count);
-        f->layers = mg_new_array(const mg_model *, options->source_count);
+        f->sources_are_stacks = options->stacks == NULL;
+        if (f->sources_are_stacks) {
+            f->options.stacks = options->sources;
+            f->options.stack_count = options->source_count;
+        }
+        f->stacks = mg_new_array(stack, f->options.stack_count);
+        f->roots = mg_new_array(stack, f->worker_count);
     }
     *fitness_out = &f->base;
     return MG_OK;

@@ -1,6 +1,7 @@
 /* evolve/fitness_model.h - candidates as real models: merged in memory, run on the engine, scored.
  *
- * Paths run over the sources' weights, which are read once and stay: a candidate copies none.
+ * Paths run over their models' weights, which are read, or merged, once and stay: a candidate
+ * copies none.  Where the merge belongs to what is searched for, each candidate makes that anew.
  * Small models are evaluated one candidate a thread; a large one gets all threads.  No candidate
  * touches the disk.  Thread-safety: as fitness.h. */
 #pragma once
@@ -24,6 +25,10 @@ typedef struct mg_model_fitness_options {
     mg_dtype dtype; /* of the weights in the engine: MG_F32 or MG_BF16; MG_DTYPE_COUNT = choose */
     const mg_model_ref *sources;
     int64_t source_count;
+    /* Models of the paths, where genome is one; NULL = the sources.  Where genome has a root, that
+     * stands for the first. */
+    const mg_model_ref *stacks;
+    int64_t stack_count;
     mg_task *const *tasks;
     const int64_t *metrics; /* per task: index of the metric that is the score */
     int64_t task_count;

@@ -65,15 +65,24 @@ static void fill_sizes(mg_genome *g, const int64_t *layer_counts)
     case MG_PATH_PAPER:
         g->dimension = g->slot_count + g->stack_count * g->stack_count;
         break;
+    case MG_PATH_SWITCHES:
+        g->bit_count = g->slot_count - 1;
+        g->dimension = g->bit_count + 1;
+        break;
     }
     g->bits_max = g->hops_max - FORCED_HOPS;
 }
 
+/* Chance of a slot that is not A's own, of foreign ones. */
+static double insertion_share(int64_t foreign, int64_t layers)
+{
+    bool many = P_INSERT * (double)foreign > (double)layers / 2.0;
+    return many ? FEW_INSERTIONS / (double)foreign : P_INSERT;
+}
+
 static void fill_bits(mg_genome *g)
 {
-    int64_t foreign = g->slot_count - g->layer_count;
-    bool many = P_INSERT * (double)foreign > (double)g->layer_count / 2.0;
-    double insert = many ? FEW_INSERTIONS / (double)foreign : P_INSERT;
+    double insert = insertion_share(g->slot_count - g->layer_count, g->layer_count);
     for (int64_t b = 0; b < g->bit_count; b++) {
         bool own = b + 1 < g->layer_count;
         g->bit_start[b] = own ? P_BASE : insert;
@@ -105,14 +114,19 @@ static void fill_numbers(mg_genome *g)
         case MG_PATH_PAPER:
             g->start[at] = g->standard[at] = i < g->layer_count ? PAPER_START : 0.0;
             break;
+        case MG_PATH_SWITCHES:
+            break;
         }
     }
 }
 
-mg_genome *mg_genome_create_path(const mg_evolve_config *config, const int64_t *layer_counts)
+mg_genome *mg_genome_create_path(const mg_evolve_config *config, const int64_t *layer_counts,
+                                 const mg_recipe *root)
 {
     mg_genome *g = mg_new(mg_genome);
     g->config = config;
+    g->path_models = config->genome.models;
+    g->root = root;
     g->form = FORM_PATH;
     g->encoding = config->search.path_encoding;
     g->model_count = config->genome.model_count;
@@ -129,11 +143,6 @@ mg_genome *mg_genome_create_path(const mg_evolve_config *config, const int64_t *
     fill_bits(g);
     fill_numbers(g);
     return g;
-}
-
-bool mg_genome_is_path(const mg_genome *genome)
-{
-    return genome->form == FORM_PATH;
 }
 
 int64_t mg_genome_hops_max(const mg_genome *genome)
@@ -179,7 +188,7 @@ static mg_str layer_name(const mg_genome *g, int64_t slot, mg_arena *arena)
     int64_t model;
     int64_t layer;
     slot_place(g, slot, &model, &layer);
-    mg_str path = mg_arena_copy(arena, g->config->genome.models[model].path);
+    mg_str path = mg_arena_copy(arena, g->path_models[model].path);
     mg_str name = mg_path_name(arena, path.data);
     return mg_arena_printf(arena, "%.*s layer %lld", MG_STR_ARG(name), (long long)layer);
 }
@@ -189,6 +198,9 @@ mg_str mg_genome_path_gene_name(const mg_genome *g, int64_t index, mg_arena *are
     bool bit = index < g->bit_count;
     int64_t number = index - g->bit_count;
     int64_t slot = bit ? index + 1 : number;
+    if (!bit && g->encoding == MG_PATH_SWITCHES) {
+        return mg_str_of("nothing");
+    }
     if (!bit && g->encoding == MG_PATH_NET) {
         return mg_arena_printf(arena, "network[%lld]", (long long)number);
     }
@@ -260,12 +272,17 @@ static double hop_scale(const mg_genome *g, const double *x, int64_t slot, int64
         return t == 0 ? 1.0 : net_scale(g, numbers, from, to, (double)(t + 1) / (double)count);
     case MG_PATH_PAPER:
         return t == 0 ? 1.0 : 1.0 + numbers[g->slot_count + from * g->stack_count + to];
+    case MG_PATH_SWITCHES:
+        break;
     }
     return 1.0;
 }
 
 int64_t mg_genome_hops(const mg_genome *g, const double *x, mg_hop *hops_out)
 {
+    if (g->form == FORM_REFINED) {
+        return mg_genome_refined_hops(g, x, hops_out);
+    }
     bool *on = mg_new_array(bool, g->slot_count);
     int64_t count = 0;
     int64_t last = 0;
@@ -293,6 +310,29 @@ int64_t mg_genome_hops(const mg_genome *g, const double *x, mg_hop *hops_out)
     }
     mg_free(on);
     return count;
+}
+
+void mg_genome_start_at_path(mg_genome *g, const double *switches, const double *factors)
+{
+    MG_ASSERT(g->encoding == MG_PATH_SLOT);
+    double *x = mg_new_array(double, g->dimension);
+    bool *on = mg_new_array(bool, g->slot_count);
+    int64_t foreign = g->slot_count - g->layer_count;
+    int64_t hop = 0;
+    int64_t last = 0;
+    read_slots(g, switches, on);
+    for (int64_t q = 0; q < g->slot_count; q++) {
+        if (q > 0) {
+            x[q - 1] = on[q] ? 1.0 : 0.0;
+            g->bit_start[q - 1] = on[q] ? P_BASE : insertion_share(foreign, g->layer_count);
+        }
+        x[g->bit_count + q] = on[q] ? factors[hop++] : 0.0;
+        last = on[q] ? q % g->stack_count : last;
+    }
+    x[g->bit_count + g->slot_count] = last != g->layer_count - 1 ? factors[hop] : 0.0;
+    mg_genome_start_at(g, x);
+    mg_free(on);
+    mg_free(x);
 }
 
 static void add_condition(mg_setting *setting, mg_condition *conditions, const char *filter,
@@ -355,6 +395,6 @@ void mg_genome_path_recipe(const mg_genome *g, const double *x, mg_arena *arena,
 {
     mg_hop *hops = mg_new_array(mg_hop, g->hops_max + FORCED_HOPS);
     int64_t count = mg_genome_hops(g, x, hops);
-    mg_hops_recipe(hops, count, g->config->genome.models, arena, recipe_out);
+    mg_hops_recipe(hops, count, g->path_models, arena, recipe_out);
     mg_free(hops);
 }

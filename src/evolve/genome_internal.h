@@ -15,7 +15,8 @@ typedef enum form {
     FORM_SMOOTH,
     FORM_ANCHORS,
     FORM_BLOCKS,
-    FORM_PATH
+    FORM_PATH,
+    FORM_REFINED
 } form;
 
 struct mg_genome {
@@ -45,9 +46,19 @@ struct mg_genome {
     int64_t bit_count, bits_max;
     double *bit_start;
     int64_t *gates; /* by number */
+    const mg_model_ref *path_models;
+
+    const mg_recipe *root; /* NULL = the first model as it is */
+
+    /* A path that keeps its hops. */
+    const mg_genome *parameters; /* NULL = the first model as it is */
+    const mg_hop *hops;
+    int64_t hop_count;
 };
 
 mg_str mg_genome_path_gene_name(const mg_genome *genome, int64_t index, mg_arena *arena);
+int64_t mg_genome_refined_hops(const mg_genome *genome, const double *x, mg_hop *hops_out);
+mg_str mg_genome_refined_gene_name(const mg_genome *genome, int64_t index, mg_arena *arena);
 void mg_genome_path_recipe(const mg_genome *genome, const double *x, mg_arena *arena,
                            mg_recipe *recipe_out);
 

@@ -166,6 +166,12 @@ void mg_genome_destroy(mg_genome *genome)
     }
 }
 
+void mg_genome_start_at(mg_genome *genome, const double *start)
+{
+    memcpy(genome->start, start, (size_t)genome->dimension * sizeof(double));
+    memcpy(genome->standard, start, (size_t)genome->dimension * sizeof(double));
+}
+
 int64_t mg_genome_dimension(const mg_genome *genome)
 {
     return genome->dimension;
@@ -209,6 +215,7 @@ static mg_str group_name(const mg_genome *g, int64_t group, mg_arena *arena)
         }
         break;
     case FORM_PATH: /* named in genome_dfs.c */
+    case FORM_REFINED:
         break;
     case FORM_ANCHORS:
         if (group >= g->anchor_count) {
@@ -242,6 +249,9 @@ mg_str mg_genome_gene_name(const mg_genome *g, int64_t index, mg_arena *arena)
 {
     if (g->form == FORM_PATH) {
         return mg_genome_path_gene_name(g, index, arena);
+    }
+    if (g->form == FORM_REFINED) {
+        return mg_genome_refined_gene_name(g, index, arena);
     }
     int64_t parameter = index % g->parameter_count;
     int64_t set = index / g->parameter_count % g->set_count;
@@ -508,7 +518,7 @@ static uint64_t mask_seed(const mg_genome *g, const double *x)
 
 void mg_genome_recipe(const mg_genome *g, const double *x, mg_arena *arena, mg_recipe *recipe_out)
 {
-    if (g->form == FORM_PATH) {
+    if (mg_genome_is_path(g)) {
         mg_genome_path_recipe(g, x, arena, recipe_out);
         return;
     }

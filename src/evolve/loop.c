@@ -724,8 +724,11 @@ static mg_status finish(mg_loop *loop, const progress_state *state, const double
     if (search->preset->best_ever) {
         add_best_samples(loop, finalists, &count);
     }
-    add_finalist(finalists, &count, mg_loop_candidate_at(loop, sources));
-    add_finalist(finalists, &count, mg_loop_candidate_at(loop, sources + 1));
+    if (loop->o->stage.index == 0 || count == 0) { /* a later stage begins with these: its result is
+                                                      what it has found beside them */
+        add_finalist(finalists, &count, mg_loop_candidate_at(loop, sources));
+        add_finalist(finalists, &count, mg_loop_candidate_at(loop, sources + 1));
+    }
     return mg_loop_choose(loop, finalists, count, winner_out, err);
 }
 
@@ -753,6 +756,27 @@ done:
     return status;
 }
 
+/* What the winner is worth beside what the stage began with. */
+static mg_status compare_with_default(mg_loop *loop, const mg_loop_candidate *winner,
+                                      mg_loop_result *result, mg_error *err)
+{
+    const mg_loop_candidate *first = mg_loop_candidate_at(loop, loop->o->fitness->source_count);
+    const mg_item_set *set = loop->select.count > 0 ? &loop->select : mg_loop_judge(loop);
+    double *values = mg_new_array(double, set->count);
+    mg_status status = MG_OK;
+    MG_TRY_OR_DONE(mg_loop_values(loop, winner, set, values, err));
+    result->gain = mg_loop_score(loop, set, values);
+    result->breaks_guards = winner->mark_violation > (first->failed ? 0.0 : first->mark_violation);
+    if (!first->failed) {
+        MG_TRY_OR_DONE(mg_loop_values(loop, first, set, values, err));
+        result->gain -= mg_loop_score(loop, set, values);
+    }
+
+done:
+    mg_free(values);
+    return status;
+}
+
 static mg_status run_phases(mg_loop *loop, mg_loop_result *result, mg_error *err)
 {
     int64_t n = loop->o->space.dimension;
@@ -770,6 +794,7 @@ static mg_status run_phases(mg_loop *loop, mg_loop_result *result, mg_error *err
     MG_TRY_OR_DONE(finish(loop, &state, mean, &winner, err));
     result->winner = mg_loop_store_id(loop, winner->id);
     result->end_id = mg_loop_store_id(loop, loop->candidate_count);
+    MG_TRY_OR_DONE(compare_with_default(loop, winner, result, err));
     MG_TRY_OR_DONE(store_winner(loop, result->winner, &result->seconds, err));
     result->genome = mg_new_array(double, n);
     memcpy(result->genome, winner->genome, (size_t)n * sizeof(double));

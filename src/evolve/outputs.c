@@ -17,7 +17,6 @@ static const char csv_head[] =
     "id,kind,label,generation,place,set,failed,score,questions,seconds,note\n";
 
 struct mg_outputs {
-    const mg_genome *genome;
     char *folder;
     FILE *csv;
     mg_tensorboard *board;
@@ -104,8 +103,8 @@ static mg_status append(mg_outputs *o, mg_str text, mg_error *err)
     return MG_OK;
 }
 
-mg_status mg_outputs_open(const char *folder, const mg_genome *genome, mg_store *store,
-                          mg_outputs **outputs_out, mg_error *err)
+mg_status mg_outputs_open(const char *folder, mg_store *store, mg_outputs **outputs_out,
+                          mg_error *err)
 {
     *outputs_out = NULL;
     mg_status status = MG_OK;
@@ -113,7 +112,6 @@ mg_status mg_outputs_open(const char *folder, const mg_genome *genome, mg_store 
     mg_buf rows = { 0 };
     mg_outputs *o = mg_new(mg_outputs);
     const char *csv = mg_path_join(&arena, folder, "metrics.csv").data;
-    o->genome = genome;
     o->folder = mg_strdup(folder);
     mg_buf_add_text(&rows, csv_head);
     MG_TRY_OR_DONE(known_rows(store, &rows, err));
@@ -147,16 +145,26 @@ void mg_outputs_close(mg_outputs *outputs)
     }
 }
 
-mg_status mg_outputs_best(mg_outputs *outputs, const double *genome, mg_error *err)
+mg_status mg_outputs_recipe(const char *path, const mg_genome *genome, const double *x,
+                            mg_error *err)
 {
     mg_arena arena = { 0 };
     mg_buf text = { 0 };
-    mg_recipe recipe;
-    mg_genome_recipe(outputs->genome, genome, &arena, &recipe);
-    mg_recipe_write(&recipe, &text);
-    mg_status status = mg_file_write_atomic(
-        mg_path_join(&arena, outputs->folder, "best_config.yaml").data, mg_buf_view(&text), err);
+    mg_recipe recipes[MG_GENOME_RECIPES_MAX];
+    int64_t count = mg_genome_recipes(genome, x, &arena, recipes);
+    mg_recipes_write(recipes, count, &text);
+    mg_status status = mg_file_write_atomic(path, mg_buf_view(&text), err);
     mg_buf_release(&text);
+    mg_arena_release(&arena);
+    return status;
+}
+
+mg_status mg_outputs_best(mg_outputs *outputs, const mg_genome *genome, const double *x,
+                          mg_error *err)
+{
+    mg_arena arena = { 0 };
+    const char *path = mg_path_join(&arena, outputs->folder, "best_config.yaml").data;
+    mg_status status = mg_outputs_recipe(path, genome, x, err);
     mg_arena_release(&arena);
     return status;
 }

@@ -21,9 +21,10 @@ typedef enum mg_encoding {
 
 /* What decides a path (evolution.md 4.2). */
 typedef enum mg_path_encoding {
-    MG_PATH_SLOT,  /* a bit and a log factor for each slot */
-    MG_PATH_PAPER, /* numbers alone: a value for each slot, a factor for each pair of layers */
-    MG_PATH_NET    /* bits, and factors by a small network */
+    MG_PATH_SLOT,    /* a bit and a log factor for each slot */
+    MG_PATH_PAPER,   /* numbers alone: a value for each slot, a factor for each pair of layers */
+    MG_PATH_NET,     /* bits, and factors by a small network */
+    MG_PATH_SWITCHES /* bits alone; the one number, which the optimiser wants, has no meaning */
 } mg_path_encoding;
 
 typedef struct mg_preset {
@@ -51,7 +52,9 @@ typedef struct mg_preset {
     int64_t restarts;    /* at most */
     int64_t population;  /* 0 = by the number of genes */
     double validate_share;
-    bool ignore_stops; /* spends the whole budget whatever the optimiser thinks */
+    bool ignore_stops;   /* spends the whole budget whatever the optimiser thinks */
+    double coarse_share; /* of the budget, for genes of the whole model first; 0 = not staged */
+    const char *first, *then; /* hybrid: the presets of its two spaces, which say all the rest */
 } mg_preset;
 
 extern const mg_preset mg_presets[];

@@ -30,6 +30,11 @@ typedef struct reader {
     mg_candidate_row *references; /* sources, the default merge, the start point */
     int64_t reference_count;
     int64_t source_count;
+    /* Of several stages: where the candidates of each begin, and the questions that tell its best;
+     * the first has those above. */
+    int64_t first_ids[MG_STAGES_MAX];
+    question_set stage_search[MG_STAGES_MAX];
+    int64_t stage_count; /* that have begun */
 } reader;
 
 static mg_status read_set(reader *r, const char *key, question_set *set_out, mg_error *err)
@@ -155,6 +160,22 @@ static mg_status read_score(reader *r, int64_t candidate, const question_set *se
     return status;
 }
 
+static int64_t stage_of(const reader *r, int64_t candidate)
+{
+    int64_t stage = r->stage_count - 1;
+    while (stage > 0 && candidate < r->first_ids[stage]) {
+        stage--;
+    }
+    return stage;
+}
+
+/* The questions of the search that a candidate was told by. */
+static const question_set *search_set(const reader *r, int64_t candidate)
+{
+    int64_t stage = stage_of(r, candidate);
+    return stage > 0 ? &r->stage_search[stage] : &r->search;
+}
+
 static mg_status fill_row(reader *r, const mg_candidate_row *candidate, mg_report_row *row,
                           mg_error *err)
 {
@@ -165,7 +186,7 @@ static mg_status fill_row(reader *r, const mg_candidate_row *candidate, mg_repor
                             .note = candidate->note };
     const question_set *held_out = r->select.count > 0 ? &r->select : &r->report;
     const question_set *test = r->test.count > 0 ? &r->test : &r->report;
-    MG_TRY(read_score(r, candidate->id, &r->search, &row->search, err));
+    MG_TRY(read_score(r, candidate->id, search_set(r, candidate->id), &row->search, err));
     MG_TRY(read_score(r, candidate->id, held_out, &row->held_out, err));
     return read_score(r, candidate->id, test, &row->test, err);
 }
@@ -223,7 +244,7 @@ static const mg_report_score *honest(const mg_report_row *row)
 static mg_status compare_winner(reader *r, mg_report *report, mg_error *err)
 {
     const mg_report_row *winner = &report->rows[report->winner_index];
-    const question_set *set = &r->search;
+    const question_set *set = search_set(r, winner->id);
     const char *name = "search";
     if (winner->test.known) {
         set = r->test.count > 0 ? &r->test : &r->report;
@@ -273,11 +294,15 @@ static mg_status find_winner(reader *r, mg_report *report, int64_t *id_out, mg_e
         report->finished = true;
         *id_out = id;
     } else if (status == MG_OK) {
+        mg_stage stage = { .index = r->stage_count - 1 };
+        char key[MG_STAGE_KEY_BYTES];
+        mg_stage_key(&stage, "set/name", key);
         mg_buf_clear(&text);
-        status = mg_store_get(r->store, "set/name", &text, &found, err);
+        status = mg_store_get(r->store, key, &text, &found, err);
         if (status == MG_OK) {
             const char *set = found && text.size > 0 ? text.data : "search";
-            status = mg_run_best(r->store, set, r->source_count, id_out, err);
+            int64_t first = stage.index > 0 ? r->first_ids[stage.index] : r->source_count;
+            status = mg_run_best(r->store, set, first, id_out, err);
         }
     }
     mg_buf_release(&text);
@@ -290,10 +315,79 @@ static bool is_finalist(const mg_candidate_row *row)
            mg_str_is(row->kind, "sample");
 }
 
+/* "ID TITLE" lines: what each stage that has ended found. */
+static mg_status read_stages(reader *r, mg_report *report, mg_error *err)
+{
+    mg_buf text = { 0 };
+    bool found;
+    mg_status status = MG_OK;
+    MG_TRY_OR_DONE(mg_store_get(r->store, "stages", &text, &found, err));
+    mg_str rest = mg_arena_copy(r->arena, mg_buf_view(&text));
+    mg_str line;
+    while (report->stage_count < MG_STAGES_MAX && mg_str_split(&rest, '\n', &line) &&
+           line.size > 0) {
+        mg_report_stage *stage = &report->stages[report->stage_count];
+        mg_str id_text;
+        int64_t id;
+        mg_candidate_row *row;
+        int64_t count;
+        if (!mg_str_split(&line, ' ', &id_text) || !mg_str_to_int(id_text, &id)) {
+            status = mg_fail(err, MG_ERR_FORMAT, "run.db: the list of stages is damaged");
+            goto done;
+        }
+        MG_TRY_OR_DONE(mg_run_candidates_from(r->store, id, 1, r->arena, &row, &count, err));
+        if (count == 0 || row->id != id) {
+            break; /* it is under way again */
+        }
+        stage->title = line;
+        MG_TRY_OR_DONE(fill_row(r, row, &stage->row, err));
+        if (report->stage_count > 0) {
+            const question_set *set = r->select.count > 0 ? &r->select : search_set(r, id);
+            const char *name = r->select.count > 0 ? "held-out" : "search";
+            const mg_report_stage *before = stage - 1;
+            MG_TRY_OR_DONE(compare(r, id, &before->row, set, name, &stage->against_before, err));
+            stage->against_before.other =
+                mg_arena_printf(r->arena, "the winner of %.*s", MG_STR_ARG(before->title));
+        }
+        report->stage_count++;
+    }
+
+done:
+    mg_buf_release(&text);
+    return status;
+}
+
+/* The stage whose result a candidate is; empty = none. */
+static mg_str stage_title(const mg_report *report, int64_t candidate)
+{
+    mg_str title = mg_str_of("");
+    for (int64_t k = 0; k < report->stage_count; k++) {
+        title = report->stages[k].row.id == candidate ? report->stages[k].title : title;
+    }
+    return title;
+}
+
+/* The results of stages stand in the table with the rest. */
+static void add_stage_rows(mg_report *report, int64_t winner)
+{
+    for (int64_t k = 0; k < report->stage_count; k++) {
+        const mg_report_row *row = &report->stages[k].row;
+        bool there = row->id == winner;
+        for (int64_t i = 0; i < report->row_count; i++) {
+            there = there || report->rows[i].id == row->id;
+        }
+        if (!there) {
+            mg_report_row *added = &report->rows[report->row_count++];
+            *added = *row;
+            added->label = report->stages[k].title;
+        }
+    }
+}
+
 static mg_status read_rows(reader *r, int64_t winner, mg_report *report, mg_error *err)
 {
     report->source_count = r->source_count;
-    report->rows = mg_arena_array(r->arena, mg_report_row, r->reference_count + 1);
+    report->rows = mg_arena_array(r->arena, mg_report_row, r->reference_count + MG_STAGES_MAX + 1);
     report->winner_index = -1;
     for (int64_t i = 0; i < r->reference_count; i++) {
         if (r->references[i].id == winner) {
@@ -301,6 +395,7 @@ static mg_status read_rows(reader *r, int64_t winner, mg_report *report, mg_erro
         }
         MG_TRY(fill_row(r, &r->references[i], &report->rows[report->row_count++], err));
     }
+    add_stage_rows(report, winner);
     if (winner < 0 || report->winner_index >= 0) {
         return MG_OK;
     }
@@ -309,7 +404,11 @@ static mg_status read_rows(reader *r, int64_t winner, mg_report *report, mg_erro
     MG_TRY(mg_run_candidates_from(r->store, winner, 1, r->arena, &row, &count, err));
     if (count == 1 && row->id == winner) {
         report->winner_index = report->row_count;
-        MG_TRY(fill_row(r, row, &report->rows[report->row_count++], err));
+        MG_TRY(fill_row(r, row, &report->rows[report->row_count], err));
+        if (report->stage_count > 0) {
+            report->rows[report->row_count].label = stage_title(report, winner);
+        }
+        report->row_count++;
     }
     return MG_OK;
 }
@@ -402,6 +501,28 @@ double mg_report_expected_optimism(int64_t items)
     return points[i] * pow(n / counts[i], slope);
 }
 
+/* Where later stages begin, what tells their best; the references are the first one's. */
+static mg_status read_beginnings(reader *r, mg_error *err)
+{
+    r->stage_count = 1;
+    for (int64_t k = 1; k < MG_STAGES_MAX; k++) {
+        mg_stage stage = { .index = k };
+        char key[MG_STAGE_KEY_BYTES];
+        MG_TRY(mg_stage_first_id(r->store, k, &r->first_ids[k], err));
+        if (r->first_ids[k] == 0) {
+            break;
+        }
+        mg_stage_key(&stage, "set/search", key);
+        MG_TRY(read_set(r, key, &r->stage_search[k], err));
+        r->stage_count++;
+    }
+    while (r->stage_count > 1 && r->reference_count > 0 &&
+           r->references[r->reference_count - 1].id >= r->first_ids[1]) {
+        r->reference_count--;
+    }
+    return MG_OK;
+}
+
 /* What the run's tasks, sets and references are. */
 static mg_status open_reader(reader *r, mg_error *err)
 {
@@ -411,6 +532,7 @@ static mg_status open_reader(reader *r, mg_error *err)
     MG_TRY(read_set(r, "set/report", &r->report, err));
     MG_TRY(read_set(r, "set/test", &r->test, err));
     MG_TRY(mg_run_references(r->store, r->arena, &r->references, &r->reference_count, err));
+    MG_TRY(read_beginnings(r, err));
     for (int64_t i = 0; i < r->reference_count; i++) {
         r->source_count += mg_str_is(r->references[i].kind, "source") ? 1 : 0;
     }
@@ -432,6 +554,7 @@ mg_status mg_report_read(mg_store *store, mg_arena *arena, mg_report *report_out
         MG_TRY(mg_run_seconds(store, &report_out->seconds, err));
     }
     report_out->test_is_report = r.test.count == 0 && r.report.count > 0;
+    MG_TRY(read_stages(&r, report_out, err));
     MG_TRY(read_rows(&r, winner, report_out, err));
     MG_TRY(read_finalists(&r, report_out, err));
     MG_TRY(read_diagnostics(&r, report_out, err));

@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "base/str.h"
 #include "evolve/report_front.h"
+#include "evolve/stage.h"
 #include "optim/stats.h"
 #include "store/store.h"
 
@@ -46,6 +47,13 @@ typedef struct mg_report_pair {
     bool better;          /* significantly */
 } mg_report_pair;
 
+/* What one of several stages has found, and whether it is better than what it began with. */
+typedef struct mg_report_stage {
+    mg_str title; /* "parameter space" */
+    mg_report_row row;
+    mg_report_pair against_before; /* not known for the first */
+} mg_report_stage;
+
 typedef struct mg_report {
     bool finished;
     mg_report_row *rows; /* sources, default merge, start, then the winner or the best so far */
@@ -70,6 +78,8 @@ typedef struct mg_report {
     double half_out; /* chosen on half of the search questions, scored on the other; NaN = none */
     int64_t half_out_candidates;
     mg_front front;
+    mg_report_stage stages[MG_STAGES_MAX]; /* those that have ended */
+    int64_t stage_count;                   /* 0 = a search of one stage */
 } mg_report;
 
 /* How far the search score of the best of 1,000 lies above its worth when it is measured on so many

@@ -21,6 +21,10 @@ static mg_str row_name(const mg_report *report, const mg_report_row *row, mg_are
     if (mg_str_is(row->kind, "start")) {
         return mg_str_of(winner ? "start point (winner)" : "start point");
     }
+    if (!winner && row->label.size > 0) { /* the result of one of several stages */
+        return mg_arena_printf(arena, "%.*s (%.*s %lld)", MG_STR_ARG(row->label),
+                               MG_STR_ARG(row->kind), (long long)row->id);
+    }
     const char *what = winner ? (report->finished ? "winner" : "best so far") : "finalist";
     return mg_arena_printf(arena, "%s (%.*s %lld)", what, MG_STR_ARG(row->kind),
                            (long long)row->id);
@@ -197,6 +201,7 @@ static void add_sentences(const mg_report *report, mg_buf *out)
         return;
     }
     const char *subject = report->finished ? "The winner" : "The best merge so far";
+    char stage_subject[96];
     if (report->against_source.known) {
         add_pair(&report->against_source, subject, out);
         if (report->finished && !report->against_source.better) {
@@ -208,6 +213,16 @@ static void add_sentences(const mg_report *report, mg_buf *out)
     }
     if (report->against_default.known) {
         add_pair(&report->against_default, subject, out);
+    }
+    for (int64_t k = 1; k < report->stage_count; k++) {
+        const mg_report_stage *stage = &report->stages[k];
+        if (stage->against_before.known) {
+            snprintf(stage_subject, sizeof(stage_subject), "The winner of %.*s",
+                     MG_STR_ARG(stage->title));
+            add_pair(&stage->against_before, stage_subject, out);
+            mg_buf_add_text(out,
+                            stage->against_before.better ? "" : "The recipes of both are kept.\n");
+        }
     }
     if (!isnan(report->optimism)) {
         mg_buf_printf(out, "Its score on the questions of the search is %.1f points %s that.\n",
@@ -323,6 +338,20 @@ static void add_json_pair(mg_buf *out, const char *name, const mg_report_pair *p
     mg_buf_printf(out, ", \"better\": %s}", pair->better ? "true" : "false");
 }
 
+static void add_json_stages(const mg_report *report, mg_buf *out)
+{
+    mg_buf_add_text(out, ", \"stages\": [");
+    for (int64_t k = 0; k < report->stage_count; k++) {
+        const mg_report_stage *stage = &report->stages[k];
+        mg_buf_printf(out, "%s{\"title\": ", k > 0 ? ", " : "");
+        mg_json_write_str(out, stage->title, false);
+        mg_buf_printf(out, ", \"winner\": %lld", (long long)stage->row.id);
+        add_json_pair(out, "against_before", &stage->against_before);
+        mg_buf_add_char(out, '}');
+    }
+    mg_buf_add_char(out, ']');
+}
+
 void mg_report_json(const mg_report *report, mg_buf *out)
 {
     mg_buf_printf(out, "{\"finished\": %s, \"winner\": ", report->finished ? "true" : "false");
@@ -335,6 +364,7 @@ void mg_report_json(const mg_report *report, mg_buf *out)
     add_json_rows(out, "finalists", report->finalists, report->finalist_count);
     add_json_pair(out, "against_source", &report->against_source);
     add_json_pair(out, "against_default", &report->against_default);
+    add_json_stages(report, out);
     mg_buf_printf(
         out, ", \"candidates\": %lld, \"failed\": %lld, \"questions\": %lld, \"seconds\": ",
         (long long)report->candidates, (long long)report->failed, (long long)report->questions);

@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "evolve/searchable.h"
+#include "evolve/stage_plan.h"
 #include "text/diagnostics.h"
 #include "text/fields.h"
 #include "text/yaml.h"
@@ -197,7 +198,7 @@ typedef struct raw_search {
     mg_str preset;
     int64_t evaluations, items, seed, population, restarts, repeats, hops_max, rotate;
     bool has_rotate, has_evaluations, has_items, has_seed, has_restarts;
-    double minutes, sigma, polish;
+    double minutes, sigma, polish, cost_len;
     bool has_minutes, has_sigma, has_polish;
     mg_field_list weights;     /* of double */
     mg_field_list granularity; /* of mg_str */
@@ -208,6 +209,8 @@ typedef struct raw_search {
     int optimiser;
     int encoding;
     bool has_encoding;
+    mg_model_ref partner;
+    bool has_partner, refine, has_refine, staged, has_staged;
     const mg_value *where_preset;
 } raw_search;
 
@@ -339,6 +342,25 @@ static const mg_field search_fields[] = {
       .offset = offsetof(raw_search, encoding),
       .has_offset = offsetof(raw_search, has_encoding),
       .choices = encoding_names },
+    { .name = "cost_len",
+      .kind = MG_FIELD_DOUBLE,
+      .offset = offsetof(raw_search, cost_len),
+      .bounded = true,
+      .min = 0.0,
+      .max = 100.0 },
+    { .name = "partner",
+      .kind = MG_FIELD_CUSTOM,
+      .offset = offsetof(raw_search, partner),
+      .has_offset = offsetof(raw_search, has_partner),
+      .read = read_ref },
+    { .name = "refine",
+      .kind = MG_FIELD_BOOL,
+      .offset = offsetof(raw_search, refine),
+      .has_offset = offsetof(raw_search, has_refine) },
+    { .name = "staged",
+      .kind = MG_FIELD_BOOL,
+      .offset = offsetof(raw_search, staged),
+      .has_offset = offsetof(raw_search, has_staged) },
     { .name = "optimiser",
       .kind = MG_FIELD_CHOICE,
       .offset = offsetof(raw_search, optimiser),
@@ -595,84 +617,106 @@ static void check_nsga2(const mg_value *block, const raw_search *raw, mg_search_
     search->rotate = 0;
 }
 
-static void fill_search(const mg_value *root, const raw_file *raw,
-                        const mg_evolve_overrides *overrides, mg_evolve_config *config,
-                        mg_diagnostics *diagnostics)
+/* What the file and the command line say, over the defaults of preset. */
+static void fill_settings(const mg_value *block, const raw_search *raw,
+                          const mg_evolve_overrides *overrides, const mg_preset *preset,
+                          const mg_genome_config *genome, mg_search_config *search,
+                          mg_diagnostics *diagnostics)
 {
-    mg_search_config *search = &config->search;
-    const mg_value *block = mg_value_get(root, "search");
-    bool path = raw->search.has_space && raw->search.space == MG_SPACE_DFS;
-    mg_str name =
-        raw->search.preset.size > 0 ? raw->search.preset : mg_str_of(path ? "dfs" : "default");
-    search->preset = mg_preset_find(name);
-    if (search->preset == NULL) {
-        const char *nearest = mg_preset_nearest(name);
-        mg_diagnose(diagnostics, mg_value_get(block, "preset"), "unknown preset '%.*s'%s%s%s",
-                    MG_STR_ARG(name), nearest != NULL ? "; did you mean '" : "",
-                    nearest != NULL ? nearest : "", nearest != NULL ? "'?" : "");
-        search->preset = &mg_presets[0];
-    }
-    const mg_preset *preset = search->preset;
-    search->space = raw->search.has_space ? (mg_space)raw->search.space : preset->space;
-    search->optimiser = (mg_optimiser_choice)raw->search.optimiser;
+    *search = (mg_search_config){ .space = preset->space, .preset = preset };
+    search->optimiser = (mg_optimiser_choice)raw->optimiser;
     if (preset->nsga2 && search->optimiser == MG_OPTIMISER_AUTO) {
         search->optimiser = MG_OPTIMISER_NSGA2;
     }
     search->estimate = preset->estimate;
-    search->switches_by_margin = raw->search.switches != 0;
-    search->population = raw->search.population > 0 ? raw->search.population : preset->population;
+    search->switches_by_margin = raw->switches != 0;
+    search->population = raw->population > 0 ? raw->population : preset->population;
     search->population = overrides->population > 0 ? overrides->population : search->population;
-    search->sigma = raw->search.has_sigma ? raw->search.sigma : preset->sigma;
+    search->sigma = raw->has_sigma ? raw->sigma : preset->sigma;
     search->sigma = overrides->sigma > 0.0 ? overrides->sigma : search->sigma;
-    search->seed = raw->search.has_seed ? (uint64_t)raw->search.seed : 0;
+    search->seed = raw->has_seed ? (uint64_t)raw->seed : 0;
     search->seed = overrides->has_seed ? overrides->seed : search->seed;
-    search->polish_share = raw->search.has_polish ? raw->search.polish : preset->polish_share;
-    search->restarts = raw->search.has_restarts ? raw->search.restarts : preset->restarts;
-    search->restarts_from_preset = !raw->search.has_restarts;
-    search->restart = (mg_restart_kind)raw->search.restart;
-    search->warm_start = raw->search.warm_start.items;
-    search->warm_start_count = raw->search.warm_start.count;
-    search->restart_near_best = raw->search.restart_from != 0;
-    search->repeats = raw->search.repeats;
+    search->polish_share = raw->has_polish ? raw->polish : preset->polish_share;
+    search->restarts = raw->has_restarts ? raw->restarts : preset->restarts;
+    search->restarts_from_preset = !raw->has_restarts;
+    search->restart = (mg_restart_kind)raw->restart;
+    search->restart_near_best = raw->restart_from != 0;
+    search->warm_start = raw->warm_start.items;
+    search->warm_start_count = raw->warm_start.count;
+    search->repeats = raw->repeats;
     search->path_encoding =
-        raw->search.has_encoding ? (mg_path_encoding)raw->search.encoding : preset->path_encoding;
-    search->hops_max = raw->search.hops_max;
-    search->rotate = raw->search.has_rotate ? raw->search.rotate : preset->rotate;
-    search->weight_low = config->genome.allow_negative_weights ? -0.5 : preset->weight_low;
+        raw->has_encoding ? (mg_path_encoding)raw->encoding : preset->path_encoding;
+    search->hops_max = raw->hops_max;
+    search->cost_len = raw->cost_len;
+    search->rotate = raw->has_rotate ? raw->rotate : preset->rotate;
+    search->weight_low = genome->allow_negative_weights ? -0.5 : preset->weight_low;
     search->weight_high = preset->weight_high;
-    if (raw->search.weights.count > 0) {
-        const double *range = raw->search.weights.items;
-        if (raw->search.weights.count != 2 || range[0] >= range[1]) {
-            mg_diagnose(diagnostics, mg_value_get(block, "weights"),
-                        "'weights' must be a range [low, high]");
-        } else {
-            search->weight_low = range[0];
-            search->weight_high = range[1];
-        }
+    if (raw->weights.count == 2) {
+        const double *range = raw->weights.items;
+        search->weight_low = range[0];
+        search->weight_high = range[1];
     }
-    read_granularity(mg_value_get(block, "granularity"), &raw->search.granularity, search,
-                     diagnostics);
-    bool none_named = raw->search.granularity.count == 0 && config->genome.layer_granularity == 0 &&
-                      !config->genome.smooth;
+    read_granularity(mg_value_get(block, "granularity"), &raw->granularity, search, diagnostics);
+    bool none_named =
+        raw->granularity.count == 0 && genome->layer_granularity == 0 && !genome->smooth;
     if (none_named && preset->anchors > 0) {
         search->granularity = MG_GRANULARITY_ANCHORS;
         search->granularity_count = preset->anchors;
     }
-    search->own_ends = raw->search.ends == 1;
-    search->own_masks = raw->search.mask_seed == 1;
-    if (search->own_ends && search->granularity != MG_GRANULARITY_ANCHORS) {
-        mg_diagnose(diagnostics, mg_value_get(block, "ends"),
-                    "'ends: own' goes with the granularity anchors:A alone");
+    search->own_ends = raw->ends == 1;
+    search->own_masks = raw->mask_seed == 1;
+    check_nsga2(block, raw, search, diagnostics);
+    fill_budget(raw, overrides, search);
+}
+
+/* The presets of the parameter space and of the data-flow space; one of them is NULL unless the
+ * search is hybrid. */
+typedef struct preset_pair {
+    mg_space space;
+    const mg_preset *first, *then;
+} preset_pair;
+
+static preset_pair choose_presets(const mg_value *block, const raw_search *raw,
+                                  mg_diagnostics *diagnostics)
+{
+    static const char *const defaults[] = { "default", "dfs", "hybrid" };
+    mg_str name =
+        raw->preset.size > 0 ? raw->preset : mg_str_of(defaults[raw->has_space ? raw->space : 0]);
+    const mg_preset *preset = mg_preset_find(name);
+    if (preset == NULL) {
+        const char *nearest = mg_preset_nearest(name);
+        mg_diagnose(diagnostics, mg_value_get(block, "preset"), "unknown preset '%.*s'%s%s%s",
+                    MG_STR_ARG(name), nearest != NULL ? "; did you mean '" : "",
+                    nearest != NULL ? nearest : "", nearest != NULL ? "'?" : "");
+        preset = mg_preset_find(mg_str_of(defaults[raw->has_space ? raw->space : 0]));
     }
-    if (search->space == MG_SPACE_HYBRID) {
-        mg_diagnose(
-            diagnostics, mg_value_get(block, "space"),
-            "'space' is 'hybrid'; search 'ps' first, then 'dfs' with its final_model as the "
-            "first model");
-    } else if (search->space != preset->space) {
+    mg_space space = raw->has_space ? (mg_space)raw->space : preset->space;
+    preset_pair pair = { space, preset, preset };
+    if (preset->space == MG_SPACE_HYBRID) {
+        pair.first = mg_preset_find(mg_str_of(preset->first));
+        pair.then = mg_preset_find(mg_str_of(preset->then));
+    } else if (space == MG_SPACE_HYBRID) { /* a preset of one space, with the other's default */
+        bool path = preset->space == MG_SPACE_DFS;
+        pair.first = path ? mg_preset_find(mg_str_of(defaults[MG_SPACE_PS])) : preset;
+        pair.then = path ? preset : mg_preset_find(mg_str_of(defaults[MG_SPACE_DFS]));
+    }
+    if (space != MG_SPACE_HYBRID && space != preset->space) {
         mg_diagnose(diagnostics, mg_value_get(block, "preset"),
                     "preset '%s' is one for the space '%s', not for '%s'", preset->name,
-                    space_names[preset->space], space_names[search->space]);
+                    space_names[preset->space], space_names[space]);
+    }
+    return pair;
+}
+
+static void check_search(const mg_value *block, const raw_search *raw,
+                         const mg_evolve_config *config, mg_diagnostics *diagnostics)
+{
+    const mg_search_config *search = &config->search;
+    const mg_preset *preset = search->preset;
+    if (raw->weights.count > 0 &&
+        (raw->weights.count != 2 || search->weight_low >= search->weight_high)) {
+        mg_diagnose(diagnostics, mg_value_get(block, "weights"),
+                    "'weights' must be a range [low, high]");
     }
     if (preset->encoding == MG_ENCODING_MERGEKIT &&
         (search->granularity != MG_GRANULARITY_FILE || search->by_class)) {
@@ -683,12 +727,61 @@ static void fill_search(const mg_value *root, const raw_file *raw,
         mg_diagnose(diagnostics, mg_value_get(block, "granularity"),
                     "granularity 'class' cannot be combined with 'genome.filters'");
     }
-    check_nsga2(block, &raw->search, search, diagnostics);
-    if (raw->search.has_switches && search->space == MG_SPACE_PS) {
+    if (search->own_ends && search->granularity != MG_GRANULARITY_ANCHORS) {
+        mg_diagnose(diagnostics, mg_value_get(block, "ends"),
+                    "'ends: own' goes with the granularity anchors:A alone");
+    }
+    if (raw->has_switches && search->space == MG_SPACE_PS) {
         mg_diagnose(diagnostics, mg_value_get(block, "switches"),
                     "'switches' belong to the space 'dfs', and the space is 'ps'");
     }
-    fill_budget(&raw->search, overrides, search);
+    if (raw->has_partner && search->space != MG_SPACE_HYBRID) {
+        mg_diagnose(diagnostics, mg_value_get(block, "partner"),
+                    "'partner' is the second stack of layers in the space 'hybrid'; in the space "
+                    "'dfs' that is the second of 'models'");
+    }
+    if (raw->refine && search->space != MG_SPACE_HYBRID) {
+        mg_diagnose(diagnostics, mg_value_get(block, "refine"),
+                    "'refine' moves genes and factors together, which only the space 'hybrid' has");
+    }
+    if (raw->staged && (search->space != MG_SPACE_DFS || search->path_encoding != MG_PATH_SLOT)) {
+        mg_diagnose(diagnostics, mg_value_get(block, "staged"),
+                    "'staged' is for the space 'dfs' with the encoding 'slot'");
+    }
+}
+
+static void fill_search(const mg_value *root, const raw_file *raw,
+                        const mg_evolve_overrides *overrides, mg_evolve_config *config,
+                        mg_diagnostics *diagnostics)
+{
+    const mg_value *block = mg_value_get(root, "search");
+    preset_pair presets = choose_presets(block, &raw->search, diagnostics);
+    mg_search_config first;
+    mg_search_config then;
+    mg_diagnostics again = { 0 }; /* the same mistakes, of which one telling is enough */
+    fill_settings(block, &raw->search, overrides, presets.first, &config->genome, &first,
+                  diagnostics);
+    fill_settings(block, &raw->search, overrides, presets.then, &config->genome, &then, &again);
+    mg_diagnostics_release(&again);
+    config->search = first;
+    config->search.space = presets.space;
+    config->partner = raw->search.partner;
+    config->has_partner = raw->search.has_partner;
+    check_search(block, &raw->search, config, diagnostics);
+    bool own_granularity = raw->search.granularity.count > 0 ||
+                           config->genome.layer_granularity > 0 || config->genome.smooth;
+    /* Else each stage has that of its preset. */
+    bool has_budget = first.minutes > 0.0 || raw->search.has_evaluations ||
+                      overrides->evaluations > 0 || first.questions > presets.first->questions ||
+                      (raw->search.has_items && first.questions == raw->search.items);
+    mg_stage_plan plan = { .space = presets.space,
+                           .first = first,
+                           .then = then,
+                           .shares_budget = has_budget,
+                           .coarse = !own_granularity,
+                           .staged_path = raw->search.staged,
+                           .refine = raw->search.refine };
+    config->stage_count = mg_stage_plan_list(&plan, config->stages);
 }
 
 static void fill_config(const raw_file *raw, mg_evolve_config *config)

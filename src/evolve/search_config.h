@@ -9,6 +9,7 @@
 #include "base/arena.h"
 #include "base/error.h"
 #include "evolve/preset.h"
+#include "evolve/stage.h"
 #include "hub/cache.h"
 #include "optim/restart.h"
 #include "text/value.h"
@@ -62,7 +63,7 @@ typedef enum mg_granularity {
     MG_GRANULARITY_BLOCKS   /* embedding, runs of layers, head */
 } mg_granularity;
 
-/* The block `search`, defaults filled in from the preset. */
+/* Settings of one stage: the block `search`, defaults filled in from the preset. */
 typedef struct mg_search_config {
     mg_space space;
     const mg_preset *preset;
@@ -94,7 +95,25 @@ typedef struct mg_search_config {
     mg_path_encoding path_encoding;
     int64_t rotate;   /* generations after which questions are drawn anew; 0 = never */
     int64_t hops_max; /* longest path; 0 = 1.6 times the layers of the first model */
+    double cost_len;  /* what twice as many hops as the first model has layers cost */
 } mg_search_config;
+
+/* What a stage begins with, and what it may change. */
+typedef enum mg_stage_kind {
+    MG_STAGE_SEARCH, /* a space from its own start */
+    MG_STAGE_FINER,  /* the parameter space in smaller groups, from the winner */
+    MG_STAGE_PATHS,  /* paths through the layers of the winner and of a partner */
+    MG_STAGE_REFINE, /* genes and factors of the winning path together, its hops stay */
+    MG_STAGE_SCALES, /* factors of the winning path alone */
+    MG_STAGE_BOTH    /* switches and factors, from the winning path */
+} mg_stage_kind;
+
+typedef struct mg_stage_settings {
+    mg_stage_kind kind;
+    const char *name;  /* "ps": of files */
+    const char *title; /* "parameter space": for people */
+    mg_search_config search;
+} mg_stage_settings;
 
 typedef struct mg_evolve_config {
     mg_arena arena; /* owns everything below */
@@ -110,7 +129,11 @@ typedef struct mg_evolve_config {
     bool random_init;
     bool apply_chat_template;
     bool fewshot_as_multiturn;
-    mg_search_config search;
+    mg_search_config search; /* of the first stage, but space is that of all together */
+    mg_stage_settings stages[MG_STAGES_MAX];
+    int64_t stage_count; /* at least 1 */
+    bool has_partner;
+    mg_model_ref partner; /* hybrid: the second stack of layers; else it is chosen */
 } mg_evolve_config;
 
 /* What the command line puts over the file. */

@@ -41,6 +41,9 @@ static int64_t below(mg_rng *rng, int64_t end)
 static sim scenario(uint64_t seed, mg_rng *rng)
 {
     const mg_preset *preset = &mg_presets[seed % (uint64_t)mg_preset_count];
+    if (preset->space == MG_SPACE_HYBRID) { /* two of the others, one after the other */
+        preset = mg_preset_find(mg_str_of(preset->then));
+    }
     int64_t dimension = 1 + below(rng, 16);
     bool bits = preset->space == MG_SPACE_DFS && preset->path_encoding != MG_PATH_PAPER;
     dimension = bits ? MG_MAX(dimension, 4) : dimension;

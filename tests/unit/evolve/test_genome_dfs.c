@@ -24,7 +24,7 @@ static mg_genome *make(const char *search, int64_t a, int64_t b, mg_evolve_confi
     mg_evolve_overrides none = { 0 };
     assert_ok(mg_evolve_config_read(path, &none, config, &err), &err);
     unlink(path);
-    return mg_genome_create_path(config, layers);
+    return mg_genome_create_path(config, layers, NULL);
 }
 
 /* "a0 a1 b0:0.5 ..." : model, layer and what its projections are multiplied by. */

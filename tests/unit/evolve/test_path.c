@@ -11,6 +11,7 @@
 #include "evolve/genome.h"
 #include "merge/execute.h"
 #include "model/path.h"
+#include "text/json.h"
 
 #define MODELS MG_SOURCE_DIR "/examples/mini/models/"
 #define HOPS 11
@@ -32,7 +33,7 @@ static mg_genome *make(const char *search, mg_evolve_config *config)
     mg_evolve_overrides none = { 0 };
     assert_ok(mg_evolve_config_read(path, &none, config, &err), &err);
     unlink(path);
-    return mg_genome_create_path(config, layers);
+    return mg_genome_create_path(config, layers, NULL);
 }
 
 static const char *const encodings[] = { "encoding: slot", "encoding: net", "preset: paper-dfs" };
@@ -271,6 +272,93 @@ static void folded_factors_answer_as_the_path_does(void **state)
     world_close(&w);
 }
 
+/* 17.10: a path answers as transformers does with its export, negative factors included. */
+static void paths_answer_as_transformers_does_with_their_export(void **state)
+{
+    (void)state;
+    world w;
+    mg_arena arena = { 0 };
+    mg_value golden;
+    world_open(&w);
+    assert_ok(mg_json_read(MG_SOURCE_DIR "/tests/golden/path/cases.json", (size_t)1 << 20, &arena,
+                           &golden, &err),
+              &err);
+    const mg_value *cases = mg_value_get(&golden, "cases");
+    assert_int_equal(cases->count, 2);
+    for (int64_t c = 0; c < cases->count; c++) {
+        const mg_value *list = mg_value_get(&cases->items[c], "hops");
+        const mg_value *rows = mg_value_get(&cases->items[c], "rows");
+        const mg_value *logits = mg_value_get(&cases->items[c], "logits");
+        mg_hop hops[HOPS];
+        assert_int_equal(list->count, HOPS);
+        for (int64_t t = 0; t < HOPS; t++) {
+            double factor;
+            assert_true(mg_value_to_int(&list->items[t].items[0], &hops[t].model));
+            assert_true(mg_value_to_int(&list->items[t].items[1], &hops[t].layer));
+            assert_true(mg_value_to_double(&list->items[t].items[2], &factor));
+            hops[t].scale = (float)factor;
+        }
+        mg_model *path;
+        assert_ok(mg_model_create_path(w.views, 2, hops, HOPS, &path, &err), &err);
+        float *ours = logits_of(path, w.stream);
+        double largest = 0.0;
+        double error = 0.0;
+        for (int64_t r = 0; r < rows->count; r++) {
+            int64_t row;
+            assert_true(mg_value_to_int(&rows->items[r], &row));
+            for (int64_t v = 0; v < mg_model_vocab(path); v++) {
+                double theirs;
+                assert_true(mg_value_to_double(&logits->items[r].items[v], &theirs));
+                largest = fmax(largest, fabs(theirs));
+                error = fmax(error, fabs(theirs - (double)ours[row * mg_model_vocab(path) + v]));
+            }
+        }
+        assert_true(largest > 1.0);
+        assert_true(error <= 1e-5 * largest);
+        mg_free(ours);
+        mg_model_destroy(path);
+    }
+    mg_arena_release(&arena);
+    world_close(&w);
+}
+
+static void paths_own_no_weights(void **state)
+{
+    (void)state;
+    world w;
+    mg_model *path;
+    world_open(&w);
+    assert_ok(mg_model_create_path(w.views, 2, crooked, HOPS, &path, &err), &err);
+    assert_true(mg_model_bytes(w.models[0]) > 0);
+    assert_int_equal(mg_model_bytes(path), 0);
+    mg_model_destroy(path);
+    world_close(&w);
+}
+
+/* What was found is where a refinement begins, bit for bit. */
+static void refinement_begins_with_the_path_that_was_found(void **state)
+{
+    (void)state;
+    mg_evolve_config config;
+    mg_arena arena = { 0 };
+    mg_hop hops[HOPS + 2];
+    mg_model_ref refs[2] = { { .path = mg_str_of("a") }, { .path = mg_str_of("b") } };
+    mg_genome *any = make("repeats: 1", &config);
+    mg_genome *refined = mg_genome_create_refined(&config, NULL, NULL, refs, crooked, HOPS);
+    assert_int_equal(mg_genome_dimension(refined), HOPS);
+    assert_int_equal(mg_genome_hops(refined, mg_genome_start(refined), hops), HOPS);
+    assert_memory_equal(hops, crooked, sizeof(crooked));
+    double x[HOPS];
+    memcpy(x, mg_genome_start(refined), sizeof(x));
+    x[1] += log(2.0);
+    mg_genome_hops(refined, x, hops);
+    assert_true(fabs((double)hops[1].scale - 2.0 * (double)crooked[1].scale) < 1e-6);
+    mg_genome_destroy(refined);
+    mg_genome_destroy(any);
+    mg_evolve_config_release(&config);
+    mg_arena_release(&arena);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -280,6 +368,9 @@ int main(void)
         cmocka_unit_test(paths_keep_their_ends_and_their_limit),
         cmocka_unit_test(a_plain_path_equals_its_model_bit_for_bit),
         cmocka_unit_test(folded_factors_answer_as_the_path_does),
+        cmocka_unit_test(paths_answer_as_transformers_does_with_their_export),
+        cmocka_unit_test(paths_own_no_weights),
+        cmocka_unit_test(refinement_begins_with_the_path_that_was_found),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,399 @@
+/* evolve/search_inputs.c - what a search reads before it begins: tasks, models, and what of them
+ * has to stay as it is.  Every mistake comes out here. */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/fs.h"
+#include "base/hash.h"
+#include "base/log.h"
+#include "base/memory.h"
+#include "evolve/search_internal.h"
+#include "tokenizer/tokenizer.h"
+
+#define STACK_LAYERS_MAX 4096 /* of all models of a data-flow search */
+
+/* Collects messages, one a line, so that all mistakes are told together. */
+static void collect(mg_buf *messages, const mg_error *err)
+{
+    mg_buf_printf(messages, "%s%s", messages->size > 0 ? "\n" : "", err->message);
+}
+
+static void add_nearest_metric(const mg_task *task, mg_str metric, mg_buf *out)
+{
+    int64_t count = mg_task_metric_count(task);
+    const char **names = mg_new_array(const char *, MG_MAX(count, 1));
+    mg_arena arena = { 0 };
+    mg_buf_add_text(out, ", it reports ");
+    for (int64_t i = 0; i < count; i++) {
+        mg_str name = mg_arena_copy(&arena, mg_task_metric(task, i));
+        names[i] = name.data;
+        mg_buf_printf(out, "%s'%s'", i > 0 ? ", " : "", names[i]);
+    }
+    const char *nearest = mg_str_nearest(metric, names, count);
+    if (nearest != NULL) {
+        mg_buf_printf(out, "; did you mean '%s'?", nearest);
+    }
+    mg_free(names);
+    mg_arena_release(&arena);
+}
+
+static void open_task(mg_search *s, const mg_task_options *options, const mg_evolve_task *wanted,
+                      mg_role role, mg_buf *messages)
+{
+    mg_error err;
+    const mg_evolve_config *config = s->o->config;
+    int64_t index = s->task_count;
+    char *name = mg_str_dup(wanted->name);
+    int line = wanted->where != NULL ? wanted->where->line : 0;
+    int column = wanted->where != NULL ? wanted->where->column : 0;
+    mg_status status = mg_task_open(name, options, &s->tasks[index], &err);
+    mg_free(name);
+    if (status != MG_OK) {
+        mg_error_prefix(&err, "%.*s:%d:%d", MG_STR_ARG(config->path), line, column);
+        collect(messages, &err);
+        return;
+    }
+    s->task_count++;
+    s->roles[index] = (mg_loop_task){ .role = role,
+                                      .weight = wanted->weight,
+                                      .has_guard = wanted->has_guard,
+                                      .guard = wanted->guard };
+    s->metrics[index] = mg_task_metric_find(s->tasks[index], wanted->metric);
+    if (s->metrics[index] < 0) {
+        mg_buf_printf(messages, "%s%.*s:%d:%d: task '%.*s' has no metric '%.*s'",
+                      messages->size > 0 ? "\n" : "", MG_STR_ARG(config->path), line, column,
+                      MG_STR_ARG(wanted->name), MG_STR_ARG(wanted->metric));
+        add_nearest_metric(s->tasks[index], wanted->metric, messages);
+    }
+}
+
+/* Whether any model has a chat template; without one, prompts are plain for all, said once. */
+static bool chat_is_possible(mg_search *s)
+{
+    const mg_genome_config *config = &s->o->config->genome;
+    bool possible = false;
+    for (int64_t m = 0; m <= config->model_count; m++) {
+        bool base = m == config->model_count;
+        mg_snapshot *snapshot;
+        mg_tokenizer *tokenizer = NULL;
+        if ((base && !config->has_base) ||
+            mg_model_set_get(s->models, base ? &config->base : &config->models[m], &snapshot,
+                             NULL) != MG_OK) {
+            continue;
+        }
+        if (mg_tokenizer_open(snapshot->folder, &tokenizer, NULL) == MG_OK) {
+            possible = possible || mg_tokenizer_has_chat_template(tokenizer);
+        }
+        mg_tokenizer_close(tokenizer);
+    }
+    return possible;
+}
+
+static void open_tasks(mg_search *s, mg_buf *messages)
+{
+    const mg_evolve_config *config = s->o->config;
+    const mg_evolve_tasks *const lists[] = { &config->tasks, &config->validate_tasks,
+                                             &config->test_tasks };
+    const mg_role roles[] = { MG_ROLE_SEARCH, MG_ROLE_SELECT, MG_ROLE_TEST };
+    mg_task_options options = {
+        .include_paths = s->o->task_paths,
+        .include_count = s->o->task_path_count,
+        .hub = s->o->hub,
+        .num_fewshot = config->num_fewshot,
+        .apply_chat_template = config->apply_chat_template && chat_is_possible(s),
+        .fewshot_as_multiturn = config->fewshot_as_multiturn,
+        .fewshot_seed = 1234,
+        .python = s->o->python,
+        .python_timeout_s = s->o->python_timeout_s,
+    };
+    if (config->apply_chat_template && !options.apply_chat_template) {
+        mg_note("no model has a chat template, so prompts are plain text");
+    }
+    int64_t total = 0;
+    for (int64_t l = 0; l < MG_ARRAY_COUNT(lists); l++) {
+        total += lists[l]->count;
+    }
+    s->tasks = mg_new_array(mg_task *, MG_MAX(total, 1));
+    s->roles = mg_new_array(mg_loop_task, MG_MAX(total, 1));
+    s->metrics = mg_new_array(int64_t, MG_MAX(total, 1));
+    for (int64_t l = 0; l < MG_ARRAY_COUNT(lists); l++) {
+        options.limit = roles[l] == MG_ROLE_SEARCH ? config->limit : 0.0;
+        for (int64_t t = 0; t < lists[l]->count; t++) {
+            open_task(s, &options, &lists[l]->items[t], roles[l], messages);
+        }
+    }
+}
+
+/* Candidates are evaluated with the tokenizer of the donor, which is right as long as a merged
+ * tokenizer is no other. */
+static void check_tokenizers(mg_search *s, mg_buf *messages)
+{
+    const mg_genome_config *config = &s->o->config->genome;
+    uint64_t first = 0;
+    bool differ = false;
+    for (int64_t m = 0; config->tokenizer_source.size > 0 && m <= config->model_count; m++) {
+        bool base = m == config->model_count;
+        mg_snapshot *snapshot;
+        mg_bytes text = { 0 };
+        if ((base && !config->has_base) ||
+            mg_model_set_get(s->models, base ? &config->base : &config->models[m], &snapshot,
+                             NULL) != MG_OK) {
+            continue;
+        }
+        const char *path = mg_path_join(&s->arena, snapshot->folder, "tokenizer.json").data;
+        if (mg_file_read(path, (size_t)256 << 20, &text, NULL) == MG_OK) {
+            uint64_t hash = mg_hash64(text.data, text.size, 0);
+            differ = differ || (m > 0 && hash != first);
+            first = m == 0 ? hash : first;
+        }
+        mg_bytes_release(&text);
+    }
+    if (differ) {
+        mg_buf_printf(messages,
+                      "%s%.*s: 'tokenizer_source' with models of different tokenizers cannot be "
+                      "searched; merge the vocabularies first, with 'merge'",
+                      messages->size > 0 ? "\n" : "", MG_STR_ARG(s->o->config->path));
+    }
+}
+
+/* Whether the layers of model fit into a path: its factors are folded into o_proj and down_proj,
+ * and nothing may stand between those and the residual stream. */
+static bool layers_can_be_folded(const mg_snapshot *snapshot)
+{
+    bool attention = false;
+    bool mlp = false;
+    for (int64_t i = 0; i < mg_checkpoint_count(snapshot->checkpoint); i++) {
+        mg_str name = mg_checkpoint_at(snapshot->checkpoint, i).name;
+        if (mg_str_find(name, mg_str_of("post_feedforward"), 0) >= 0 ||
+            mg_str_find(name, mg_str_of("post_mlp"), 0) >= 0 ||
+            snapshot->config.family == MG_FAMILY_GEMMA) { /* its gains cannot be negated */
+            return false;
+        }
+        attention = attention || mg_str_ends(name, "self_attn.o_proj.weight");
+        mlp = mlp || mg_str_ends(name, "mlp.down_proj.weight");
+    }
+    return attention && mlp;
+}
+
+/* A stack of layers that shall share paths with those of first. */
+static mg_status check_stack(mg_search *s, const mg_model_ref *first_ref, const mg_model_ref *ref,
+                             mg_error *err)
+{
+    mg_snapshot *first;
+    mg_snapshot *snapshot;
+    mg_str file = s->o->config->path;
+    MG_TRY(mg_model_set_get(s->models, first_ref, &first, err));
+    MG_TRY(mg_model_set_get(s->models, ref, &snapshot, err));
+    if (mg_path_check(&first->config, &snapshot->config, err) != MG_OK) {
+        mg_error_prefix(err, "%.*s: a path cannot mix layers of %.*s and %.*s", MG_STR_ARG(file),
+                        MG_STR_ARG(first_ref->path), MG_STR_ARG(ref->path));
+        return MG_ERR_CONFIG;
+    }
+    if (!layers_can_be_folded(snapshot)) {
+        return mg_fail(err, MG_ERR_UNSUPPORTED,
+                       "%.*s: the layers of %.*s have no plain self_attn.o_proj and "
+                       "mlp.down_proj, into which the factors of a path are folded",
+                       MG_STR_ARG(file), MG_STR_ARG(ref->path));
+    }
+    return MG_OK;
+}
+
+/* The layers of all models that paths may use must work under the configuration of the first; of a
+ * hybrid search these are the merge, which has the shape of the models, and its partner. */
+static mg_status check_path_models(mg_search *s, mg_error *err)
+{
+    const mg_evolve_config *file = s->o->config;
+    const mg_genome_config *config = &file->genome;
+    int64_t layers = 0;
+    bool one = file->search.space == MG_SPACE_HYBRID && file->has_partner;
+    for (int64_t m = 0; m < (one ? 1 : config->model_count); m++) {
+        MG_TRY(check_stack(s, &config->models[0], &config->models[m], err));
+        layers += s->layer_counts[m];
+    }
+    if (one) {
+        MG_TRY(check_stack(s, &config->models[0], &file->partner, err));
+    }
+    if (layers > STACK_LAYERS_MAX) {
+        return mg_fail(err, MG_ERR_CONFIG, "%.*s: all models together have %lld layers, at most %d",
+                       MG_STR_ARG(file->path), (long long)layers, STACK_LAYERS_MAX);
+    }
+    return MG_OK;
+}
+
+static void open_model(mg_search *s, const mg_model_ref *ref, int64_t *layers_out, mg_buf *messages)
+{
+    mg_error err;
+    mg_snapshot *snapshot;
+    if (mg_model_set_get(s->models, ref, &snapshot, &err) != MG_OK) {
+        mg_error_prefix(&err, "%.*s", MG_STR_ARG(s->o->config->path));
+        collect(messages, &err);
+    } else if (layers_out != NULL) {
+        *layers_out = snapshot->config.layer_count;
+    }
+}
+
+/* Opens every model and makes the plan of the first merge, so that what does not fit is known now.
+ */
+static void open_models(mg_search *s, mg_buf *messages)
+{
+    const mg_evolve_config *file = s->o->config;
+    const mg_genome_config *config = &file->genome;
+    mg_search_stage *first = &s->stages[0];
+    mg_error err;
+    s->layer_counts = mg_arena_array(&s->arena, int64_t, config->model_count);
+    s->models = mg_model_set_create(s->o->hub);
+    for (int64_t m = 0; m < config->model_count; m++) {
+        open_model(s, &config->models[m], &s->layer_counts[m], messages);
+    }
+    if (config->has_base) {
+        open_model(s, &config->base, NULL, messages);
+    }
+    if (file->has_partner) {
+        open_model(s, &file->partner, NULL, messages);
+    }
+    if (messages->size > 0) {
+        return;
+    }
+    if (file->search.space != MG_SPACE_PS && check_path_models(s, &err) != MG_OK) {
+        collect(messages, &err);
+        return;
+    }
+    first->config = *file;
+    first->config.search = file->stages[0].search;
+    if (file->search.space == MG_SPACE_DFS) {
+        first->genome = mg_genome_create_path(&first->config, s->layer_counts, NULL);
+        first->standard_name = "plain path";
+    } else if (mg_genome_create(&first->config, s->layer_counts[0], &first->genome, &err) !=
+               MG_OK) {
+        collect(messages, &err);
+        return;
+    }
+    mg_recipe recipe;
+    mg_plan *plan = NULL;
+    mg_genome_recipe(first->genome, mg_genome_default(first->genome), &s->arena, &recipe);
+    if (mg_plan_create(&recipe, s->models, s->o->allow_crimes, &plan, &err) != MG_OK) {
+        mg_error_prefix(&err, "%.*s", MG_STR_ARG(file->path));
+        collect(messages, &err);
+    }
+    mg_plan_destroy(plan);
+    check_tokenizers(s, messages);
+}
+
+mg_status mg_search_open_inputs(mg_search *s, mg_error *err)
+{
+    mg_buf messages = { 0 };
+    open_models(s, &messages);
+    open_tasks(s, &messages);
+    mg_status status = MG_OK;
+    if (messages.size > 0) {
+        status = mg_fail(err, MG_ERR_CONFIG, "%s", messages.data);
+    }
+    mg_buf_release(&messages);
+    return status;
+}
+
+static void add_model_facts(mg_search *s, mg_fingerprint *facts, const mg_model_ref *ref,
+                            const char *what)
+{
+    mg_snapshot *snapshot;
+    char hash[MG_HASH_TEXT_BYTES];
+    char name[256];
+    mg_status status = mg_model_set_get(s->models, ref, &snapshot, NULL);
+    MG_ASSERT(status == MG_OK); /* it is open already */
+    mg_checkpoint_hash(snapshot->checkpoint, hash);
+    mg_str text = mg_model_ref_text(ref, &s->arena);
+    snprintf(name, sizeof(name), "the %s %.*s", what, MG_STR_ARG(text));
+    mg_fingerprint_add(facts, name, "%s", hash);
+}
+
+/* The stages, and what is theirs alone. */
+static void add_stage_facts(mg_search *s, mg_fingerprint *facts)
+{
+    const mg_evolve_config *config = s->o->config;
+    if (config->stage_count < 2) {
+        return;
+    }
+    mg_buf stages = { 0 };
+    for (int64_t k = 0; k < config->stage_count; k++) {
+        const mg_search_config *set = &config->stages[k].search;
+        mg_buf_printf(&stages, "%s %lld %.17g %d %lld|", config->stages[k].name,
+                      (long long)set->population, set->sigma, (int)set->path_encoding,
+                      (long long)set->rotate);
+    }
+    mg_fingerprint_add(facts, "the stages of the search", "%s", stages.data);
+    mg_fingerprint_add(facts, "search.partner", "%.*s",
+                       MG_STR_ARG(config->has_partner
+                                      ? mg_model_ref_text(&config->partner, &s->arena)
+                                      : mg_str_of("")));
+    if (config->has_partner) {
+        add_model_facts(s, facts, &config->partner, "partner");
+    }
+    mg_buf_release(&stages);
+}
+
+void mg_search_add_facts(mg_search *s, mg_fingerprint *facts)
+{
+    const mg_evolve_config *config = s->o->config;
+    const mg_genome_config *genome = &config->genome;
+    const mg_search_config *set = &config->search;
+    for (int64_t m = 0; m < genome->model_count; m++) {
+        add_model_facts(s, facts, &genome->models[m], "source");
+    }
+    if (genome->has_base) {
+        add_model_facts(s, facts, &genome->base, "base model");
+    }
+    static const char *const roles[] = { "search", "validation", "test" };
+    for (int64_t t = 0; t < s->task_count; t++) {
+        char hash[MG_HASH_TEXT_BYTES];
+        char name[256];
+        mg_task_hash(s->tasks[t], hash);
+        snprintf(name, sizeof(name), "%s task %.*s", roles[s->roles[t].role],
+                 MG_STR_ARG(mg_task_name(s->tasks[t])));
+        mg_fingerprint_add(facts, name, "%s %d %.17g %lld %d %.17g", hash, (int)s->roles[t].role,
+                           s->roles[t].weight, (long long)s->metrics[t], s->roles[t].has_guard,
+                           s->roles[t].guard);
+    }
+    mg_fingerprint_add(facts, "genome.merge_method", "%.*s", MG_STR_ARG(genome->method));
+    mg_fingerprint_add(facts, "the genes", "%lld %d %lld %d %d %d %d",
+                       (long long)mg_genome_dimension(s->stages[0].genome), (int)set->granularity,
+                       (long long)set->granularity_count, set->by_class, genome->smooth,
+                       genome->allow_negative_weights, (int)set->preset->encoding);
+    mg_buf filters = { 0 };
+    for (int64_t f = 0; f < genome->filter_count; f++) {
+        mg_buf_printf(&filters, "%.*s|", MG_STR_ARG(genome->filters[f]));
+    }
+    mg_fingerprint_add(facts, "genome.filters", "%s", filters.size > 0 ? filters.data : "");
+    mg_buf_release(&filters);
+    mg_fingerprint_add(facts, "genome.normalize", "%d %d", genome->has_normalize,
+                       genome->normalize);
+    mg_fingerprint_add(facts, "genome.tokenizer_source", "%.*s",
+                       MG_STR_ARG(genome->tokenizer_source));
+    mg_fingerprint_add(facts, "the range of weights", "%.17g %.17g", set->weight_low,
+                       set->weight_high);
+    mg_fingerprint_add(facts, "search.seed", "%llu", (unsigned long long)set->seed);
+    mg_fingerprint_add(facts, "the optimiser", "%d %lld %.17g %d %d", (int)set->optimiser,
+                       (long long)set->population, set->sigma, (int)set->preset->bounds,
+                       set->preset->adapt_learning_rate);
+    mg_fingerprint_add(facts, "search.restart, restart_from or switches", "%d %d %d",
+                       (int)set->restart, set->restart_near_best, set->switches_by_margin);
+    mg_buf folders = { 0 };
+    for (int64_t f = 0; f < set->warm_start_count; f++) {
+        mg_buf_printf(&folders, "%.*s|", MG_STR_ARG(set->warm_start[f]));
+    }
+    mg_fingerprint_add(facts, "search.warm_start", "%s", folders.size > 0 ? folders.data : "");
+    mg_buf_release(&folders);
+    mg_fingerprint_add(facts, "search.items", "%lld %d", (long long)set->items,
+                       set->items_from_preset);
+    mg_fingerprint_add(facts, "search.rotate", "%lld %lld", (long long)set->rotate,
+                       (long long)set->preset->held_out);
+    mg_fingerprint_add(facts, "search.encoding, repeats or max_hops", "%d %lld %lld",
+                       10 * (int)set->path_encoding + (int)set->space, (long long)set->repeats,
+                       (long long)set->hops_max);
+    mg_fingerprint_add(facts, "search.ends or mask_seed", "%d %d", set->own_ends, set->own_masks);
+    mg_fingerprint_add(facts, "search.cost_len", "%.17g", set->cost_len);
+    add_stage_facts(s, facts);
+    mg_fingerprint_add(facts, "validate.share", "%.17g", config->validate_share);
+    mg_fingerprint_add(facts, "num_fewshot, chat template or random_init", "%lld %d %d %d",
+                       (long long)config->num_fewshot, config->apply_chat_template,
+                       config->fewshot_as_multiturn, config->random_init);
+}
