@@ -28,6 +28,7 @@
 #define RESTARTS_MAX 3    /* in one mg_python_call_many */
 #define TIMEOUTS_MAX 2    /* likewise: a function that hangs on every row must not hang for each */
 #define WAIT_MAX_S 3600.0 /* of one poll */
+#define LOOK_S 0.2        /* between two questions whether to stop */
 #define START_MAX_S 60.0  /* of the interpreter */
 #define CHILD_FD 3
 #define HIGH_FD 10 /* above the descriptors that the child gets */
@@ -37,6 +38,8 @@ struct mg_python {
     double timeout_s;
     char **roots;
     int64_t root_count;
+    mg_python_stop *stop; /* NULL = never */
+    void *stop_context;
     pthread_mutex_t lock; /* guards what follows */
     pid_t pid;            /* 0 = not running */
     int fd;
@@ -59,6 +62,12 @@ mg_python *mg_python_create(const char *command, double timeout_s, const char *c
     python->fd = -1;
     pthread_mutex_init(&python->lock, NULL);
     return python;
+}
+
+void mg_python_stop_when(mg_python *python, mg_python_stop *stop, void *context)
+{
+    python->stop = stop;
+    python->stop_context = context;
 }
 
 /* Ends the worker and gives its exit status, as waitpid tells it. */
@@ -251,9 +260,17 @@ static mg_status read_line(mg_python *python, const mg_function *function, doubl
         scanned = python->input.size;
         double left_s = deadline - mg_clock_now(NULL);
         struct pollfd wait = { .fd = python->fd, .events = POLLIN };
-        int ready = left_s <= 0 ? 0 : poll(&wait, 1, (int)(MG_MIN(left_s, 3600.0) * 1000) + 1);
-        if (ready == 0) {
+        int ready = left_s <= 0 ? 0 : poll(&wait, 1, (int)(MG_MIN(left_s, LOOK_S) * 1000) + 1);
+        if (ready <= 0 && python->stop != NULL && python->stop(python->stop_context)) {
+            stop(python);
+            return mg_fail(err, MG_ERR_INTERRUPTED, "stopped in a call of %.*s",
+                           MG_STR_ARG(function->name));
+        }
+        if (left_s <= 0) {
             return fail_worker(python, function, true, err);
+        }
+        if (ready == 0) {
+            continue;
         }
         mg_buf_reserve(&python->input, (size_t)1 << 16);
         ssize_t count = ready < 0 ? -1

@@ -25,6 +25,10 @@ typedef struct mg_python mg_python;
 mg_python *mg_python_create(const char *command, double timeout_s, const char *const *roots,
                             int64_t root_count);
 void mg_python_destroy(mg_python *python); /* ends the worker; NULL is fine */
+/* Asked several times a second while a call runs: true ends the worker and gives
+ * MG_ERR_INTERRUPTED.  NULL = never. */
+typedef bool mg_python_stop(void *context);
+void mg_python_stop_when(mg_python *python, mg_python_stop *stop, void *context);
 bool mg_python_started(const mg_python *python);
 
 /* What call index gave: its value (valid during the call), or NULL and the message of its failure.

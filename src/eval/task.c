@@ -55,6 +55,7 @@ mg_python *mg_task_worker(const mg_task_index *index, const mg_task_options *opt
         roots[i] = mg_task_index_root(index, i);
     }
     mg_python *python = mg_python_create(options->python, options->python_timeout_s, roots, count);
+    mg_python_stop_when(python, options->stop, options->stop_context);
     mg_free(roots);
     return python;
 }

@@ -37,6 +37,8 @@ typedef struct mg_task_options {
     const char *prepared_folder; /* cache of prepared data sets; NULL = beside the hub's */
     const mg_value *gen_kwargs;  /* a map merged over generation_kwargs; NULL = none */
     bool confirm_unsafe_code;
+    bool (*stop)(void *context); /* asked while such a call runs; NULL = never */
+    void *stop_context;
     struct mg_python *worker; /* one worker for several tasks, borrowed; NULL = one of its own */
 } mg_task_options;
 

@@ -105,6 +105,8 @@ static void open_tasks(mg_search *s, mg_buf *messages)
         .fewshot_seed = 1234,
         .python = s->o->python,
         .python_timeout_s = s->o->python_timeout_s,
+        .stop = s->o->stop,
+        .stop_context = s->o->context,
     };
     if (config->apply_chat_template && !options.apply_chat_template) {
         mg_note("no model has a chat template, so prompts are plain text");

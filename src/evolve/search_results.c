@@ -53,6 +53,15 @@ int64_t mg_search_best_stage(const mg_search *s)
     return best;
 }
 
+/* Between tensors of the final model. */
+static bool keep_merging(void *context, int64_t done, int64_t total)
+{
+    const mg_search *s = context;
+    (void)done;
+    (void)total;
+    return s->o->stop == NULL || !s->o->stop(s->o->context);
+}
+
 /* One merge, or the merge of a path's first model and the path's own. */
 static mg_status save_model(mg_search *s, const mg_search_stage *stage, const char *folder,
                             mg_error *err)
@@ -62,7 +71,10 @@ static mg_status save_model(mg_search *s, const mg_search_stage *stage, const ch
     mg_recipe recipes[MG_GENOME_RECIPES_MAX];
     mg_status status = MG_OK;
     mg_merge_options options = {
-        .execute = { .seed = s->o->config->search.seed, .has_seed = true },
+        .execute = { .seed = s->o->config->search.seed,
+                     .has_seed = true,
+                     .progress = keep_merging,
+                     .progress_context = s },
         .shard_bytes = s->o->shard_bytes,
         .overwrite = true,
         .copy_tokenizer = true,
