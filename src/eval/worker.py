@@ -543,6 +543,7 @@ if __name__ == "__main__":
         stand_in.DatasetDict = dict
         sys.modules["datasets"] = stand_in
     sys.stdout = sys.stderr
+    os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")
     sys.dont_write_bytecode = True  # the folders of task files stay as they are
     waiting_requests = queue.Queue()
     reader = threading.Thread(target=read_requests, daemon=True,

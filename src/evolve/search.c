@@ -246,9 +246,10 @@ static void search_release(mg_search *s)
         mg_genome_destroy(s->stages[k].genome);
     }
     mg_model_set_destroy(s->models);
-    for (int64_t t = 0; t < s->task_count; t++) {
-        mg_task_close(s->tasks[t]);
+    for (int64_t i = 0; i < s->suite_count; i++) {
+        mg_suite_close(s->suites[i]);
     }
+    mg_free(s->suites);
     mg_free(s->tasks);
     mg_free(s->roles);
     mg_free(s->metrics);

@@ -37,33 +37,104 @@ static void add_nearest_metric(const mg_task *task, mg_str metric, mg_buf *out)
     mg_arena_release(&arena);
 }
 
+/* "FILE:LINE:COLUMN" of an entry of the configuration. */
+static mg_str place_of(mg_search *s, const mg_evolve_task *wanted)
+{
+    const mg_value *where = wanted->where;
+    return mg_arena_printf(&s->arena, "%.*s:%d:%d", MG_STR_ARG(s->o->config->path),
+                           where != NULL ? where->line : 0, where != NULL ? where->column : 0);
+}
+
+static void add_task(mg_search *s, mg_task *task, const mg_evolve_task *wanted, mg_role role,
+                     double weight, mg_buf *messages)
+{
+    int64_t index = s->task_count++;
+    s->tasks = mg_memory_resize(s->tasks, s->task_count, sizeof(*s->tasks));
+    s->roles = mg_memory_resize(s->roles, s->task_count, sizeof(*s->roles));
+    s->metrics = mg_memory_resize(s->metrics, s->task_count, sizeof(*s->metrics));
+    s->tasks[index] = task;
+    s->roles[index] = (mg_loop_task){
+        .role = role, .weight = weight, .has_guard = wanted->has_guard, .guard = wanted->guard
+    };
+    s->metrics[index] = mg_task_metric_find(task, wanted->metric);
+    if (s->metrics[index] < 0) {
+        mg_str place = place_of(s, wanted);
+        mg_str name = mg_task_name(task);
+        mg_buf_printf(messages, "%s%.*s: task '%.*s' has no metric '%.*s'",
+                      messages->size > 0 ? "\n" : "", MG_STR_ARG(place), MG_STR_ARG(name),
+                      MG_STR_ARG(wanted->metric));
+        add_nearest_metric(task, wanted->metric, messages);
+    }
+}
+
+/* How the group pools the metric "acc,none"; NULL when it does not. */
+static const mg_group_metric *find_pooling(const mg_group *group, mg_str key)
+{
+    int64_t comma = mg_str_find(key, mg_str_of(","), 0);
+    mg_str name = mg_str_slice(key, 0, comma < 0 ? key.size : (size_t)comma);
+    mg_str filter = mg_str_slice(key, comma < 0 ? key.size : (size_t)comma + 1, key.size);
+    for (int64_t m = 0; m < group->metric_count; m++) {
+        const mg_group_metric *metric = &group->metrics[m];
+        bool fits = metric->filters == NULL;
+        for (int64_t f = 0; f < metric->filter_count; f++) {
+            fits = fits || mg_str_equal(metric->filters[f], filter);
+        }
+        if (fits && mg_str_equal(metric->metric, name)) {
+            return metric;
+        }
+    }
+    return NULL;
+}
+
+/* A group is worth what it reports: the mean over its tasks, by their sizes or plain, as a weight
+ * of each. */
+static void add_group(mg_search *s, const mg_suite *suite, const mg_evolve_task *wanted,
+                      mg_role role, mg_buf *messages)
+{
+    const mg_group *group = mg_suite_group(suite, 0);
+    const mg_group_metric *metric = find_pooling(group, wanted->metric);
+    double total = 0;
+    if (metric == NULL || wanted->has_guard) {
+        mg_str place = place_of(s, wanted);
+        mg_buf_printf(messages, "%s%.*s: group '%.*s' %s '%.*s'; name its tasks",
+                      messages->size > 0 ? "\n" : "", MG_STR_ARG(place), MG_STR_ARG(wanted->name),
+                      metric == NULL ? "has no entry in aggregate_metric_list for"
+                                     : "cannot have a guard on",
+                      MG_STR_ARG(wanted->metric));
+        return;
+    }
+    for (int64_t i = 0; i < group->task_count; i++) {
+        const mg_task *task = mg_suite_task(suite, group->tasks[i]);
+        total += metric->weight_by_size ? (double)mg_task_item_count(task) : 1;
+    }
+    for (int64_t i = 0; i < group->task_count; i++) {
+        mg_task *task = mg_suite_task(suite, group->tasks[i]);
+        double share = metric->weight_by_size ? (double)mg_task_item_count(task) : 1;
+        add_task(s, task, wanted, role, wanted->weight * share / total, messages);
+    }
+}
+
 static void open_task(mg_search *s, const mg_task_options *options, const mg_evolve_task *wanted,
                       mg_role role, mg_buf *messages)
 {
     mg_error err;
-    const mg_evolve_config *config = s->o->config;
-    int64_t index = s->task_count;
-    char *name = mg_str_dup(wanted->name);
-    int line = wanted->where != NULL ? wanted->where->line : 0;
-    int column = wanted->where != NULL ? wanted->where->column : 0;
-    mg_status status = mg_task_open(name, options, &s->tasks[index], &err);
-    mg_free(name);
-    if (status != MG_OK) {
-        mg_error_prefix(&err, "%.*s:%d:%d", MG_STR_ARG(config->path), line, column);
+    const char *name = mg_arena_copy(&s->arena, wanted->name).data;
+    mg_suite *suite;
+    if (mg_suite_open(&name, 1, options, &suite, &err) != MG_OK) {
+        mg_str place = place_of(s, wanted);
+        mg_error_prefix(&err, "%.*s", MG_STR_ARG(place));
         collect(messages, &err);
         return;
     }
-    s->task_count++;
-    s->roles[index] = (mg_loop_task){ .role = role,
-                                      .weight = wanted->weight,
-                                      .has_guard = wanted->has_guard,
-                                      .guard = wanted->guard };
-    s->metrics[index] = mg_task_metric_find(s->tasks[index], wanted->metric);
-    if (s->metrics[index] < 0) {
-        mg_buf_printf(messages, "%s%.*s:%d:%d: task '%.*s' has no metric '%.*s'",
-                      messages->size > 0 ? "\n" : "", MG_STR_ARG(config->path), line, column,
-                      MG_STR_ARG(wanted->name), MG_STR_ARG(wanted->metric));
-        add_nearest_metric(s->tasks[index], wanted->metric, messages);
+    s->suites[s->suite_count++] = suite;
+    if (mg_suite_group_count(suite) > 0) {
+        add_group(s, suite, wanted, role, messages);
+    } else if (mg_suite_task_count(suite) == 1) {
+        add_task(s, mg_suite_task(suite, 0), wanted, role, wanted->weight, messages);
+    } else {
+        mg_str place = place_of(s, wanted);
+        mg_buf_printf(messages, "%s%.*s: '%s' is a tag, which has no score; name its tasks",
+                      messages->size > 0 ? "\n" : "", MG_STR_ARG(place), name);
     }
 }
 
@@ -115,9 +186,7 @@ static void open_tasks(mg_search *s, mg_buf *messages)
     for (int64_t l = 0; l < MG_ARRAY_COUNT(lists); l++) {
         total += lists[l]->count;
     }
-    s->tasks = mg_new_array(mg_task *, MG_MAX(total, 1));
-    s->roles = mg_new_array(mg_loop_task, MG_MAX(total, 1));
-    s->metrics = mg_new_array(int64_t, MG_MAX(total, 1));
+    s->suites = mg_new_array(mg_suite *, MG_MAX(total, 1));
     for (int64_t l = 0; l < MG_ARRAY_COUNT(lists); l++) {
         options.limit = roles[l] == MG_ROLE_SEARCH ? config->limit : 0.0;
         for (int64_t t = 0; t < lists[l]->count; t++) {

@@ -4,7 +4,7 @@
  * Thread-safety: one thread; only broken is read by threads at work. */
 #pragma once
 
-#include "eval/task.h"
+#include "eval/suite.h"
 #include "evolve/fingerprint.h"
 #include "evolve/genome.h"
 #include "evolve/loop.h"
@@ -28,6 +28,8 @@ typedef struct mg_search_stage {
 typedef struct mg_search {
     const mg_search_options *o;
     mg_arena arena;
+    mg_suite **suites; /* one for each name of the configuration; they own the tasks */
+    int64_t suite_count;
     mg_task **tasks;
     mg_loop_task *roles;
     int64_t *metrics;

@@ -52,6 +52,25 @@ class Evolve(SearchTest):
             self.assertIs(row["failed"], False)
             self.assertTrue(0 <= row["score"] <= 1)
 
+    def test_a_group_is_its_tasks_with_weights_by_their_sizes(self):
+        self.write("tasks/both.yaml", "group: both\ntask: [mini_ja_native, mini_en_test]\n"
+                   "aggregate_metric_list: [{metric: exact_match, weight_by_size: true}]\n")
+        scores = []
+        metric = 'metric: "exact_match,none"'
+        for name, tasks in (("group", f"[{{name: both, weight: 3, {metric}}}]"),
+                            ("plain", f"[{{name: mini_ja_native, weight: 1, {metric}}}, "
+                                      f"{{name: mini_en_test, weight: 2, {metric}}}]")):
+            self.write(f"{name}.yml", genome(evaluations=5).replace(
+                '[{name: mini_ja_native, metric: "exact_match,none"}]', tasks))
+            self.run_ok(*self.words(name, f"{name}.yml"), "--task-search-path", "tasks", "--no-save-final-model")
+            scores.append([json.loads(line)["score"] for line in self.candidates(name).splitlines()])
+        for a, b in zip(*scores):
+            self.assertAlmostEqual(a, b)
+        self.assertEqual(len(scores[0]), len(scores[1]))
+        self.write("bad.yml", genome().replace('mini_ja_native, metric: "exact_match', 'both, metric: "acc'))
+        result = self.fails(2, *self.words("bad", "bad.yml"), "--task-search-path", "tasks")
+        self.assertIn("group 'both' has no entry in aggregate_metric_list for 'acc,none'", result.err)
+
     def test_a_source_scores_as_eval_says(self):
         limited = self.run_ok("eval", MODELS / "mini-math-a", "--tasks", "mini_ja_native", "--include-path",
                               TASKS, "--log-samples", "s.jsonl")
