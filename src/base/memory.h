@@ -38,6 +38,11 @@ MG_MUST_CHECK bool mg_size_add(size_t a, size_t b, size_t *out);
 void mg_memory_forbid(bool forbidden);
 /* Test hook: the n-th call of mg_memory_try from now fails (1 = the next); 0 switches it off. */
 void mg_memory_fail_at(int64_t n);
+/* Bytes that can still be had: what the system has available, less where a limit on the process
+ * (ulimit -v) or its container says so; SIZE_MAX where nothing is known. */
+size_t mg_memory_free_bytes(void);
+/* Test hook: as if no more than bytes were free; SIZE_MAX switches it off. */
+void mg_memory_pretend_free(size_t bytes);
 /* Largest resident set of the process so far, in bytes. */
 size_t mg_memory_peak_bytes(void);
 

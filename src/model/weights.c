@@ -6,7 +6,6 @@
  * spelling a file uses. */
 #include "model/model_internal.h"
 
-#include <stdio.h>
 #include <string.h>
 
 #include "base/log.h"
@@ -208,29 +207,24 @@ static mg_status alloc_matrices(mg_model *model, mg_error *err)
     return MG_OK;
 }
 
-/* Bytes that the system says it can still give; SIZE_MAX where it does not say. */
-static size_t available_bytes(void)
+static double in_unit(size_t bytes, const char **unit_out)
 {
-    FILE *file = fopen("/proc/meminfo", "r");
-    char line[256];
-    unsigned long long kib = 0;
-    bool found = false;
-    while (file != NULL && !found && fgets(line, sizeof(line), file) != NULL) {
-        found = sscanf(line, "MemAvailable: %llu kB", &kib) == 1;
-    }
-    if (file != NULL) {
-        (void)fclose(file);
-    }
-    return found ? (size_t)kib * 1024 : SIZE_MAX;
+    bool is_large = bytes >= 1000000000;
+    *unit_out = is_large ? "GB" : "MB";
+    return (double)bytes / (is_large ? 1e9 : 1e6);
 }
 
 mg_status mg_model_check_memory(const mg_device *device, size_t bytes, const char *what,
                                 mg_error *err)
 {
-    size_t available = device->host_memory ? available_bytes() : SIZE_MAX;
+    size_t available = device->host_memory ? mg_memory_free_bytes() : SIZE_MAX;
     if (bytes > available) {
-        return mg_fail(err, MG_ERR_MEMORY, "%s take %.2f GB, but only %.2f GB are free", what,
-                       (double)bytes / 1e9, (double)available / 1e9);
+        const char *unit = NULL;
+        const char *free_unit = NULL;
+        double number = in_unit(bytes, &unit);
+        double free_number = in_unit(available, &free_unit);
+        return mg_fail(err, MG_ERR_MEMORY, "%s take %.2f %s, but only %.2f %s are free", what,
+                       number, unit, free_number, free_unit);
     }
     return MG_OK;
 }

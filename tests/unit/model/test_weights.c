@@ -227,6 +227,29 @@ static void model_larger_than_memory_is_refused_with_both_numbers(void **state)
     mg_model_destroy(model);
 }
 
+static void limits_on_memory_are_kept(void **state)
+{
+    (void)state;
+    mg_error err;
+    mg_model *model = NULL;
+    mg_kv_cache *cache = NULL;
+    mg_stream *stream = NULL;
+    mg_model_config config = tiny_config();
+    config.vocab_size = 1 << 20;
+    mg_memory_pretend_free(20000000);
+    assert_status(mg_model_create(&config, mg_device_ref(), MG_F32, &model, &err), MG_ERR_MEMORY);
+    assert_non_null(strstr(err.message, "MB, but only 20.00 MB are free"));
+    model = tiny_model(mg_device_ref(), &stream);
+    mg_memory_pretend_free(1000);
+    assert_status(mg_kv_cache_create(model, 10, 100, &cache, &err), MG_ERR_MEMORY);
+    assert_non_null(strstr(err.message, "but only 0.00 MB are free"));
+    mg_memory_pretend_free(SIZE_MAX);
+    assert_ok(mg_kv_cache_create(model, 10, 100, &cache, &err), &err);
+    mg_kv_cache_destroy(cache);
+    mg_device_ref()->stream_destroy(stream);
+    mg_model_destroy(model);
+}
+
 static void token_outside_the_vocabulary_is_an_error(void **state)
 {
     (void)state;
@@ -395,6 +418,7 @@ int main(void)
         cmocka_unit_test(creation_survives_every_failing_allocation),
         cmocka_unit_test(absurd_configurations_are_refused),
         cmocka_unit_test(model_larger_than_memory_is_refused_with_both_numbers),
+        cmocka_unit_test(limits_on_memory_are_kept),
         cmocka_unit_test(token_outside_the_vocabulary_is_an_error),
         cmocka_unit_test(multimodal_prefixes_are_taken_off),
         cmocka_unit_test(experts_may_be_stored_fused_or_one_by_one),
