@@ -18,41 +18,50 @@ static bool show_progress(void *context, int64_t done, int64_t total)
     return !mg_cli_interrupted();
 }
 
-/* Reads the configuration that the merge would write, through a folder that lives for this call. */
-static mg_status read_merged_config(const mg_plan *plan, mg_model_config *config_out, mg_error *err)
+static bool interrupted(void *context)
 {
-    mg_status status = MG_OK;
-    mg_arena arena = { NULL, 0, 0 };
-    mg_buf text = { NULL, 0, 0 };
-    char folder[] = "/tmp/merganser-config-XXXXXX";
-    bool made = false;
-    const char *donor = mg_plan_donor(plan)->folder;
-    if (mkdtemp(folder) == NULL) {
-        status = mg_fail(err, MG_ERR_IO, "%s: %s", folder, strerror(errno));
-        goto done;
-    }
-    made = true;
-    mg_value config = mg_plan_config(plan, &arena);
-    mg_json_write(&text, &config, NULL);
-    MG_TRY_OR_DONE(mg_file_write_atomic(mg_path_join(&arena, folder, "config.json").data,
-                                        mg_buf_view(&text), err));
-    mg_str generation = mg_path_join(&arena, donor, "generation_config.json");
-    if (mg_path_is_file(generation.data)) {
-        MG_TRY_OR_DONE(mg_file_copy(
-            generation.data, mg_path_join(&arena, folder, "generation_config.json").data, err));
-    }
-    MG_TRY_OR_DONE(mg_model_config_read(folder, true, config_out, err));
+    (void)context;
+    return mg_cli_interrupted();
+}
 
-done:
-    if (made) {
-        mg_error ignored;
-        if (mg_folder_remove(folder, &ignored) != MG_OK) {
-            mg_error_clear(&ignored);
-        }
+/* A folder that lives as long as the merge is made: NULL when it cannot be. */
+static const char *make_folder(mg_arena *arena, mg_error *err)
+{
+    const char *place = getenv("TMPDIR");
+    place = place != NULL && place[0] != '\0' ? place : "/tmp";
+    char *folder = mg_str_dup(mg_path_join(arena, place, "merganser-XXXXXX"));
+    const char *made =
+        mkdtemp(folder) != NULL ? mg_arena_copy(arena, mg_str_of(folder)).data : NULL;
+    if (made == NULL) {
+        (void)mg_fail(err, MG_ERR_IO, "%s: %s", folder, strerror(errno));
     }
-    mg_buf_release(&text);
-    mg_arena_release(&arena);
-    return status;
+    mg_free(folder);
+    return made;
+}
+
+/* The recipe at path whose weights are wanted; merges that it needs are made in folder. */
+static mg_status read_recipe(mg_cli *cli, const char *path, const mg_execute_options *execute,
+                             const char *folder, mg_arena *arena, mg_model_set *set,
+                             mg_recipe *recipe_out, mg_error *err)
+{
+    mg_recipe *recipes;
+    int64_t count;
+    MG_TRY(mg_recipe_read_all(path, arena, &recipes, &count, err));
+    int64_t final = 0;
+    for (int64_t i = 0; i < count && count > 1; i++) {
+        final = recipes[i].name.size == 0 ? i : final;
+    }
+    if (count > 1) {
+        mg_merge_options options;
+        memset(&options, 0, sizeof(options));
+        options.execute = *execute;
+        options.copy_tokenizer = true;
+        const char *parts = mg_path_join(arena, folder, "parts").data;
+        MG_TRY(mg_merge_documents(recipes, count, set, mg_device_cpu(mg_isa_best()),
+                                  mg_cli_pool(cli), &options, parts, false, NULL, arena, err));
+    }
+    *recipe_out = recipes[final];
+    return MG_OK;
 }
 
 static mg_status open_merge(mg_cli *cli, const char *path, const mg_engine_options *options,
@@ -74,13 +83,18 @@ static mg_status open_merge(mg_cli *cli, const char *path, const mg_engine_optio
     execute.progress = show_progress;
     execute.progress_context = cli;
 
-    MG_TRY_OR_DONE(mg_recipe_read(path, &arena, &recipe, err));
+    const char *folder = make_folder(&arena, err);
+    if (folder == NULL) {
+        mg_arena_release(&arena);
+        return MG_ERR_IO;
+    }
     evaluated->set = mg_model_set_create(mg_cli_hub(cli));
+    MG_TRY_OR_DONE(read_recipe(cli, path, &execute, folder, &arena, evaluated->set, &recipe, err));
     MG_TRY_OR_DONE(mg_plan_create(&recipe, evaluated->set, false, &evaluated->plan, err));
-    MG_TRY_OR_DONE(read_merged_config(evaluated->plan, &config, err));
+    MG_TRY_OR_DONE(mg_merge_describe(evaluated->plan, &recipe, folder, err));
+    MG_TRY_OR_DONE(mg_model_config_read(folder, true, &config, err));
     has_config = true;
-    MG_TRY_OR_DONE(
-        mg_tokenizer_open(mg_plan_donor(evaluated->plan)->folder, &running->tokenizer, err));
+    MG_TRY_OR_DONE(mg_tokenizer_open(folder, &running->tokenizer, err));
     MG_TRY_OR_DONE(mg_cli_device(cli, &device, err));
     MG_TRY_OR_DONE(
         mg_model_create(&config, device, mg_running_dtype(cli, &config), &running->model, err));
@@ -93,6 +107,7 @@ static mg_status open_merge(mg_cli *cli, const char *path, const mg_engine_optio
     }
     MG_TRY_OR_DONE(mg_engine_create(running->model, running->tokenizer, mg_cli_pool(cli), options,
                                     &running->engine, err));
+    mg_engine_stop_when(running->engine, interrupted, NULL);
 
 done:
     if (stream != NULL) {
@@ -100,6 +115,10 @@ done:
     }
     if (has_config) {
         mg_model_config_release(&config);
+    }
+    mg_error ignored; /* what went wrong before is told */
+    if (mg_folder_remove(folder, &ignored) != MG_OK) {
+        mg_error_clear(&ignored);
     }
     mg_arena_release(&arena);
     return status;

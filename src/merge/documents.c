@@ -67,6 +67,9 @@ static mg_status run_document(documents *d, int64_t index, mg_error *err)
     }
     d->visited[index] = VISIT_DONE;
     const char *target = d->out;
+    if (d->names[index].size == 0 && d->out == NULL) {
+        return MG_OK;
+    }
     if (d->names[index].size > 0) {
         target = mg_path_join(d->arena, d->intermediate, d->names[index].data).data;
         if (d->lazy && is_finished(target, d->arena)) {
@@ -111,8 +114,16 @@ mg_status mg_merge_documents(mg_recipe *recipes, int64_t count, mg_model_set *se
         mg_recipe_relocate(&recipes[i], d.names, count, intermediate, arena, d.needs + i * count);
     }
     MG_TRY(mg_folder_make(intermediate, err));
+    bool has_final = false;
     for (int64_t i = 0; i < count; i++) {
-        MG_TRY(run_document(&d, i, err));
+        has_final = has_final || d.names[i].size == 0;
+        if (out != NULL || d.names[i].size == 0) {
+            MG_TRY(run_document(&d, i, err));
+        }
+    }
+    if (out == NULL && !has_final) {
+        return mg_fail(err, MG_ERR_CONFIG,
+                       "all documents have names: leave out that of the final merge");
     }
     return MG_OK;
 }

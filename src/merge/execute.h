@@ -47,9 +47,14 @@ MG_MUST_CHECK mg_status mg_merge_to_folder(const mg_recipe *recipe, mg_model_set
                                            const mg_device *device, mg_pool *pool,
                                            const mg_merge_options *options, const char *out,
                                            mg_error *err);
+/* What such a folder holds beside the weights and the card (config.json, generation_config.json,
+ * tokenizer, chat template) into folder, which exists: for a merge that stays in memory. */
+MG_MUST_CHECK mg_status mg_merge_describe(const mg_plan *plan, const mg_recipe *recipe,
+                                          const char *folder, mg_error *err);
 /* Several recipes, of which later ones may use the names of others as models (mergekit-multi).  A
  * named one is written to intermediate/NAME, the one without a name to out, each behind those it
- * needs; a result that is there already is taken as it is when lazy.  recipes change; arena is
+ * needs; a result that is there already is taken as it is when lazy.  out NULL: only what the one
+ * without a name needs is made, and that recipe is ready to be planned.  recipes change; arena is
  * theirs.  MG_ERR_CONFIG for names that are used twice or in a circle. */
 MG_MUST_CHECK mg_status mg_merge_documents(mg_recipe *recipes, int64_t count, mg_model_set *set,
                                            const mg_device *device, mg_pool *pool,

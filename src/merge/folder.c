@@ -136,6 +136,23 @@ static mg_status write_card(const mg_plan *plan, const mg_recipe *recipe, const 
     return status;
 }
 
+mg_status mg_merge_describe(const mg_plan *plan, const mg_recipe *recipe, const char *folder,
+                            mg_error *err)
+{
+    mg_arena arena = { NULL, 0, 0 };
+    mg_merge_options options;
+    mg_status status = MG_OK;
+    memset(&options, 0, sizeof(options));
+    options.copy_tokenizer = true;
+    MG_TRY_OR_DONE(write_config(plan, folder, &arena, err));
+    MG_TRY_OR_DONE(copy_donor_files(plan, &options, folder, &arena, err));
+    MG_TRY_OR_DONE(write_chat_template(plan, recipe, &options, folder, &arena, err));
+
+done:
+    mg_arena_release(&arena);
+    return status;
+}
+
 static mg_status check_space(const mg_plan *plan, const char *out, mg_error *err)
 {
     size_t free_bytes;

@@ -5,7 +5,7 @@ import shutil
 import time
 import unittest
 
-from program import MODELS, TASKS, ProgramTest, model_list
+from program import MODELS, TASKS, ProgramTest, environment, model_list
 
 TASK = """task: own
 dataset_path: json
@@ -124,6 +124,29 @@ class Eval(ProgramTest):
         tables = [self.eval("--limit", "30", model=model).out for model in ("merge.yml", "out")]
         self.assertEqual(tables[0], tables[1])
         self.assert_only(self.folder, "merge.yml", "out")
+
+    def test_merges_of_several_documents_and_of_tokenizers_are_as_their_folders(self):
+        both = model_list(("mini-ja", "{weight: 0.5}"), ("mini-math-a", "{weight: 0.5}"))
+        self.write("several.yml", f"name: first\nmodels:\n{both}merge_method: linear\n---\nmodels:\n"
+                   f"  - {{model: first, parameters: {{weight: 0.7}}}}\n"
+                   f"  - {{model: {MODELS / 'mini-math-b'}, parameters: {{weight: 0.3}}}}\nmerge_method: linear\n"
+                   "tokenizer: {source: union}\nchat_template: chatml\n")
+        self.write("stack.yml", "merge_method: passthrough\nslices:\n"
+                   f"  - sources: [{{model: {MODELS / 'mini-ja'}, layer_range: [0, 6]}}]\n"
+                   f"  - sources: [{{model: {MODELS / 'mini-math-a'}, layer_range: [4, 8]}}]\n")
+        place = self.folder / "temporary"
+        place.mkdir()
+        for name in ("several", "stack"):
+            self.run_ok("merge", f"{name}.yml", name)
+            lines = []
+            for model in (f"{name}.yml", name):
+                self.run_ok("eval", model, "--tasks", "mini_ja_native", "--include-path", TASKS, "--limit", "5",
+                            "--apply-chat-template", "--log-samples", "s.jsonl",
+                            env=environment(TMPDIR=str(place)))
+                lines.append((self.folder / "s.jsonl").read_text())
+            self.assertEqual(*lines)
+            self.assertEqual("<|im_start|>" in lines[0], name == "several")
+        self.assertEqual(os.listdir(place), [])
 
     def test_two_sample_files_are_compared(self):
         for name in ("mini-ja", "mini-math-a"):
