@@ -222,6 +222,12 @@ double mg_cma_sigma(const mg_cma *cma)
     return cma->sigma;
 }
 
+void mg_cma_scale_step(mg_cma *cma, double factor)
+{
+    MG_ASSERT(factor > 0.0 && !cma->sampled);
+    cma->sigma *= factor;
+}
+
 double mg_cma_learning_rate(const mg_cma *cma)
 {
     return cma->options.adapt_learning_rate ? cma->rate_mean.eta : 1.0;

@@ -76,6 +76,8 @@ void mg_cma_tell(mg_cma *cma, const double *costs, const double *violations);
  * played a part in a candidate's cost; the others teach nothing about their gene (4.4). */
 void mg_cma_tell_relevant(mg_cma *cma, const double *costs, const double *violations,
                           const bool *relevant);
+/* Multiplies the step by factor, between two generations. */
+void mg_cma_scale_step(mg_cma *cma, double factor);
 /* Indexes of the generation told last, best first (population); borrowed until the next tell. */
 const int64_t *mg_cma_order(const mg_cma *cma);
 /* The distribution mean, repaired into bounds. */
