@@ -32,7 +32,8 @@ enum {
     MG_STREAM_POLISH = 7,
     MG_STREAM_RESTART = 8,   /* regimes and starts of restarts */
     MG_STREAM_VARIATION = 9, /* parents, crossover, mutation: counter from generation << 32 */
-    MG_STREAM_ANCHORS = 10   /* clusters of questions */
+    MG_STREAM_ANCHORS = 10,  /* clusters of questions */
+    MG_STREAM_HALVES = 11    /* halves of a generation's questions, candidates asked again */
 };
 
 /* A sequential generator over Philox for code that wants "the next number": seed and stream name

@@ -359,6 +359,11 @@ double mg_explorer_sigma(const mg_explorer *explorer)
     return explorer->cma != NULL ? mg_cma_sigma(explorer->cma) : 0.0;
 }
 
+void mg_explorer_scale_step(mg_explorer *explorer, double factor)
+{
+    mg_cma_scale_step(explorer->cma, factor);
+}
+
 double mg_explorer_learning_rate(const mg_explorer *explorer)
 {
     return explorer->cma != NULL ? mg_cma_learning_rate(explorer->cma) : 1.0;

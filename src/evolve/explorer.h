@@ -56,6 +56,8 @@ const double *mg_explorer_probabilities(const mg_explorer *explorer);
 double mg_explorer_sigma(const mg_explorer *explorer); /* 0: has no step */
 double mg_explorer_learning_rate(const mg_explorer *explorer);
 const char *mg_explorer_stop(const mg_explorer *explorer);
+/* Multiplies the step of CMA-ES by factor; not for NSGA-II. */
+void mg_explorer_scale_step(mg_explorer *explorer, double factor);
 /* The population of NSGA-II; NULL for CMA-ES. */
 mg_nsga2 *mg_explorer_nsga2(const mg_explorer *explorer);
 

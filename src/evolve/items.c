@@ -173,6 +173,20 @@ const mg_item_set *mg_loop_judge(const mg_loop *loop)
     return loop->held_out.count > 0 ? &loop->held_out : &loop->search;
 }
 
+/* With the number of questions left to the search: the first ones of one order. */
+static void choose_controlled(mg_loop *loop, int64_t epoch)
+{
+    int64_t total = loop->pool.count;
+    int64_t *strata = mg_new_array(int64_t, total);
+    for (int64_t i = 0; i < total; i++) {
+        strata[i] = 3 * loop->pool.questions[i].task +
+                    pattern(loop->source_values, loop->o->fitness->source_count, total, i);
+    }
+    mg_loop_control_order(loop, strata, 3 * loop->o->fitness->task_count);
+    mg_loop_control_take(loop, 0, epoch > 0 ? epoch : mg_loop_control_first(loop), &loop->search);
+    mg_free(strata);
+}
+
 void mg_loop_choose_items(mg_loop *loop, int64_t epoch)
 {
     int64_t total = loop->pool.count;
@@ -181,6 +195,10 @@ void mg_loop_choose_items(mg_loop *loop, int64_t epoch)
     loop->search.count = 0;
     loop->search.name =
         epoch == 0 ? "search" : mg_arena_printf(&loop->arena, "search/%lld", (long long)epoch).data;
+    if (loop->o->search->items_auto) {
+        choose_controlled(loop, epoch);
+        return;
+    }
     if (wanted == total) {
         memcpy(loop->search.questions, loop->pool.questions, (size_t)total * sizeof(mg_question));
         loop->search.count = total;

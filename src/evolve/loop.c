@@ -92,6 +92,11 @@ static mg_status save_state(mg_loop *loop, const progress_state *state, const mg
     MG_TRY_OR_DONE(mg_store_begin(store, err));
     MG_TRY_OR_DONE(mg_loop_put_value(loop, "state/optimiser", mg_buf_view(&bytes), err));
     MG_TRY_OR_DONE(mg_loop_put_value(loop, "state/loop", mg_buf_view(&counters), err));
+    if (loop->o->search->items_auto) {
+        mg_buf_clear(&counters);
+        mg_loop_control_save(loop, &counters);
+        MG_TRY_OR_DONE(mg_loop_put_value(loop, "state/items", mg_buf_view(&counters), err));
+    }
     MG_TRY_OR_DONE(mg_store_commit(store, err));
 
 done:
@@ -157,6 +162,13 @@ static mg_status open_optimiser(mg_loop *loop, progress_state *state, mg_explore
     state->kind = mg_loop_choose_kind(loop);
     mg_loop_first_run(loop, &state->restart);
     MG_TRY_OR_DONE(load_counters(loop, state, &found, err));
+    loop->control.items = (double)mg_loop_control_first(loop);
+    if (found && loop->o->search->items_auto) {
+        MG_TRY_OR_DONE(get_value(loop, "state/items", &bytes, &found, err));
+        MG_TRY_OR_DONE(mg_loop_control_load(loop, mg_buf_view(&bytes), err));
+        mg_buf_clear(&bytes);
+        found = true;
+    }
     if (found) {
         MG_TRY_OR_DONE(get_value(loop, "state/optimiser", &bytes, &found, err));
     }
@@ -267,6 +279,11 @@ static bool budget_spent(const mg_loop *loop, const progress_state *state, int64
     if (limit > 0.0 && mg_loop_seconds(loop) >= limit) {
         return true;
     }
+    if (loop->o->search->items_auto) { /* as many questions as without */
+        int64_t next = population * mg_loop_control_items(loop);
+        double all = (double)loop->evaluations_total * (double)mg_loop_control_first(loop);
+        return loop->control.spent > 0 && (double)(loop->control.spent + next) > all;
+    }
     /* mergekit-evolve looks once a generation, and may go beyond its budget by less than one. */
     if (loop->o->search->preset->encoding == MG_ENCODING_MERGEKIT) {
         return state->asked >= loop->evaluations_total;
@@ -317,10 +334,28 @@ static void tell_generation(mg_loop *loop, const progress_state *state, const mg
     loop->o->generation(loop->o->context, &g);
 }
 
+/* Sets of different sizes count as different draws; the first is number 0. */
+static int64_t epoch_of_items(const mg_loop *loop, int64_t items)
+{
+    return items == mg_loop_control_first(loop) ? 0 : items;
+}
+
 /* Which draw of questions a generation answers. */
 static int64_t epoch_of(const mg_loop *loop, int64_t generation)
 {
+    if (loop->o->search->items_auto) {
+        return epoch_of_items(loop, mg_loop_control_items(loop));
+    }
     return mg_loop_rotates(loop) ? generation / loop->o->search->rotate : 0;
+}
+
+/* That of the generation told last. */
+static int64_t epoch_told(const mg_loop *loop, const progress_state *state)
+{
+    if (loop->o->search->items_auto) {
+        return loop->control.told > 0 ? epoch_of_items(loop, loop->control.told) : 0;
+    }
+    return epoch_of(loop, MG_MAX(state->generation - 1, 0));
 }
 
 /* Default merge and start point have answered every question that may be asked. */
@@ -345,6 +380,21 @@ static mg_loop_candidate *make_mean(mg_loop *loop, progress_state *state,
     return c;
 }
 
+/* Scores that are known on the present questions. */
+static mg_status adopt_all_stored(mg_loop *loop, mg_error *err)
+{
+    for (int64_t i = 0; i < loop->candidate_count; i++) {
+        mg_loop_candidate *c = loop->candidates[i];
+        bool mine = c != NULL && !c->failed &&
+                    (strcmp(c->kind, "sample") == 0 || strcmp(c->kind, "mean") == 0);
+        if (mine) {
+            MG_TRY(mg_loop_adopt_stored(loop, c, &loop->search, err));
+            MG_TRY(mg_loop_adopt_stored(loop, c, &loop->held_out, err));
+        }
+    }
+    return MG_OK;
+}
+
 /* New questions: scores on the old ones are compared with nothing any more, so that the best so far
  * and the mean answer the new ones too (evolution.md 8.1). */
 static mg_status enter_epoch(mg_loop *loop, progress_state *state, const mg_explorer *explorer,
@@ -358,6 +408,11 @@ static mg_status enter_epoch(mg_loop *loop, progress_state *state, const mg_expl
     }
     MG_TRY(adopt_first_merges(loop, err));
     MG_TRY(store_sets(loop, err));
+    if (loop->o->search->items_auto) { /* sets are met again, and the mean would cost too much */
+        MG_TRY(adopt_all_stored(loop, err));
+        return known[0] != NULL ? mg_loop_evaluate(loop, known, 1, &loop->search, true, err)
+                                : MG_OK;
+    }
     known[1] = make_mean(loop, state, explorer, mg_str_of(""));
     int64_t first = known[0] != NULL ? 0 : 1;
     return mg_loop_evaluate(loop, known + first, 2 - first, &loop->search, true, err);
@@ -366,7 +421,7 @@ static mg_status enter_epoch(mg_loop *loop, progress_state *state, const mg_expl
 /* What earlier processes have scored in the present epoch. */
 static mg_status replay(mg_loop *loop, const progress_state *state, mg_error *err)
 {
-    int64_t epoch = epoch_of(loop, MG_MAX(state->generation - 1, 0));
+    int64_t epoch = epoch_told(loop, state);
     if (epoch != loop->epoch) {
         mg_loop_choose_items(loop, epoch);
         mg_loop_forget_scores(loop);
@@ -375,15 +430,7 @@ static mg_status replay(mg_loop *loop, const progress_state *state, mg_error *er
         }
         MG_TRY(store_sets(loop, err));
     }
-    for (int64_t i = 0; i < loop->candidate_count; i++) {
-        mg_loop_candidate *c = loop->candidates[i];
-        bool mine = c != NULL && !c->failed &&
-                    (strcmp(c->kind, "sample") == 0 || strcmp(c->kind, "mean") == 0);
-        if (mine) {
-            MG_TRY(mg_loop_adopt_stored(loop, c, &loop->search, err));
-            MG_TRY(mg_loop_adopt_stored(loop, c, &loop->held_out, err));
-        }
-    }
+    MG_TRY(adopt_all_stored(loop, err));
     loop->evaluations = MG_MAX(loop->evaluations, next_id(loop, state));
     loop->replaying = false;
     return mg_loop_tell_improved(loop, err);
@@ -449,6 +496,12 @@ static mg_status run_generation(mg_loop *loop, progress_state *state, mg_explore
     mg_explorer_told told = { first, costs, objectives, violations };
     mg_explorer_tell(explorer, &told);
     state->asked += population;
+    if (loop->o->search->items_auto) {
+        double factor;
+        MG_TRY_OR_DONE(
+            mg_loop_control(loop, state->generation, candidates, costs, population, &factor, err));
+        mg_explorer_scale_step(explorer, factor);
+    }
     if (loop->held_out.count > 0) {
         MG_TRY_OR_DONE(take_snapshot(loop, state, explorer, candidates, population, err));
     }
@@ -544,6 +597,11 @@ static mg_status run_optimiser(mg_loop *loop, progress_state *state, double *mea
         const char *over = run_over(loop, state, explorer);
         if (over != NULL) {
             MG_TRY_OR_DONE(maybe_restart(loop, state, over, &explorer, err));
+            loop->control.floor = 0;
+        }
+        if (over != NULL && !state->finished) { /* where a run begins is not decided twice */
+            MG_TRY_OR_DONE(save_state(loop, state, explorer, err));
+            continue;
         }
         if (mg_loop_stopped(loop)) {
             status = mg_fail(err, MG_ERR_INTERRUPTED, "stopped; nothing that was answered is lost");

@@ -44,6 +44,16 @@ typedef struct mg_stored_score {
     double value, violation;
 } mg_stored_score;
 
+/* How many questions a generation answers, where that is left to the search; see control.c. */
+typedef struct mg_item_control {
+    int64_t *order;  /* (pool.count): indexes into pool, sets are its beginnings */
+    double items;    /* of the next generation */
+    double smoothed; /* rank changes */
+    int64_t told;    /* questions of the generation told last; 0 = none */
+    int64_t spent;   /* questions that the optimiser has asked */
+    int64_t floor;   /* generations in a row without any signal */
+} mg_item_control;
+
 typedef struct mg_loop {
     const mg_loop_options *o;
     mg_arena arena;
@@ -61,6 +71,7 @@ typedef struct mg_loop {
     mg_item_set test;     /* may be empty */
 
     double *source_values; /* (source_count, pool.count): the sources' answers, NaN = failed */
+    mg_item_control control;
     double
         *anchor_weights; /* (pool.count): shares that anchors stand for, 0 = none; NULL without */
     int64_t epoch;       /* how often search has been drawn anew */
@@ -174,6 +185,22 @@ MG_MUST_CHECK mg_status mg_loop_estimate(mg_loop *loop, mg_nsga2 *nsga, int64_t 
                                          int64_t count, double *objectives, mg_error *err);
 /* From now on the set search is the whole pool. */
 MG_MUST_CHECK mg_status mg_loop_widen(mg_loop *loop, mg_error *err);
+
+/* control.c, with `items: auto`: questions of the first generation, and of the next one. */
+int64_t mg_loop_control_first(const mg_loop *loop);
+int64_t mg_loop_control_items(const mg_loop *loop);
+/* Makes the order of which sets are beginnings; strata (pool.count) are 0 .. strata_count - 1. */
+void mg_loop_control_order(mg_loop *loop, const int64_t *strata, int64_t strata_count);
+/* count questions of the order from begin on, to set. */
+void mg_loop_control_take(const mg_loop *loop, int64_t begin, int64_t count, mg_item_set *set);
+/* After a generation: how many questions the next one answers, and by what its step grows. */
+MG_MUST_CHECK mg_status mg_loop_control(mg_loop *loop, int64_t generation,
+                                        mg_loop_candidate *const *candidates, const double *costs,
+                                        int64_t count, double *sigma_factor, mg_error *err);
+/* Whether all questions together have told nothing for long. */
+bool mg_loop_control_floor(const mg_loop *loop);
+void mg_loop_control_save(const mg_loop *loop, mg_buf *out);
+MG_MUST_CHECK mg_status mg_loop_control_load(mg_loop *loop, mg_str state, mg_error *err);
 
 /* A value of this stage in the store; an empty one counts as none. */
 MG_MUST_CHECK mg_status mg_loop_put_value(mg_loop *loop, const char *name, mg_str value,

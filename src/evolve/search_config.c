@@ -18,6 +18,7 @@
 
 #define TASKS_MAX 1000
 #define MODELS_MAX 1000
+#define ITEMS_MAX 1000000000000
 
 static bool read_ref(const mg_field_context *context, const mg_value *value, void *target)
 {
@@ -192,18 +193,44 @@ static const mg_field test_fields[] = {
 static const mg_fields test_table = { "the block 'test'", test_fields, MG_ARRAY_COUNT(test_fields),
                                       true };
 
+/* A number of questions, or the word auto. */
+typedef struct raw_items {
+    int64_t count;
+    bool automatic;
+} raw_items;
+
+static bool read_items(const mg_field_context *context, const mg_value *value, void *target)
+{
+    raw_items *items = target;
+    if (value->kind == MG_STRING && mg_str_is(value->string, "auto")) {
+        items->automatic = true;
+        return true;
+    }
+    int64_t count = 0;
+    if (!mg_value_to_int(value, &count) || count < 1 || count > ITEMS_MAX) {
+        mg_diagnose(context->diagnostics, value,
+                    "'items' is %s, must be a number of questions from 1 to 1e12, or auto",
+                    mg_field_show(context->arena, value).data);
+        return false;
+    }
+    items->count = count;
+    return true;
+}
+
 typedef struct raw_search {
     int space;
     bool has_space;
     mg_str preset;
-    int64_t evaluations, items, seed, population, restarts, repeats, hops_max, rotate;
+    raw_items items;
+    int64_t evaluations, seed, population, restarts, repeats, hops_max, rotate;
     bool has_rotate, has_evaluations, has_items, has_seed, has_restarts;
     double minutes, sigma, polish, cost_len;
     bool has_minutes, has_sigma, has_polish;
     mg_field_list weights;     /* of double */
     mg_field_list granularity; /* of mg_str */
     mg_field_list warm_start;  /* of mg_str */
-    int restart, restart_from, switches;
+    int restart, restart_from, switches, item_control;
+    bool has_item_control;
     bool has_switches;
     int ends, mask_seed;
     int optimiser;
@@ -223,6 +250,7 @@ static const char *const mask_seed_names[] = { "run", "genome", NULL };
 static const char *const optimiser_names[] = {
     "auto", "lra", "cma", "sep", "lm-ma", "nsga2", NULL
 };
+static const char *const item_control_names[] = { "halves", "uh", NULL };
 static const char *const switch_names[] = { "bernoulli", "margin", NULL };
 
 static const mg_field search_fields[] = {
@@ -240,12 +268,15 @@ static const mg_field search_fields[] = {
       .min = 1,
       .max = 1e9 },
     { .name = "items",
-      .kind = MG_FIELD_INT,
+      .kind = MG_FIELD_CUSTOM,
       .offset = offsetof(raw_search, items),
       .has_offset = offsetof(raw_search, has_items),
-      .bounded = true,
-      .min = 1,
-      .max = 1e12 },
+      .read = read_items },
+    { .name = "item_control",
+      .kind = MG_FIELD_CHOICE,
+      .offset = offsetof(raw_search, item_control),
+      .has_offset = offsetof(raw_search, has_item_control),
+      .choices = item_control_names },
     { .name = "minutes",
       .kind = MG_FIELD_DOUBLE,
       .offset = offsetof(raw_search, minutes),
@@ -562,14 +593,17 @@ static void fill_budget(const raw_search *raw, const mg_evolve_overrides *overri
     if (overrides->minutes > 0.0) {
         search->minutes = overrides->minutes;
     }
-    search->items = raw->has_items ? raw->items : preset->items;
-    search->items_from_preset = !raw->has_items;
+    bool counted = raw->has_items && !raw->items.automatic;
+    search->items = counted ? raw->items.count : preset->items;
+    search->items_from_preset = !counted;
+    search->items_auto = raw->items.automatic;
+    search->item_control = (mg_item_rule)raw->item_control;
     if (search->evaluations == 0 && search->minutes == 0.0) {
         search->evaluations = preset->evaluations;
         search->questions = preset->questions;
         /* The key serves both: alone and large it is the budget of the whole search. */
-        if (raw->has_items && raw->items >= 2000) {
-            search->questions = raw->items;
+        if (counted && raw->items.count >= 2000) {
+            search->questions = raw->items.count;
             search->evaluations = 0;
             search->items = preset->items;
             search->items_from_preset = true;
@@ -579,6 +613,31 @@ static void fill_budget(const raw_search *raw, const mg_evolve_overrides *overri
     if (search->questions > 0 && search->items_from_preset && !as_planned) {
         search->items = planned_items(search);
     }
+}
+
+/* The number of questions of a generation may change only where their scores rank that generation
+ * and nothing else. */
+static void check_items(const mg_value *block, const raw_search *raw, mg_search_config *search,
+                        mg_diagnostics *diagnostics)
+{
+    if (raw->has_item_control && !search->items_auto) {
+        mg_diagnose(diagnostics, mg_value_get(block, "item_control"),
+                    "'item_control' belongs to 'items: auto'");
+    }
+    if (!search->items_auto) {
+        return;
+    }
+    if (raw->has_rotate && raw->rotate > 0) {
+        mg_diagnose(diagnostics, mg_value_get(block, "rotate"),
+                    "'rotate' and 'items: auto' cannot be combined: both choose the questions");
+    }
+    if (search->optimiser == MG_OPTIMISER_NSGA2 || search->preset->held_out > 0 ||
+        search->preset->encoding == MG_ENCODING_MERGEKIT) {
+        mg_diagnose(diagnostics, mg_value_get(block, "items"),
+                    "'items: auto' cannot be combined with preset '%s'%s", search->preset->name,
+                    search->optimiser == MG_OPTIMISER_NSGA2 ? " and the optimiser 'nsga2'" : "");
+    }
+    search->rotate = 0;
 }
 
 /* A population has no mean: what goes around one has no meaning with it. */
@@ -667,6 +726,7 @@ static void fill_settings(const mg_value *block, const raw_search *raw,
     search->own_masks = raw->mask_seed == 1;
     check_nsga2(block, raw, search, diagnostics);
     fill_budget(raw, overrides, search);
+    check_items(block, raw, search, diagnostics);
 }
 
 /* The presets of the parameter space and of the data-flow space; one of them is NULL unless the
@@ -773,7 +833,7 @@ static void fill_search(const mg_value *root, const raw_file *raw,
     /* Else each stage has that of its preset. */
     bool has_budget = first.minutes > 0.0 || raw->search.has_evaluations ||
                       overrides->evaluations > 0 || first.questions > presets.first->questions ||
-                      (raw->search.has_items && first.questions == raw->search.items);
+                      (raw->search.items.count > 0 && first.questions == raw->search.items.count);
     mg_stage_plan plan = { .space = presets.space,
                            .first = first,
                            .then = then,

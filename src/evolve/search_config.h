@@ -55,6 +55,12 @@ typedef enum mg_optimiser_choice {
     MG_OPTIMISER_NSGA2
 } mg_optimiser_choice;
 
+/* What decides how many questions a generation answers, with `items: auto` (evolution.md 8). */
+typedef enum mg_item_rule {
+    MG_ITEMS_BY_HALVES, /* whether two halves of the answers agree */
+    MG_ITEMS_BY_RANKS   /* how ranks change on other questions: UH-CMA */
+} mg_item_rule;
+
 /* How layers share genes; see evolution.md 3.2. */
 typedef enum mg_granularity {
     MG_GRANULARITY_FILE,    /* as genome.layer_granularity and genome.smooth say */
@@ -72,7 +78,9 @@ typedef struct mg_search_config {
     double minutes;         /* 0 = not limited */
     int64_t items;          /* questions per candidate; 0 = all */
     bool items_from_preset; /* then a pool of less than twice as many is used whole */
-    bool estimate;          /* the questions stand for all of the pool */
+    bool items_auto;        /* items is where the search begins, and it changes them */
+    mg_item_rule item_control;
+    bool estimate; /* the questions stand for all of the pool */
     uint64_t seed;
     mg_optimiser_choice optimiser;
     bool switches_by_margin; /* bits are discrete coordinates of CMA-ES, instead of probabilities */

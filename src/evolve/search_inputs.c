@@ -453,8 +453,8 @@ void mg_search_add_facts(mg_search *s, mg_fingerprint *facts)
     }
     mg_fingerprint_add(facts, "search.warm_start", "%s", folders.size > 0 ? folders.data : "");
     mg_buf_release(&folders);
-    mg_fingerprint_add(facts, "search.items", "%lld %d", (long long)set->items,
-                       set->items_from_preset);
+    mg_fingerprint_add(facts, "search.items", "%lld %d %d", (long long)set->items,
+                       set->items_from_preset, set->items_auto ? 1 + (int)set->item_control : 0);
     mg_fingerprint_add(facts, "search.rotate", "%lld %lld", (long long)set->rotate,
                        (long long)set->preset->held_out);
     mg_fingerprint_add(facts, "search.encoding, repeats or max_hops", "%d %lld %lld",

@@ -55,6 +55,11 @@ static sim scenario(uint64_t seed, mg_rng *rng)
     s.search.evaluations = 10 + below(rng, 60);
     s.search.rotate = s.search.optimiser == MG_OPTIMISER_NSGA2 ? 0 : preset->rotate;
     s.search.switches_by_margin = below(rng, 2) == 1;
+    s.search.restart_near_best = below(rng, 2) == 1;
+    s.search.items_auto = s.search.optimiser != MG_OPTIMISER_NSGA2 && preset->held_out == 0 &&
+                          preset->encoding == MG_ENCODING_NATIVE && below(rng, 3) == 0;
+    s.search.item_control = (mg_item_rule)below(rng, 2);
+    s.search.rotate = s.search.items_auto ? 0 : s.search.rotate;
     s.search.population = preset->population > 0 ? 4 + below(rng, 8) : 0;
     s.search.restarts = below(rng, 3);
     s.search.restart = (mg_restart_kind)below(rng, 2);

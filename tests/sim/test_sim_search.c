@@ -461,6 +461,49 @@ static void few_questions_that_stand_for_all_improve_the_start(void **state)
     sim_remove(folder);
 }
 
+/* Sets grow while the ranking is noise, and the questions spent stay within the budget. */
+static void numbers_of_questions_follow_the_noise(void **state)
+{
+    (void)state;
+    for (int rule = MG_ITEMS_BY_HALVES; rule <= MG_ITEMS_BY_RANKS; rule++) {
+        sim s = sim_make(6, "default");
+        s.fake.items = 600;
+        s.search.items = 60;
+        s.search.items_auto = true;
+        s.search.item_control = (mg_item_rule)rule;
+        s.search.evaluations = 400;
+        s.search.polish_share = 0.0;
+        char folder[64];
+        sim_folder(folder, sizeof(folder));
+        assert_ok(sim_run(&s, folder, NULL, &err), &err);
+        mg_store *store = NULL;
+        mg_arena arena = { 0 };
+        mg_candidate_row *rows;
+        int64_t count;
+        int64_t most = 0;
+        int64_t least = 600;
+        int64_t asked = 0;
+        assert_ok(mg_store_open_reader(folder, &store, &err), &err);
+        assert_ok(mg_run_candidates(store, &arena, &rows, &count, &err), &err);
+        for (int64_t i = 0; i < count; i++) {
+            mg_answer_row *list;
+            int64_t answers;
+            assert_ok(mg_run_answers(store, rows[i].id, &arena, &list, &answers, &err), &err);
+            if (mg_str_is(rows[i].kind, "sample")) {
+                most = MG_MAX(most, answers);
+                least = MG_MIN(least, answers);
+                asked += answers;
+            }
+        }
+        assert_true(most > 60 && least >= 50 && least < most);
+        /* beside them the best so far answers what is new to it, and finalists the validation */
+        assert_true(asked <= 400 * 60 + 600 * 6);
+        mg_arena_release(&arena);
+        mg_store_close(store);
+        sim_remove(folder);
+    }
+}
+
 static void switches_by_margin_find_their_sides_too(void **state)
 {
     (void)state;
@@ -659,6 +702,7 @@ int main(void)
         cmocka_unit_test(means_of_all_runs_are_finalists),
         cmocka_unit_test(front_of_two_tasks_spreads_between_them),
         cmocka_unit_test(few_questions_that_stand_for_all_improve_the_start),
+        cmocka_unit_test(numbers_of_questions_follow_the_noise),
         cmocka_unit_test(switches_by_margin_find_their_sides_too),
         cmocka_unit_test(good_points_of_earlier_runs_help_a_short_search),
         cmocka_unit_test(many_genes_and_tiny_question_sets_run),

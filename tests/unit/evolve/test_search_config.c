@@ -275,6 +275,38 @@ static void nsga2_reads_with_its_presets_and_refuses_what_needs_a_mean(void **st
     }
 }
 
+static void number_of_questions_can_be_left_to_the_search(void **state)
+{
+    (void)state;
+    mg_evolve_config c;
+    const char *head = "genome: {models: [a, b], merge_method: linear}\ntasks: [t]\nsearch: ";
+    const struct {
+        const char *search;
+        bool good;
+    } cases[] = { { "{items: auto}", true },
+                  { "{items: auto, item_control: uh, evaluations: 300}", true },
+                  { "{items: 4.0e+4}", true },
+                  { "{items: some}", false },
+                  { "{items: 0}", false },
+                  { "{items: 50, item_control: uh}", false },
+                  { "{items: auto, rotate: 3}", false },
+                  { "{items: auto, preset: front}", false },
+                  { "{items: auto, preset: mergekit}", false } };
+    for (int64_t i = 0; i < MG_ARRAY_COUNT(cases); i++) {
+        mg_buf text = { 0 };
+        mg_buf_printf(&text, "%s%s\n", head, cases[i].search);
+        mg_status status = read_text(text.data, &c);
+        assert_int_equal(status, cases[i].good ? MG_OK : MG_ERR_CONFIG);
+        if (i < 2) {
+            assert_true(c.search.items_auto && c.search.items == 110);
+            assert_int_equal(c.search.item_control,
+                             i == 1 ? MG_ITEMS_BY_RANKS : MG_ITEMS_BY_HALVES);
+        }
+        mg_evolve_config_release(&c);
+        mg_buf_release(&text);
+    }
+}
+
 static void restarts_read_with_kind_and_place(void **state)
 {
     (void)state;
@@ -311,6 +343,7 @@ int main(void)
         cmocka_unit_test(missing_file_is_not_found),
         cmocka_unit_test(populations_come_from_the_preset_unless_the_file_has_one),
         cmocka_unit_test(nsga2_reads_with_its_presets_and_refuses_what_needs_a_mean),
+        cmocka_unit_test(number_of_questions_can_be_left_to_the_search),
         cmocka_unit_test(restarts_read_with_kind_and_place),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
