@@ -462,8 +462,15 @@ static mg_status check_failures(eval_job *job, mg_error *err)
     int64_t failed = 0;
     for (int64_t i = 0; i < mg_suite_task_count(job->suite); i++) {
         const mg_task_results *results = job->results[i];
+        mg_str name = mg_task_name(mg_suite_task(job->suite, i));
+        int64_t values = 0;
+        for (int64_t m = 0; m < mg_task_results_metric_count(results); m++) {
+            values += mg_task_results_value_count(results, m);
+        }
+        if (values == 0 && mg_task_results_failed_count(results) == 0) {
+            mg_warn("task '%.*s': no row gave a value of any metric", MG_STR_ARG(name));
+        }
         if (mg_task_results_failed_count(results) > 0) {
-            mg_str name = mg_task_name(mg_suite_task(job->suite, i));
             mg_warn("task '%.*s': %lld of %lld items failed and are not in its score",
                     MG_STR_ARG(name), (long long)mg_task_results_failed_count(results),
                     (long long)mg_task_results_item_count(results));

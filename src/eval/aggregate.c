@@ -293,9 +293,9 @@ static mg_status take_number(void *context, int64_t index, const mg_value *value
         return mg_fail(err, MG_ERR_USER_CODE, "%s", failure);
     }
     if (!to_number(value, &reply->value)) {
-        return mg_fail(err, MG_ERR_USER_CODE, "%.*s: %.*s: returned %s, expected a number",
-                       MG_STR_ARG(reply->metric->aggregator.file),
-                       MG_STR_ARG(reply->metric->aggregator.name), mg_kind_name(value->kind));
+        return mg_fail(err, MG_ERR_USER_CODE, "%.*s: returned %s, expected a number",
+                       MG_STR_ARG(mg_function_place(&reply->metric->aggregator)),
+                       mg_kind_name(value->kind));
     }
     return MG_OK;
 }

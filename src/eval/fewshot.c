@@ -182,10 +182,9 @@ static mg_status choose_by_class(mg_task *task, const mg_value *const *rows, mg_
             }
             if (found < 0) {
                 status = mg_fail(err, MG_ERR_USER_CODE,
-                                 "%.*s: %.*s: gave no example %" PRId64 " from the pool for row "
+                                 "%.*s: gave no example %" PRId64 " from the pool for row "
                                  "%" PRId64,
-                                 MG_STR_ARG(task->fewshot.sampler_class.file),
-                                 MG_STR_ARG(task->fewshot.sampler_class.name), n, i);
+                                 MG_STR_ARG(mg_function_place(&task->fewshot.sampler_class)), n, i);
                 goto done;
             }
             task->shots[i * task->fewshot.count + n] = (int32_t)found;

@@ -132,8 +132,8 @@ static mg_status take_value(void *context, int64_t index, const mg_value *value,
     if (state->role == MG_ROLE_CHOICE) {
         mg_status status = check_choices(state->task, out, err);
         if (status != MG_OK) {
-            mg_error_prefix(err, "%.*s: %.*s returned", MG_STR_ARG(state->field->function.file),
-                            MG_STR_ARG(state->field->function.name));
+            mg_error_prefix(err, "%.*s: returned",
+                            MG_STR_ARG(mg_function_place(&state->field->function)));
         }
         return status;
     }

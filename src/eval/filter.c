@@ -716,8 +716,8 @@ static mg_status apply_custom(const mg_filter_step *step, mg_python *python,
     MG_TRY(mg_python_request(python, "filter", &step->function, &members, arena, &filtered, err));
     if (filtered.kind != MG_LIST || filtered.count != count) {
         return mg_fail(err, MG_ERR_USER_CODE,
-                       "%.*s: %.*s: the filter returned %" PRId64 " answers for %" PRId64,
-                       MG_STR_ARG(step->function.file), MG_STR_ARG(step->function.name),
+                       "%.*s: the filter returned %" PRId64 " answers for %" PRId64,
+                       MG_STR_ARG(mg_function_place(&step->function)),
                        filtered.kind == MG_LIST ? filtered.count : -1, count);
     }
     for (int64_t i = 0; i < count; i++) {

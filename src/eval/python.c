@@ -48,6 +48,13 @@ struct mg_python {
     size_t input_at;
 };
 
+mg_str mg_function_place(const mg_function *function)
+{
+    return function->place.size > 0  ? function->place
+           : function->file.size > 0 ? function->file
+                                     : function->name;
+}
+
 mg_python *mg_python_create(const char *command, double timeout_s, const char *const *roots,
                             int64_t root_count)
 {
@@ -189,15 +196,15 @@ static mg_status fail_worker(mg_python *python, const mg_function *function, boo
 {
     int state = stop(python);
     if (late) {
-        return mg_fail(err, MG_ERR_TIMEOUT, "%.*s: %.*s: took longer than %g s and was stopped",
-                       MG_STR_ARG(function->file), MG_STR_ARG(function->name), python->timeout_s);
+        return mg_fail(err, MG_ERR_TIMEOUT, "%.*s: took longer than %g s and was stopped",
+                       MG_STR_ARG(mg_function_place(function)), python->timeout_s);
     }
     if (WIFSIGNALED(state) && WTERMSIG(state) != SIGKILL) {
-        return mg_fail(err, MG_ERR_USER_CODE, "%.*s: %.*s: crashed the python worker (signal %d)",
-                       MG_STR_ARG(function->file), MG_STR_ARG(function->name), WTERMSIG(state));
+        return mg_fail(err, MG_ERR_USER_CODE, "%.*s: crashed the python worker (signal %d)",
+                       MG_STR_ARG(mg_function_place(function)), WTERMSIG(state));
     }
-    return mg_fail(err, MG_ERR_USER_CODE, "%.*s: %.*s: ended the python worker (exit status %d)",
-                   MG_STR_ARG(function->file), MG_STR_ARG(function->name),
+    return mg_fail(err, MG_ERR_USER_CODE, "%.*s: ended the python worker (exit status %d)",
+                   MG_STR_ARG(mg_function_place(function)),
                    WIFEXITED(state) ? WEXITSTATUS(state) : -1);
 }
 
@@ -325,8 +332,8 @@ static mg_status parse_reply(mg_python *python, const mg_function *function, mg_
     if (mg_json_parse(line, "reply of the python worker", arena, reply_out, err) != MG_OK ||
         !mg_value_to_int(mg_value_get(reply_out, "id"), &got) || got != id) {
         stop(python);
-        return mg_fail(err, MG_ERR_USER_CODE, "%.*s: %.*s: the python worker answered nonsense",
-                       MG_STR_ARG(function->file), MG_STR_ARG(function->name));
+        return mg_fail(err, MG_ERR_USER_CODE, "%.*s: the python worker answered nonsense",
+                       MG_STR_ARG(mg_function_place(function)));
     }
     return MG_OK;
 }
@@ -413,17 +420,16 @@ static mg_status run_calls(call_state *state, mg_error *err)
             if (failure != NULL) {
                 status = mg_fail(err, MG_ERR_USER_CODE, "%s", failure);
             } else if (state->next != state->calls->count) {
-                status =
-                    mg_fail(err, MG_ERR_USER_CODE, "%.*s: %.*s: answers are missing",
-                            MG_STR_ARG(state->function->file), MG_STR_ARG(state->function->name));
+                status = mg_fail(err, MG_ERR_USER_CODE, "%.*s: answers are missing",
+                                 MG_STR_ARG(mg_function_place(state->function)));
             }
             goto done;
         }
         int64_t item = -1;
         if (!mg_value_to_int(mg_value_get(&reply, "item"), &item) || item != state->next - first ||
             state->next >= state->calls->count) {
-            status = mg_fail(err, MG_ERR_USER_CODE, "%.*s: %.*s: answers out of order",
-                             MG_STR_ARG(state->function->file), MG_STR_ARG(state->function->name));
+            status = mg_fail(err, MG_ERR_USER_CODE, "%.*s: answers out of order",
+                             MG_STR_ARG(mg_function_place(state->function)));
             stop(python);
             goto done;
         }

@@ -16,7 +16,11 @@ typedef struct mg_function {
     mg_str file;  /* absolute path of the python file, NUL-terminated; empty = no function */
     mg_str name;  /* attribute in it, NUL-terminated */
     mg_str where; /* "task.yaml:12", for messages */
+    mg_str place; /* "file.py:7: name", where it is defined; may be empty */
 } mg_function;
+
+/* Where the function is defined, as far as known. */
+mg_str mg_function_place(const mg_function *function);
 
 typedef struct mg_python mg_python;
 

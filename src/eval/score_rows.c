@@ -401,9 +401,9 @@ static void fail_value(mg_eval_run *run, mg_run_row *row, const mg_function *fun
                            ? "infinity"
                            : mg_kind_name(value->kind);
     fail_row(run, row,
-             mg_arena_printf(&run->arena, "%.*s: %.*s: returned %s for '%.*s', expected %s",
-                             MG_STR_ARG(function->file), MG_STR_ARG(function->name), what,
-                             MG_STR_ARG(name), expected)
+             mg_arena_printf(&run->arena, "%.*s: returned %s for '%.*s', expected %s",
+                             MG_STR_ARG(mg_function_place(function)), what, MG_STR_ARG(name),
+                             expected)
                  .data);
 }
 
@@ -450,9 +450,8 @@ static mg_status take_results(void *context, int64_t index, const mg_value *valu
     }
     if (value->kind != MG_MAP) {
         fail_row(run, row,
-                 mg_arena_printf(&run->arena, "%.*s: %.*s: returned %s, expected a dict of metrics",
-                                 MG_STR_ARG(function->file), MG_STR_ARG(function->name),
-                                 mg_kind_name(value->kind))
+                 mg_arena_printf(&run->arena, "%.*s: returned %s, expected a dict of metrics",
+                                 MG_STR_ARG(mg_function_place(function)), mg_kind_name(value->kind))
                      .data);
         return MG_OK;
     }
@@ -585,7 +584,7 @@ static mg_status call_library(mg_eval_run *run, int64_t filter, int64_t m, mg_er
     mg_value members = mg_value_of_map(&arena, 2);
     mg_value pairs = mg_value_of_list(&arena, run->count);
     mg_value answers;
-    mg_function function = { mg_str_make("", 0), metric->name, task->name };
+    mg_function function = { .name = metric->name, .where = task->name };
     pairs.count = 0;
     for (int64_t i = 0; i < run->count; i++) {
         add_call(&arena, &pairs, generation_gold(run, &run->rows[i]),

@@ -49,9 +49,8 @@ static mg_status make_custom(mg_task *task, mg_str split, mg_dataset **dataset_o
                                      &arena, &splits, err));
     const mg_value *rows = mg_value_get_str(&splits, split);
     if (rows == NULL) {
-        status = mg_fail(err, MG_ERR_NOT_FOUND, "%.*s: %.*s: returned no split '%.*s'",
-                         MG_STR_ARG(task->custom_dataset.file),
-                         MG_STR_ARG(task->custom_dataset.name), MG_STR_ARG(split));
+        status = mg_fail(err, MG_ERR_NOT_FOUND, "%.*s: returned no split '%.*s'",
+                         MG_STR_ARG(mg_function_place(&task->custom_dataset)), MG_STR_ARG(split));
         goto done;
     }
     MG_TRY_OR_DONE(mg_dataset_from_rows(rows, dataset_out, err));

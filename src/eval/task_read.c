@@ -132,6 +132,32 @@ static mg_str find_module(reader *r, const mg_setting *setting, mg_str module)
     return found;
 }
 
+#define SOURCE_BYTES_MAX ((size_t)16 << 20)
+
+/* The line of the file that defines name, 0 = not found: "def name", "class name" or "name =" at
+ * the left margin. */
+static int64_t find_line(mg_str file, mg_str name)
+{
+    mg_bytes source = { 0 };
+    int64_t number = 0;
+    int64_t found = 0;
+    if (mg_file_read(file.data, SOURCE_BYTES_MAX, &source, NULL) != MG_OK) {
+        return 0;
+    }
+    mg_str rest = mg_str_make((const char *)source.data, source.size);
+    mg_str line;
+    while (found == 0 && mg_str_split(&rest, '\n', &line)) {
+        number++;
+        size_t skip = mg_str_starts(line, "def ") ? 4 : mg_str_starts(line, "class ") ? 6 : 0;
+        mg_str tail = mg_str_slice(line, skip, line.size);
+        bool same = tail.size > name.size && mg_str_equal(mg_str_slice(tail, 0, name.size), name) &&
+                    strchr(skip > 0 ? "(: " : " =:", tail.data[name.size]) != NULL;
+        found = same ? number : 0;
+    }
+    mg_bytes_release(&source);
+    return found;
+}
+
 static void read_function(reader *r, const mg_setting *setting, const mg_value *value,
                           mg_function *function_out)
 {
@@ -163,6 +189,12 @@ static void read_function(reader *r, const mg_setting *setting, const mg_value *
     function_out->file = file;
     function_out->name = mg_arena_copy(arena, mg_str_slice(text, dot, text.size));
     function_out->where = mg_setting_where(setting, value, arena);
+    int64_t line = find_line(file, function_out->name);
+    function_out->place = line > 0
+                              ? mg_arena_printf(arena, "%.*s:%" PRId64 ": %.*s", MG_STR_ARG(file),
+                                                line, MG_STR_ARG(function_out->name))
+                              : mg_arena_printf(arena, "%.*s: %.*s", MG_STR_ARG(file),
+                                                MG_STR_ARG(function_out->name));
 }
 
 /* A key that may only be a function. */
@@ -513,8 +545,6 @@ static void read_metrics(reader *r)
     }
 }
 
-#define SOURCE_BYTES_MAX ((size_t)16 << 20)
-
 /* Whether the file says register_filter("NAME"). */
 static bool registers(mg_str file, mg_str name)
 {
@@ -548,7 +578,8 @@ static bool find_registered(const reader *r, mg_str name, mg_function *function_
     };
     for (int64_t i = 0; i < MG_ARRAY_COUNT(functions); i++) {
         if (registers(functions[i]->file, name)) {
-            *function_out = (mg_function){ functions[i]->file, name, functions[i]->where };
+            *function_out =
+                (mg_function){ functions[i]->file, name, functions[i]->where, functions[i]->file };
             return true;
         }
     }

@@ -184,8 +184,8 @@ class UserFunctions(ProgramTest):
         self.metric("raise ValueError('no such luck')")
         result = self.attempt(*self.words())
         self.assertEqual(result.code, 3, result.err)
-        for part in ("own", "score", "no such luck"):
-            self.assertIn(part, result.err)
+        self.assertIn("own_metric.py:5: score: ValueError: no such luck", result.err)
+        self.assertIn("'own'", result.err)
         self.assertNotIn("Traceback", result.err)
         self.assertEqual(result.out, "")
 
@@ -195,7 +195,7 @@ class UserFunctions(ProgramTest):
         result = self.attempt(*self.words("--python-timeout", "0.5"))
         self.assertLess(time.monotonic() - began, 60)
         self.assertEqual(result.code, 3, result.err)
-        self.assertIn("score", result.err)
+        self.assertIn("own_metric.py:4: score: took longer than 0.5 s", result.err)
 
     def test_a_function_that_ends_its_process_is_told(self):
         for body in ("os._exit(3)", "sys.exit(0)", "os.kill(os.getpid(), 9)"):
@@ -203,7 +203,7 @@ class UserFunctions(ProgramTest):
                 self.metric(body)
                 result = self.attempt(*self.words())
                 self.assertEqual(result.code, 3, result.err)
-                self.assertIn("score", result.err)
+                self.assertRegex(result.err, "own_metric.py:[45]: score: ")
 
     def test_one_failing_question_is_not_counted_as_an_answer(self):
         self.metric("return {'acc': 1.0 / (1 if doc['a'] != '3' else 0)}")
@@ -212,10 +212,17 @@ class UserFunctions(ProgramTest):
         self.assertIn("1 of 6", result.err)
 
     def test_values_that_are_no_numbers_are_refused(self):
-        self.metric("return {'acc': 'yes'}")
-        self.assertEqual(self.attempt(*self.words()).code, 3)
-        self.metric("return 5")
-        self.assertEqual(self.attempt(*self.words()).code, 3)
+        for body, what in (("return {'acc': 'yes'}", "returned a string for 'acc', expected a finite number"),
+                           ("return {'acc': float('nan')}", "returned NaN for 'acc', expected a finite number"),
+                           ("return 5", "returned an integer, expected a dict of metrics")):
+            self.metric(body)
+            result = self.attempt(*self.words())
+            self.assertEqual(result.code, 3)
+            self.assertIn(f"own_metric.py:4: score: {what}", result.err)
+
+    def test_no_value_of_any_metric_is_noticed(self):
+        self.metric("return {}")
+        self.assertIn("no row gave a value", self.run_ok(*self.words()).err)
 
     def test_a_missing_file_or_function_is_named_with_its_place(self):
         result = self.attempt(*self.words())

@@ -81,6 +81,7 @@ static mg_status keep(void *context, int64_t index, const mg_value *value, const
 static mg_status call(fixture *f, const char *name, int64_t count, mg_error *err)
 {
     f->function.name = mg_str_of(name);
+    f->function.place = mg_arena_printf(&f->arena, "%.*s: %s", MG_STR_ARG(f->function.file), name);
     f->calls = 0;
     mg_buf_clear(&f->got);
     mg_value calls = mg_value_of_list(&f->arena, count);

@@ -239,8 +239,8 @@ static void a_row_that_fails_is_marked_with_the_reason(void **state)
     mg_task *task;
     static const char *const bodies[][2] = {
         { "1 / 0", "m.py:2: f: ZeroDivisionError" },
-        { "[1]", "m.py: f: returned a list, expected a dict of metrics" },
-        { "{'acc': float('nan')}", "m.py: f: returned NaN for 'acc', expected a finite number" },
+        { "[1]", "m.py:1: f: returned a list, expected a dict of metrics" },
+        { "{'acc': float('nan')}", "m.py:1: f: returned NaN for 'acc', expected a finite number" },
         { "{'acc': 'high'}", "returned a string for 'acc'" },
     };
     for (int i = 0; i < MG_ARRAY_COUNT(bodies); i++) {
