@@ -161,6 +161,13 @@ mg_status mg_cli_device(mg_cli *cli, const mg_device **device_out, mg_error *err
     return mg_fail(err, MG_ERR_USAGE, "--device is '%s', expected cpu, cuda, cuda:N or auto", name);
 }
 
+int mg_cli_card_count(const mg_cli *cli)
+{
+    const char *name = mg_args_text(cli->args, "device");
+    bool all = strcmp(name, "cuda") == 0 || strcmp(name, "auto") == 0;
+    return all ? mg_cuda_count(NULL) : 0;
+}
+
 mg_dtype mg_cli_dtype(const mg_cli *cli)
 {
     return cli->dtype;

@@ -19,6 +19,8 @@ mg_pool *mg_cli_pool(mg_cli *cli); /* of --threads, made on first use */
 const mg_hub *mg_cli_hub(mg_cli *cli);
 /* The device of --device.  MG_ERR_DEVICE says why it cannot be had. */
 MG_MUST_CHECK mg_status mg_cli_device(mg_cli *cli, const mg_device **device_out, mg_error *err);
+/* The cards that --device means when it names no single one (cuda, auto); 0 for the CPU. */
+int mg_cli_card_count(const mg_cli *cli);
 /* --dtype: MG_F32, MG_BF16 or MG_F16; MG_DTYPE_COUNT for auto. */
 mg_dtype mg_cli_dtype(const mg_cli *cli);
 bool mg_cli_has_seed(const mg_cli *cli);

@@ -2,6 +2,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 
 #include "base/fs.h"
 #include "cli/cli.h"
@@ -9,8 +10,10 @@
 #include "evolve/report.h"
 #include "evolve/search.h"
 #include "merge/missing.h"
+#include "sched/worker.h"
 
-#define POOL_IGNORED "candidates share this process and its threads"
+#define POOL_IGNORED "--workers and --device say where candidates run"
+#define WORKERS_MAX 1024
 
 static const mg_option options[] = {
     { "storage-path", 0, NULL, MG_OPTION_TEXT, "DIR", NULL, NULL,
@@ -32,6 +35,11 @@ static const mg_option options[] = {
       "The longest that one call of such a function may take.", NULL },
     { "i-understand-the-depths-of-the-evils-i-am-unleashing", 0, NULL, MG_OPTION_FLAG, NULL, NULL,
       NULL, "Allow a search on the test questions of public benchmarks.", NULL },
+    { "workers", 0, NULL, MG_OPTION_INT, "N", NULL, NULL,
+      "Processes that evaluate candidates, shared out over the cards or the CPU's threads; 0 = "
+      "none "
+      "but this one (default: one for each card when --device means several).",
+      NULL },
     { "save-final-model", 0, NULL, MG_OPTION_FLAG, NULL, "on", NULL,
       "Write the winner to DIR/final_model.", NULL },
     { "out-shard-size", 0, NULL, MG_OPTION_SIZE, "SIZE", "5B", NULL,
@@ -155,6 +163,10 @@ static mg_status check_arguments(const mg_args *args, mg_error *err)
         mg_args_int(args, "force-population-size") < 4) {
         return mg_fail(err, MG_ERR_USAGE, "--force-population-size must be at least 4");
     }
+    if (mg_args_given(args, "workers") &&
+        (mg_args_int(args, "workers") < 0 || mg_args_int(args, "workers") > WORKERS_MAX)) {
+        return mg_fail(err, MG_ERR_USAGE, "--workers must be 0 to %d", WORKERS_MAX);
+    }
     return MG_OK;
 }
 
@@ -181,50 +193,118 @@ static mg_evolve_overrides overrides_of(mg_cli *cli, const mg_args *args)
     return o;
 }
 
-static mg_status run_evolve(mg_cli *cli, const mg_args *args, mg_error *err)
-{
-    mg_status status = MG_OK;
+/* What a run and its workers share; released by inputs_release. */
+typedef struct inputs {
+    mg_arena arena;
     mg_evolve_config config;
-    memset(&config, 0, sizeof(config));
-    mg_arena arena = { NULL, 0, 0 };
     mg_search_options search;
-    memset(&search, 0, sizeof(search));
+} inputs;
+
+static void inputs_release(inputs *in)
+{
+    mg_evolve_config_release(&in->config);
+    mg_arena_release(&in->arena);
+}
+
+/* Reads the search file and takes the options; the device is left open. */
+static mg_status read_inputs(mg_cli *cli, const mg_args *args, inputs *in, mg_error *err)
+{
+    mg_search_options *search = &in->search;
+    memset(in, 0, sizeof(*in));
     MG_TRY(check_arguments(args, err));
     mg_evolve_overrides overrides = overrides_of(cli, args);
     int64_t path_count = mg_args_text_count(args, "task-search-path");
-    const char **paths = mg_arena_array(&arena, const char *, path_count + 1);
+    const char **paths = mg_arena_array(&in->arena, const char *, path_count + 1);
     for (int64_t i = 0; i < path_count; i++) {
         paths[i] = mg_args_text_at(args, "task-search-path", i);
     }
     /* Task files beside the search file are found without being told. */
-    paths[path_count] = mg_path_folder(&arena, mg_args_operand(args, 0)).data;
-
-    mg_cli_progress(cli, "reading", 0, 0, NULL);
-    status = mg_evolve_config_read(mg_args_operand(args, 0), &overrides, &config, err);
+    paths[path_count] = mg_path_folder(&in->arena, mg_args_operand(args, 0)).data;
+    mg_status status =
+        mg_evolve_config_read(mg_args_operand(args, 0), &overrides, &in->config, err);
     if (status == MG_ERR_CONFIG) {
         mg_add_missing_models(mg_args_operand(args, 0), mg_cli_hub(cli), err);
     }
-    MG_TRY_OR_DONE(status);
-    search.config = &config;
-    search.storage = mg_args_text(args, "storage-path");
-    search.hub = mg_cli_hub(cli);
-    search.pool = mg_cli_pool(cli);
-    search.dtype = mg_cli_dtype(cli);
-    search.task_paths = paths;
-    search.task_path_count = path_count + 1;
-    search.python = mg_args_text(args, "python");
-    if (search.python == NULL) {
-        search.python = getenv("MERGANSER_PYTHON");
+    MG_TRY(status);
+    search->config = &in->config;
+    search->storage = mg_args_text(args, "storage-path");
+    search->hub = mg_cli_hub(cli);
+    search->pool = mg_cli_pool(cli);
+    search->dtype = mg_cli_dtype(cli);
+    search->task_paths = paths;
+    search->task_path_count = path_count + 1;
+    search->python = mg_args_text(args, "python");
+    if (search->python == NULL) {
+        search->python = getenv("MERGANSER_PYTHON");
     }
-    search.python_timeout_s = mg_args_number(args, "python-timeout");
-    search.allow_crimes = mg_args_flag(args, "allow-crimes");
-    search.save_final_model = mg_args_flag(args, "save-final-model");
-    search.shard_bytes = (size_t)mg_args_int(args, "out-shard-size");
-    search.stop = stop;
-    search.progress = show_progress;
-    search.context = cli;
-    MG_TRY_OR_DONE(mg_cli_device(cli, &search.device, err));
-    MG_TRY_OR_DONE(mg_search_run(&search, err));
+    search->python_timeout_s = mg_args_number(args, "python-timeout");
+    search->allow_crimes = mg_args_flag(args, "allow-crimes");
+    search->save_final_model = mg_args_flag(args, "save-final-model");
+    search->shard_bytes = (size_t)mg_args_int(args, "out-shard-size");
+    search->stop = stop;
+    search->progress = show_progress;
+    search->context = cli;
+    return MG_OK;
+}
+
+/* The words that start worker number `index`: those of this command, with a device and threads of its
+ * own in front of a "--". */
+static const char **worker_command(const mg_args *args, mg_arena *arena, const char *device,
+                                   int threads)
+{
+    int count;
+    char *const *words = mg_args_words(args, &count);
+    const char **command = mg_arena_array(arena, const char *, count + 8);
+    const char *const own[] = { "--device", device, "--threads",
+                                mg_arena_printf(arena, "%d", threads).data, "--quiet" };
+    int at = 0;
+    int next = 0;
+    command[at++] = "/proc/self/exe";
+    command[at++] = mg_command_evolve_worker.name;
+    while (next < count && strcmp(words[next], "--") != 0) {
+        command[at++] = words[next++];
+    }
+    for (int64_t i = 0; i < MG_ARRAY_COUNT(own); i++) {
+        command[at++] = own[i];
+    }
+    while (next < count) {
+        command[at++] = words[next++];
+    }
+    return command; /* the arena's memory is zeroed: NULL ends it */
+}
+
+/* Device of this process, or workers with a device each: one for each card where there are several,
+ * and as many as --workers says. */
+static mg_status choose_workers(mg_cli *cli, const mg_args *args, inputs *in, mg_error *err)
+{
+    int cards = mg_cli_card_count(cli);
+    bool given = mg_args_given(args, "workers");
+    int count = given ? (int)mg_args_int(args, "workers") : cards > 1 ? cards : 0;
+    if (count == 0) {
+        return mg_cli_device(cli, &in->search.device, err);
+    }
+    int threads = MG_MAX(mg_pool_threads(in->search.pool) / count, 1);
+    const char *device = mg_args_text(args, "device");
+    const char *const **commands = mg_arena_array(&in->arena, const char *const *, count);
+    for (int i = 0; i < count; i++) {
+        const char *own =
+            cards > 0 ? mg_arena_printf(&in->arena, "cuda:%d", i % cards).data : device;
+        commands[i] = worker_command(args, &in->arena, own, threads);
+    }
+    in->search.worker_commands = commands;
+    in->search.worker_count = count;
+    in->search.device = mg_device_cpu(mg_isa_best()); /* of a process that evaluates nothing */
+    return MG_OK;
+}
+
+static mg_status run_evolve(mg_cli *cli, const mg_args *args, mg_error *err)
+{
+    mg_status status = MG_OK;
+    inputs in;
+    mg_cli_progress(cli, "reading", 0, 0, NULL);
+    MG_TRY_OR_DONE(read_inputs(cli, args, &in, err));
+    MG_TRY_OR_DONE(choose_workers(cli, args, &in, err));
+    MG_TRY_OR_DONE(mg_search_run(&in.search, err));
     mg_cli_progress_end(cli);
     MG_TRY_OR_DONE(print_result(cli, args, err));
 
@@ -233,9 +313,30 @@ done:
     if (status == MG_ERR_INTERRUPTED && err != NULL) {
         explain_stop(args, err);
     }
-    mg_evolve_config_release(&config);
-    mg_arena_release(&arena);
+    inputs_release(&in);
     return status;
+}
+
+/* What goes wrong is the parent's to tell. */
+static mg_status run_worker(mg_cli *cli, const mg_args *args, mg_error *err)
+{
+    mg_status status = MG_OK;
+    inputs in;
+    struct stat kind;
+    if (fstat(MG_WORKER_FD, &kind) != 0 || !S_ISSOCK(kind.st_mode)) {
+        return mg_fail(err, MG_ERR_USAGE, "'%s' is started by 'evolve --workers N' alone",
+                       mg_command_evolve_worker.name);
+    }
+    MG_TRY_OR_DONE(read_inputs(cli, args, &in, err));
+    MG_TRY_OR_DONE(mg_cli_device(cli, &in.search.device, err));
+    MG_TRY_OR_DONE(mg_search_serve(&in.search, MG_WORKER_FD, err));
+
+done:
+    if (status != MG_OK) {
+        mg_worker_refuse(MG_WORKER_FD, err);
+    }
+    inputs_release(&in);
+    return MG_OK;
 }
 
 const mg_command mg_command_evolve = {
@@ -252,4 +353,9 @@ const mg_command mg_command_evolve = {
     options,
     MG_ARRAY_COUNT(options),
     run_evolve,
+};
+
+const mg_command mg_command_evolve_worker = {
+    "evolve-worker",         "CONFIG",   1, 1, "A worker process of evolve.", NULL, NULL, options,
+    MG_ARRAY_COUNT(options), run_worker,
 };

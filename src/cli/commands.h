@@ -7,6 +7,7 @@ MG_BEGIN_C
 
 extern const mg_command mg_command_merge;
 extern const mg_command mg_command_evolve;
+extern const mg_command mg_command_evolve_worker; /* started by evolve; in no list */
 extern const mg_command mg_command_eval;
 extern const mg_command mg_command_generate;
 extern const mg_command mg_command_score;

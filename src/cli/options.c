@@ -9,7 +9,9 @@
 
 const mg_option mg_common_options[] = {
     { "device", 0, NULL, MG_OPTION_TEXT, "NAME", "auto", NULL,
-      "Where merges and models run: cpu, cuda, cuda:N, or auto for a working GPU, else the CPU.",
+      "Where merges and models run: cpu, cuda (evolve: on all cards), cuda:N for one, or auto for "
+      "a "
+      "working GPU, else the CPU.",
       NULL },
     { "threads", 'j', "num-threads", MG_OPTION_INT, "N", NULL, NULL,
       "CPU threads to use (default: one for each CPU this process may use).", NULL },
@@ -424,6 +426,12 @@ static bool is_plain_word(const char *word)
     static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
                                 "-_./=:,@+%";
     return word[0] != '\0' && word[strspn(word, plain)] == '\0';
+}
+
+char *const *mg_args_words(const mg_args *args, int *count_out)
+{
+    *count_out = args->word_count;
+    return args->words;
 }
 
 void mg_args_command_line(const mg_args *args, mg_buf *out)

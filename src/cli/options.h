@@ -75,6 +75,8 @@ int64_t mg_args_text_count(const mg_args *args, const char *name);
 const char *mg_args_text_at(const mg_args *args, const char *name, int64_t index);
 int64_t mg_args_operand_count(const mg_args *args);
 const char *mg_args_operand(const mg_args *args, int64_t index);
+/* The words behind the command's name as they were given; borrowed. */
+char *const *mg_args_words(const mg_args *args, int *count_out);
 /* Appends the command as it was given, "merganser evolve ...", quoted for a shell. */
 void mg_args_command_line(const mg_args *args, mg_buf *out);
 

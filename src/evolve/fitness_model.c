@@ -538,8 +538,9 @@ static mg_status choose_workers(model_fitness *f, mg_error *err)
     MG_TRY(mg_model_set_get(f->options.models, &f->options.sources[0], &snapshot, err));
     size_t bytes = 2 * mg_checkpoint_bytes(snapshot->checkpoint); /* 16-bit weights widened */
     int threads = f->options.pool != NULL ? mg_pool_threads(f->options.pool) : 1;
-    bool small = bytes <= SMALL_MODEL_BYTES && bytes <= SMALL_TOTAL_BYTES / (size_t)threads;
-    f->one_each = small && f->options.device->host_memory;
+    bool small = bytes <= SMALL_MODEL_BYTES; /* on any number of threads: it chooses the type */
+    f->one_each = small && bytes <= SMALL_TOTAL_BYTES / (size_t)threads &&
+                  f->options.device->host_memory && !f->options.one_at_a_time;
     f->worker_count = f->one_each ? threads : 1;
     f->dtype = f->options.dtype;
     if (f->dtype == MG_DTYPE_COUNT) {

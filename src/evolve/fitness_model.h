@@ -34,6 +34,7 @@ typedef struct mg_model_fitness_options {
     int64_t task_count;
     uint64_t seed;
     bool allow_crimes;
+    bool one_at_a_time; /* candidates come singly: small models get all threads too */
 } mg_model_fitness_options;
 
 MG_MUST_CHECK mg_status mg_model_fitness_create(const mg_model_fitness_options *options,

@@ -10,11 +10,16 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/hash.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "evolve/fitness_model.h"
+#include "evolve/fitness_workers.h"
 #include "evolve/search_internal.h"
 #include "evolve/warm_start.h"
+#include "sched/message.h"
+
+#define TRIES 2 /* of a candidate whose worker process dies */
 
 /* The merge method and all genes by name, one a line: what a later search can begin with. */
 static mg_status store_genes(mg_search *s, mg_error *err)
@@ -131,7 +136,28 @@ static double penalty(void *context, const double *genome)
     return stage->config.search.cost_len * (count / (double)s->layer_counts[0] - 1.0);
 }
 
-static mg_status create_fitness(mg_search *s, const mg_search_stage *stage, mg_error *err)
+static int64_t text_hash(const mg_search *s)
+{
+    mg_str text = s->o->config->text;
+    return (int64_t)mg_hash64(text.data, text.size, 0);
+}
+
+/* What a worker must know: the file it should have read, the stage, and the winners before it. */
+static void put_setting(const mg_search *s, mg_buf *setting)
+{
+    mg_message_put_int(setting, text_hash(s));
+    mg_message_put_int(setting, s->current);
+    for (int64_t k = 0; k < s->current; k++) {
+        int64_t n = mg_genome_dimension(s->stages[k].genome);
+        mg_message_put_int(setting, s->stages[k].result.winner);
+        for (int64_t i = 0; i < n; i++) {
+            mg_message_put_number(setting, s->stages[k].result.genome[i]);
+        }
+    }
+}
+
+static mg_status create_fitness(mg_search *s, const mg_search_stage *stage, bool serves,
+                                mg_error *err)
 {
     const mg_evolve_config *config = s->o->config;
     mg_model_fitness_options options = {
@@ -150,10 +176,18 @@ static mg_status create_fitness(mg_search *s, const mg_search_stage *stage, mg_e
         .task_count = s->task_count,
         .seed = config->search.seed,
         .allow_crimes = s->o->allow_crimes,
+        .one_at_a_time = serves,
     };
     mg_fitness_destroy(s->fitness); /* of the stage before */
     s->fitness = NULL;
     MG_TRY(mg_model_fitness_create(&options, &s->fitness, err));
+    if (s->workers != NULL) {
+        mg_buf setting = { 0 };
+        put_setting(s, &setting);
+        s->fitness = mg_worker_fitness_create(s->fitness, mg_genome_dimension(stage->genome),
+                                              mg_buf_view(&setting), s->workers);
+        mg_buf_release(&setting);
+    }
     s->fitness->stop = stop;
     s->fitness->stop_context = s;
     return MG_OK;
@@ -163,7 +197,7 @@ static mg_status run_loop(mg_search *s, const mg_stage *place, mg_error *err)
 {
     mg_search_stage *stage = &s->stages[s->current];
     const mg_genome *genome = stage->genome;
-    MG_TRY(create_fitness(s, stage, err));
+    MG_TRY(create_fitness(s, stage, false, err));
     mg_loop_options loop = {
         .space = { .dimension = mg_genome_dimension(genome),
                    .bit_count = mg_genome_bit_count(genome),
@@ -240,6 +274,7 @@ static void search_release(mg_search *s)
 {
     mg_outputs_close(s->outputs);
     mg_fitness_destroy(s->fitness);
+    mg_workers_destroy(s->workers);
     mg_store_close(s->store);
     for (int64_t k = MG_STAGES_MAX - 1; k >= 0; k--) {
         mg_loop_result_release(&s->stages[k].result);
@@ -264,6 +299,10 @@ mg_status mg_search_run(const mg_search_options *options, mg_error *err)
     MG_TRY_OR_DONE(mg_search_open_inputs(s, err));
     MG_TRY_OR_DONE(open_store(s, err));
     MG_TRY_OR_DONE(mg_outputs_open(options->storage, s->store, &s->outputs, err));
+    if (options->worker_count > 0) {
+        mg_workers_options workers = { options->worker_commands, options->worker_count, TRIES };
+        s->workers = mg_workers_create(&workers);
+    }
     for (int64_t k = 0; k < options->config->stage_count; k++) {
         MG_TRY_OR_DONE(run_stage(s, k, err));
     }
@@ -275,6 +314,68 @@ mg_status mg_search_run(const mg_search_options *options, mg_error *err)
         MG_TRY_OR_DONE(mg_search_save_models(s, best, err));
     }
     MG_TRY_OR_DONE(mg_search_write_report(s, err));
+
+done:
+    search_release(s);
+    mg_free(s);
+    return status;
+}
+
+/* --- A worker process */
+
+/* Stages up to the one of setting, from the winners that it names. */
+static mg_status read_setting(mg_search *s, mg_str setting, mg_error *err)
+{
+    mg_message_reader reader = { setting, false };
+    if (mg_message_take_int(&reader) != text_hash(s)) {
+        return mg_fail(err, MG_ERR_CONFIG, "the search file has changed since the search began");
+    }
+    int64_t current = mg_message_take_int(&reader);
+    if (reader.bad || current < 0 || current >= s->o->config->stage_count) {
+        return mg_fail(err, MG_ERR_INTERNAL, "a setting of the parent process is damaged");
+    }
+    if (current > 0 && s->store == NULL) {
+        MG_TRY(mg_store_open_reader(s->o->storage, &s->store, err));
+    }
+    for (int64_t k = 0; k < current; k++) {
+        mg_search_stage *stage = &s->stages[k];
+        int64_t n = mg_genome_dimension(stage->genome);
+        mg_loop_result_release(&stage->result);
+        stage->result.winner = mg_message_take_int(&reader);
+        stage->result.genome = mg_new_array(double, n);
+        for (int64_t i = 0; i < n; i++) {
+            stage->result.genome[i] = mg_message_take_number(&reader);
+        }
+        if (reader.bad) {
+            return mg_fail(err, MG_ERR_INTERNAL, "a setting of the parent process is cut short");
+        }
+        if (s->stages[k + 1].genome == NULL) {
+            MG_TRY(mg_search_prepare_stage(s, k + 1, err));
+        }
+    }
+    s->current = current;
+    return MG_OK;
+}
+
+static mg_status prepare(void *context, mg_str setting, mg_fitness **fitness_out,
+                         int64_t *dimension_out, mg_error *err)
+{
+    mg_search *s = context;
+    MG_TRY(read_setting(s, setting, err));
+    const mg_search_stage *stage = &s->stages[s->current];
+    MG_TRY(create_fitness(s, stage, true, err));
+    *fitness_out = s->fitness;
+    *dimension_out = mg_genome_dimension(stage->genome);
+    return MG_OK;
+}
+
+mg_status mg_search_serve(const mg_search_options *options, int fd, mg_error *err)
+{
+    mg_search *s = mg_new(mg_search);
+    mg_status status = MG_OK;
+    s->o = options;
+    MG_TRY_OR_DONE(mg_search_open_inputs(s, err));
+    MG_TRY_OR_DONE(mg_fitness_serve(prepare, s, fd, err));
 
 done:
     search_release(s);

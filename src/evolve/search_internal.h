@@ -11,6 +11,7 @@
 #include "evolve/outputs.h"
 #include "evolve/search.h"
 #include "merge/plan.h"
+#include "sched/workers.h"
 
 MG_BEGIN_C
 
@@ -41,7 +42,8 @@ typedef struct mg_search {
     bool is_past;    /* it has ended in an earlier process */
     char phase[96];  /* of progress */
     mg_fitness *fitness;
-    mg_store *store;
+    mg_workers *workers; /* NULL = candidates are evaluated in this process */
+    mg_store *store;     /* of a worker: open for reading, where a stage asks for it */
     mg_outputs *outputs;
     const double *warm_points; /* of earlier runs, for the first stage */
     int64_t warm_count;

@@ -62,7 +62,7 @@ static bool keep_merging(void *context, int64_t done, int64_t total)
     return s->o->stop == NULL || !s->o->stop(s->o->context);
 }
 
-/* One merge, or the merge of a path's first model and the path's own. */
+/* One merge, or the merge of a path's first model and the path's own; on the CPU, as `merge` does. */
 static mg_status save_model(mg_search *s, const mg_search_stage *stage, const char *folder,
                             mg_error *err)
 {
@@ -83,16 +83,16 @@ static mg_status save_model(mg_search *s, const mg_search_stage *stage, const ch
     };
     int64_t count = mg_genome_recipes(stage->genome, stage->result.genome, &arena, recipes);
     if (count == 1) {
-        MG_TRY_OR_DONE(mg_merge_to_folder(&recipes[0], s->models, s->o->device, s->o->pool,
-                                          &options, folder, err));
+        MG_TRY_OR_DONE(mg_merge_to_folder(&recipes[0], s->models, mg_device_cpu(mg_isa_best()),
+                                          s->o->pool, &options, folder, err));
         goto done;
     }
     const char *parts = mg_arena_printf(&arena, "%s.parts", folder).data;
     MG_TRY_OR_DONE(mg_folder_remove(parts, err)); /* of a process that died */
     mg_recipes_write(recipes, count, &text);
     recipes[count - 1].text = mg_buf_view(&text);
-    MG_TRY_OR_DONE(mg_merge_documents(recipes, count, s->models, s->o->device, s->o->pool, &options,
-                                      parts, false, folder, &arena, err));
+    MG_TRY_OR_DONE(mg_merge_documents(recipes, count, s->models, mg_device_cpu(mg_isa_best()),
+                                      s->o->pool, &options, parts, false, folder, &arena, err));
     MG_TRY_OR_DONE(mg_folder_remove(parts, err));
 
 done:
