@@ -247,8 +247,8 @@ static mg_status read_inputs(mg_cli *cli, const mg_args *args, inputs *in, mg_er
     return MG_OK;
 }
 
-/* The words that start worker number `index`: those of this command, with a device and threads of its
- * own in front of a "--". */
+/* The words that start a worker: those of this command, with a device and threads of its own in
+ * front of a "--". */
 static const char **worker_command(const mg_args *args, mg_arena *arena, const char *device,
                                    int threads)
 {

@@ -38,6 +38,9 @@ struct mg_device {
     mg_status (*stream_wait)(mg_stream *stream, mg_error *err); /* until all is done */
     void (*stream_destroy)(mg_stream *stream);                  /* NULL is fine */
     bool host_memory; /* alloc gives memory the host can touch */
+    /* OPTIONAL, NULL where memory is the host's: the free bytes of the device's, and all. */
+    mg_status (*memory)(const mg_device *device, size_t *free_out, size_t *total_out,
+                        mg_error *err);
     /* OPTIONAL pair, NULL where starting an operation costs next to nothing: sequences of
      * operations that are recorded once and run again as a whole.  sequence_begin sets
      * *replayed_out when the sequence known under key has just been started again: the caller then

@@ -1,6 +1,7 @@
 /* evolve/fitness_workers.c - see fitness_workers.h.
  *
- *   request: the setting; 1 and the genome's numbers, or 0; the source; the questions as (task, item)
+ *   request: the setting; 1 and the genome's numbers, or 0; the source; the questions as pairs of
+ *            task and item
  *   answer:  status and its message; seconds; value and text of each question */
 #include "evolve/fitness_workers.h"
 
@@ -68,7 +69,7 @@ static void take_failure(void *context, int64_t index, const mg_error *why)
 {
     batch *b = context;
     mg_job *job = &b->jobs[index];
-    /* A candidate that ends its workers is not tried yet again, as one that met a busy device is. */
+    /* A candidate that ends its workers is not tried yet again, as one on a busy device is. */
     mg_status status = why->status == MG_ERR_DEVICE ? MG_ERR_INTERNAL : why->status;
     job->status = mg_fail(&job->error, status, "%s", why->message);
     b->done(b->done_context, index);

@@ -29,8 +29,8 @@ typedef struct mg_search_options {
     bool allow_crimes;
     bool save_final_model;
     size_t shard_bytes; /* of final_model */
-    /* Worker processes that evaluate the candidates: the argument vector of each, ended by NULL, for
-     * a program that calls mg_search_serve with the same options. */
+    /* Worker processes that evaluate the candidates: the argument vector of each, ended by NULL,
+     * for a program that calls mg_search_serve with the same options. */
     const char *const *const *worker_commands;
     int worker_count; /* 0 = candidates are evaluated in this process */
     bool (*stop)(void *context);
@@ -44,8 +44,8 @@ typedef struct mg_search_options {
  * MG_ERR_INTERRUPTED. */
 MG_MUST_CHECK mg_status mg_search_run(const mg_search_options *options, mg_error *err);
 
-/* A worker of such a search: evaluates the candidates that come in on the socket fd until the parent
- * closes it.  Touches no file of options->storage. */
+/* A worker of such a search: evaluates the candidates that come in on the socket fd until the
+ * parent closes it.  Reads options->storage alone. */
 MG_MUST_CHECK mg_status mg_search_serve(const mg_search_options *options, int fd, mg_error *err);
 
 MG_END_C

@@ -7,9 +7,15 @@
 #include "base/memory.h"
 #include "infer/engine_internal.h"
 
-/* Choices where the options leave them open. */
+/* Choices where the options leave them open: on the CPU, and on a device with memory of its own,
+ * which is as fast as its batches are large. */
 #define MG_BATCH_CHOSEN 128
 #define MG_PREFILL_CHOSEN 256
+#define MG_DEVICE_BATCH_CHOSEN 256
+#define MG_DEVICE_PREFILL_CHOSEN 8192
+#define MG_DEVICE_SHARE 0.8 /* of the free memory, for keys and values */
+#define MG_DEVICE_STEP 8    /* slots in such steps: a little more free memory changes nothing */
+#define MG_PREFILL_LEAST 64 /* where memory is short */
 #define MG_POSITIONS_MAX (INT64_C(1) << 28)
 #define MG_CACHE_BYTES_CHOSEN ((size_t)2 << 30)
 #define MG_LOGIT_BYTES_CHOSEN ((size_t)256 << 20)
@@ -31,8 +37,9 @@ mg_status mg_engine_create(mg_model *model, const mg_tokenizer *tokenizer, mg_po
     engine->batch_max = MG_MAX(chosen->batch_max, 0);
     engine->positions_max =
         chosen->positions_max > 0 ? MG_MIN(chosen->positions_max, MG_POSITIONS_MAX) : model_max;
-    engine->prefill_max =
-        chosen->prefill_tokens_max > 0 ? chosen->prefill_tokens_max : MG_PREFILL_CHOSEN;
+    engine->prefill_max = chosen->prefill_tokens_max > 0 ? chosen->prefill_tokens_max
+                          : engine->device->host_memory  ? MG_PREFILL_CHOSEN
+                                                         : MG_DEVICE_PREFILL_CHOSEN;
     MG_TRY_OR_DONE(engine->device->stream_create(engine->device, pool, &engine->stream, err));
     *engine_out = engine;
     engine = NULL; /* handed over */
@@ -120,6 +127,47 @@ static mg_status reserve_batch(mg_engine *engine, int64_t token_cap, int64_t log
     return MG_OK;
 }
 
+/* How many texts of so many positions to run together, where the options leave it open. */
+static mg_status choose_slots(const mg_engine *engine, int64_t positions, int64_t logits_max,
+                              int64_t *slots_out, mg_error *err)
+{
+    const mg_device *device = engine->device;
+    size_t slot_bytes = MG_MAX(mg_kv_slot_bytes(engine->model, positions), (size_t)1);
+    size_t room = MG_CACHE_BYTES_CHOSEN;
+    int64_t most = MG_BATCH_CHOSEN;
+    if (device->memory != NULL) {
+        size_t total = 0;
+        MG_TRY(device->memory(device, &room, &total, err));
+        room += engine->cache != NULL ? mg_kv_cache_bytes(engine->cache) : 0;
+        room = (size_t)((double)room * MG_DEVICE_SHARE);
+        most = MG_DEVICE_BATCH_CHOSEN;
+    }
+    int64_t fit = (int64_t)MG_MIN(room / slot_bytes, (size_t)most);
+    if (device->memory != NULL && fit > MG_DEVICE_STEP) {
+        fit = fit / MG_DEVICE_STEP * MG_DEVICE_STEP;
+    }
+    *slots_out = MG_MIN(MG_MAX(fit, 1), logits_max);
+    return MG_OK;
+}
+
+static mg_status reserve_for(mg_engine *engine, int64_t slots, int64_t positions,
+                             int64_t logits_max, mg_error *err)
+{
+    int64_t token_cap = MG_MAX(engine->prefill_max, slots);
+    int64_t logit_cap = MG_MAX(MG_MIN(token_cap, logits_max), slots);
+    int64_t have_slots = engine->cache != NULL ? mg_kv_cache_slots(engine->cache) : 0;
+    int64_t have_positions = engine->cache != NULL ? mg_kv_cache_positions(engine->cache) : 0;
+    if (have_slots < slots || have_positions < positions) {
+        mg_kv_cache_destroy(engine->cache);
+        engine->cache = NULL;
+    }
+    MG_TRY(reserve_batch(engine, token_cap, logit_cap, err));
+    if (engine->cache == NULL) {
+        MG_TRY(mg_kv_cache_create(engine->model, slots, positions, &engine->cache, err));
+    }
+    return mg_kv_cache_reserve(engine->cache, engine->batch.token_cap, err);
+}
+
 mg_status mg_engine_reserve(mg_engine *engine, int64_t slots_wanted, int64_t positions,
                             int64_t *slots_out, mg_error *err)
 {
@@ -127,22 +175,23 @@ mg_status mg_engine_reserve(mg_engine *engine, int64_t slots_wanted, int64_t pos
     size_t row_bytes = (size_t)engine->vocab * sizeof(float);
     int64_t logits_max = MG_MAX((int64_t)(MG_LOGIT_BYTES_CHOSEN / row_bytes), 1);
     if (slots == 0) {
-        size_t slot_bytes = mg_kv_slot_bytes(engine->model, positions);
-        int64_t fit = (int64_t)(MG_CACHE_BYTES_CHOSEN / MG_MAX(slot_bytes, 1));
-        slots = MG_MIN(MG_MIN(MG_MAX(fit, 1), MG_BATCH_CHOSEN), logits_max);
+        MG_TRY(choose_slots(engine, positions, logits_max, &slots, err));
     }
     slots = MG_MAX(MG_MIN(slots, slots_wanted), 1);
-    int64_t token_cap = MG_MAX(engine->prefill_max, slots);
-    int64_t logit_cap = MG_MAX(MG_MIN(token_cap, logits_max), slots);
-    MG_TRY(reserve_batch(engine, token_cap, logit_cap, err));
-    int64_t have_slots = engine->cache != NULL ? mg_kv_cache_slots(engine->cache) : 0;
-    int64_t have_positions = engine->cache != NULL ? mg_kv_cache_positions(engine->cache) : 0;
-    if (have_slots < slots || have_positions < positions) {
+    mg_status status = reserve_for(engine, slots, positions, logits_max, err);
+    while (status == MG_ERR_MEMORY && (slots > 1 || engine->prefill_max > MG_PREFILL_LEAST)) {
+        /* Smaller passes over fewer texts, from now on. */
+        slots = MG_MAX(slots / 2, 1);
+        engine->batch_max = slots;
+        if (engine->prefill_max > MG_PREFILL_LEAST) {
+            engine->prefill_max = MG_MAX(engine->prefill_max / 2, (int64_t)MG_PREFILL_LEAST);
+        }
         mg_kv_cache_destroy(engine->cache);
         engine->cache = NULL;
-        MG_TRY(mg_kv_cache_create(engine->model, slots, positions, &engine->cache, err));
+        release_batch(engine);
+        status = reserve_for(engine, slots, positions, logits_max, err);
     }
-    MG_TRY(mg_kv_cache_reserve(engine->cache, engine->batch.token_cap, err));
+    MG_TRY(status);
     size_t bytes = engine->bytes + mg_model_bytes(engine->model) + mg_kv_cache_bytes(engine->cache);
     engine->stats.peak_bytes = MG_MAX(engine->stats.peak_bytes, bytes);
     *slots_out = slots;

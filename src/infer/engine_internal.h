@@ -53,7 +53,8 @@ struct mg_engine {
 
 /* Memory for slots texts of up to positions tokens, and for passes of up to prefill_max tokens or
  * one token for each slot.  Gives the number of slots to use: as many as wanted, batch_max and
- * memory allow. */
+ * memory allow; where memory runs out, batches and passes are halved until they fit, and stay so.
+ * MG_ERR_MEMORY when one text does not fit. */
 MG_MUST_CHECK mg_status mg_engine_reserve(mg_engine *engine, int64_t slots_wanted,
                                           int64_t positions, int64_t *slots_out, mg_error *err);
 

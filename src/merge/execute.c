@@ -7,6 +7,7 @@
 
 #include <sys/random.h>
 
+#include "base/log.h"
 #include "merge/plan_internal.h"
 
 typedef struct executor {
@@ -24,10 +25,17 @@ typedef struct executor {
     void *host_out;        /* that sink's room, NULL = job.out is the sink's own */
 } executor;
 
-/* What a device without host memory merges: methods made of its operations alone. */
-static const char *const device_methods[] = {
-    "linear",      "slerp",     "passthrough", "task_arithmetic", "ties",
-    "dare_linear", "dare_ties", "breadcrumbs", "breadcrumbs_ties"
+/* What a device without host memory merges: methods made of its operations alone.  Those that rank
+ * do so in the order of elements only. */
+typedef struct device_method {
+    const char *name;
+    bool ranks;
+} device_method;
+
+static const device_method device_methods[] = {
+    { "linear", false },      { "slerp", false },      { "passthrough", false },
+    { "dare_linear", false }, { "dare_ties", false },  { "task_arithmetic", false },
+    { "ties", true },         { "breadcrumbs", true }, { "breadcrumbs_ties", true },
 };
 
 /* On a device without host memory, to becomes the device's copy of the tensor. */
@@ -52,10 +60,7 @@ static mg_status gather(executor *ex, const mg_plan_input *input, int64_t index,
     if (source->part_count == 1 && input->adapter == NULL) {
         return make_resident(ex, source->parts[0]->data, source->bytes, to, err);
     }
-    if (ex->resident != NULL) {
-        return mg_fail(err, MG_ERR_UNSUPPORTED, "%s runs on the CPU: use --device cpu",
-                       input->adapter != NULL ? "applying an adapter" : "joining experts");
-    }
+    MG_ASSERT(ex->resident == NULL); /* needs_host sees to it */
     mg_scratch *scratch = &ex->gathered[index];
     if (scratch->bytes < source->bytes) {
         mg_free_aligned(scratch->data);
@@ -82,9 +87,8 @@ static mg_status move_rows(executor *ex, const mg_plan_job *planned, mg_error *e
 {
     const mg_vocabulary *vocabulary = ex->plan->vocabulary;
     int64_t columns = planned->count / MG_MAX(vocabulary->row_count, 1);
-    if (ex->resident != NULL || planned->work == MG_F64) {
-        return mg_fail(err, MG_ERR_UNSUPPORTED,
-                       "vocabularies merge on the CPU and in 32 bits at most");
+    if (planned->work == MG_F64) {
+        return mg_fail(err, MG_ERR_UNSUPPORTED, "vocabularies merge in 32 bits at most");
     }
     size_t bytes = (size_t)planned->count * sizeof(float);
     size_t all;
@@ -266,20 +270,40 @@ static void tear_down(executor *ex, const mg_device *device)
     mg_free(ex->inputs);
 }
 
-static mg_status check_device(const mg_plan *plan, const mg_device *device, mg_error *err)
+/* What of a job only the CPU does, NULL = nothing. */
+static const char *host_part(const mg_plan *plan, const mg_plan_job *job)
 {
-    if (device->mix == NULL) {
-        return mg_fail(err, MG_ERR_UNSUPPORTED, "device %s cannot merge", device->name);
-    }
-    for (int64_t i = 0; i < MG_ARRAY_COUNT(device_methods) && !device->host_memory; i++) {
-        if (strcmp(plan->method->name, device_methods[i]) == 0) {
-            return MG_OK;
+    bool l1 = plan->mask == MG_MASK_PHILOX && plan->rescale == MG_RESCALE_L1;
+    for (int64_t i = 0; i < job->input_count; i++) {
+        if (job->inputs[i].adapter != NULL) {
+            return "applying adapters";
+        }
+        if (job->inputs[i].source.part_count > 1) {
+            return "joining experts";
         }
     }
-    return device->host_memory
-               ? MG_OK
-               : mg_fail(err, MG_ERR_UNSUPPORTED, "%s merges run on the CPU: use --device cpu",
-                         plan->method->name);
+    return job->rows                                           ? "merging vocabularies"
+           : job->work == MG_F64                               ? "merging in float64"
+           : l1 && strncmp(plan->method->name, "dare", 4) == 0 ? "rescaling by L1 norms"
+                                                               : NULL;
+}
+
+/* Why a plan is merged on the CPU although the weights live on device, NULL = it is not. */
+static const char *needs_host(const mg_plan *plan, const mg_device *device)
+{
+    const char *part = NULL;
+    bool known = false;
+    if (device->host_memory) {
+        return NULL;
+    }
+    for (int64_t i = 0; i < MG_ARRAY_COUNT(device_methods); i++) {
+        known = known || (strcmp(plan->method->name, device_methods[i].name) == 0 &&
+                          !(device_methods[i].ranks && plan->order == MG_ORDER_TORCH));
+    }
+    for (int64_t i = 0; i < plan->job_count && known && part == NULL; i++) {
+        part = host_part(plan, &plan->jobs[i]);
+    }
+    return known ? part : plan->method->name;
 }
 
 mg_status mg_plan_execute(const mg_plan *plan, const mg_device *device, mg_pool *pool,
@@ -291,7 +315,16 @@ mg_status mg_plan_execute(const mg_plan *plan, const mg_device *device, mg_pool 
     ex.plan = plan;
     ex.options = options;
     ex.sink = sink;
-    MG_TRY(check_device(plan, device, err));
+    if (device->mix == NULL) {
+        return mg_fail(err, MG_ERR_UNSUPPORTED, "device %s cannot merge", device->name);
+    }
+    const char *host_only = needs_host(plan, device);
+    if (host_only != NULL) {
+        if (mg_model_set_first_time(plan->set, host_only)) {
+            mg_note("%s runs on the CPU; the models run on %s", host_only, device->name);
+        }
+        device = mg_device_cpu(mg_isa_best());
+    }
     if (!device->host_memory) {
         ex.resident = mg_model_set_resident(plan->set, device);
     }

@@ -15,6 +15,7 @@ struct mg_model_set {
     set_entry *entries;
     int64_t count;
     mg_resident *resident; /* copies on the device that merges, NULL = none yet */
+    const char *told;      /* of mg_model_set_first_time */
 };
 
 mg_model_set *mg_model_set_create(const mg_hub *hub)
@@ -53,6 +54,13 @@ mg_resident *mg_model_set_resident(mg_model_set *set, const mg_device *device)
         set->resident = mg_resident_create(device);
     }
     return set->resident;
+}
+
+bool mg_model_set_first_time(mg_model_set *set, const char *what)
+{
+    bool first = set->told != what;
+    set->told = what;
+    return first;
 }
 
 mg_layouts *mg_model_set_layouts(mg_model_set *set)

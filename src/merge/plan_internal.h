@@ -90,5 +90,7 @@ const mg_adapter *mg_model_set_adapter(mg_model_set *set, const mg_model_ref *re
 mg_layouts *mg_model_set_layouts(mg_model_set *set);
 /* The copies of the set's tensors on device, which has no host memory. */
 mg_resident *mg_model_set_resident(mg_model_set *set, const mg_device *device);
+/* True unless the latest call had the same what, a text that stays: for notes told once. */
+bool mg_model_set_first_time(mg_model_set *set, const char *what);
 
 MG_END_C

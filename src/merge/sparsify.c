@@ -225,10 +225,6 @@ static mg_status sparsify_one(mg_job *job, const mg_sparsify_args *args, mg_mix_
     case MG_SPARSIFY_OUTLIERS:
         break; /* done by keep_ranked */
     case MG_SPARSIFY_RANDOM:
-        if (counted && !job->device->host_memory) {
-            return mg_fail(err, MG_ERR_UNSUPPORTED,
-                           "rescale: l1 with philox masks runs on the CPU: use --device cpu");
-        }
         if (counted) {
             fill_counted(job, source, bits);
             source->mask = MG_MASK_BITS;

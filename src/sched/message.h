@@ -38,8 +38,8 @@ MG_MUST_CHECK mg_status mg_frame_send(int fd, mg_str payload, mg_error *err);
  * false when there is none yet.  MG_ERR_FORMAT for a size above MG_FRAME_BYTES_MAX. */
 MG_MUST_CHECK mg_status mg_frame_take(mg_str received, size_t *at, bool *found_out,
                                       mg_str *payload_out, mg_error *err);
-/* Receives what is there, at least a byte unless the other end is closed, and appends it.  *count_out
- * is 0 when it is closed or gone. */
+/* Receives what is there, at least a byte unless the other end is closed, and appends it;
+ * *count_out is 0 when it is closed or gone. */
 void mg_frame_receive(int fd, mg_buf *received, size_t *count_out);
 
 MG_END_C

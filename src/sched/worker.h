@@ -1,8 +1,8 @@
 /* sched/worker.h - the side of a worker process: it answers requests until its parent is done.
  *
- * workers.h starts it with its end of a socket as descriptor MG_WORKER_FD.  First it says that it is
- * ready, or why it cannot work; then it answers one request after the other.  It does not outlive
- * its parent.  Thread-safety: one thread. */
+ * workers.h starts it with its end of a socket as descriptor MG_WORKER_FD.  First it says that it
+ * is ready, or why it cannot work; then it answers one request after the other.  It does not
+ * outlive its parent.  Thread-safety: one thread. */
 #pragma once
 
 #include "base/error.h"

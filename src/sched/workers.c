@@ -142,7 +142,7 @@ static int spawn(worker *w, const char *const *command, int child_fd)
     posix_spawnattr_init(&attributes);
     posix_spawnattr_setsigmask(&attributes, &none);
     posix_spawnattr_setsigdefault(&attributes, &all);
-    /* A process group of its own: what the terminal sends reaches the parent, which passes it on. */
+    /* A process group of its own: what the terminal sends goes to the parent, which tells it. */
     posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK |
                                               POSIX_SPAWN_SETSIGDEF);
     int code = posix_spawn(&w->pid, command[0], &actions, &attributes, argv.given, environ);

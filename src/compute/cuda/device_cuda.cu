@@ -288,6 +288,7 @@ static mg_status open_card(card *self, int index, mg_error *err)
     self->device.stream_wait = cuda_stream_wait;
     self->device.stream_destroy = cuda_stream_destroy;
     self->device.host_memory = false;
+    self->device.memory = mg_cuda_memory;
     self->device.sequence_begin = cuda_sequence_begin;
     self->device.sequence_end = cuda_sequence_end;
     self->open = true;

@@ -235,6 +235,44 @@ static mg_recipe read_temporary(const char *text, mg_arena *arena)
     return recipe;
 }
 
+/* --- A device whose memory the host may not touch, as far as the executor knows: what it cannot
+ * merge has to be merged on the CPU. */
+
+static mg_device far_device;
+
+static void far_free(const mg_device *device, void *block)
+{
+    mg_device_ref()->free(device, block);
+}
+
+static void a_device_with_memory_of_its_own_gives_the_same_bytes(void **state)
+{
+    (void)state;
+    static const char *const names[] = { "dare_ties",   "ties_0.5", "della",  "multislerp",
+                                         "breadcrumbs", "sce",      "slices", "model_stock",
+                                         "nearswap",    "linear" };
+    far_device = *mg_device_ref();
+    far_device.name = "far";
+    far_device.host_memory = false;
+    far_device.free = far_free;
+    for (int64_t i = 0; i < MG_ARRAY_COUNT(names); i++) {
+        assert_int_equal(run_file(names[i], "bfloat16", &far_device, pool),
+                         run_file(names[i], "bfloat16", mg_device_cpu(mg_isa_best()), pool));
+    }
+    mg_arena arena = { NULL, 0, 0 };
+    mg_error err;
+    uint32_t far;
+    uint32_t near;
+    mg_recipe recipe = read_temporary(philox_text, &arena);
+    for (int l1 = 0; l1 < 2; l1++) {
+        recipe.rescale = l1 != 0 ? MG_RESCALE_L1 : recipe.rescale;
+        assert_ok(run_recipe(&recipe, &far_device, pool, &far, &err), &err);
+        assert_ok(run_recipe(&recipe, mg_device_cpu(mg_isa_best()), pool, &near, &err), &err);
+        assert_int_equal(far, near);
+    }
+    mg_arena_release(&arena);
+}
+
 static void a_saved_search_recipe_rebuilds_the_same_model(void **state)
 {
     (void)state;
@@ -441,6 +479,7 @@ int main(void)
         cmocka_unit_test(merges_have_the_bytes_of_mergekit),
         cmocka_unit_test(rescaling_follows_the_threads_of_torch),
         cmocka_unit_test(every_device_and_thread_count_gives_the_same_bytes),
+        cmocka_unit_test(a_device_with_memory_of_its_own_gives_the_same_bytes),
         cmocka_unit_test(a_saved_search_recipe_rebuilds_the_same_model),
         cmocka_unit_test(not_finite_results_name_the_tensor),
         cmocka_unit_test(della_takes_the_masks_of_the_search),
