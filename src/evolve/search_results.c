@@ -62,7 +62,7 @@ static bool keep_merging(void *context, int64_t done, int64_t total)
     return s->o->stop == NULL || !s->o->stop(s->o->context);
 }
 
-/* One merge, or the merge of a path's first model and the path's own; on the CPU, as `merge` does. */
+/* One merge, or the merge of a path's first model and the path's own; on the CPU, as in `merge`. */
 static mg_status save_model(mg_search *s, const mg_search_stage *stage, const char *folder,
                             mg_error *err)
 {
