@@ -69,6 +69,30 @@ mg_loop_candidate *mg_loop_candidate_at(mg_loop *loop, int64_t id)
     return id >= 0 && id < loop->candidate_count ? loop->candidates[id] : NULL;
 }
 
+/* The candidate before c with its genome, as long as there is one. */
+static const mg_loop_candidate *twin_of(const mg_loop *loop, const mg_loop_candidate *c)
+{
+    size_t bytes = (size_t)loop->o->space.dimension * sizeof(double);
+    const mg_loop_candidate *twin =
+        c->genome != NULL && c->twin >= 0 && c->twin < loop->candidate_count
+            ? loop->candidates[c->twin]
+            : NULL;
+    bool same = twin != NULL && twin->genome != NULL && memcmp(twin->genome, c->genome, bytes) == 0;
+    return same ? twin : NULL;
+}
+
+/* Equal genomes are never evaluated twice: the first one's answers are everyone's. */
+static void find_twin(mg_loop *loop, mg_loop_candidate *c)
+{
+    size_t bytes = (size_t)loop->o->space.dimension * sizeof(double);
+    mg_str key = mg_str_make((const char *)c->genome, bytes);
+    c->twin = mg_map_get(&loop->genomes, key, -1);
+    if (c->twin >= c->id || twin_of(loop, c) == NULL) { /* forgotten meanwhile */
+        c->twin = -1;
+        mg_map_set(&loop->genomes, key, c->id);
+    }
+}
+
 mg_loop_candidate *mg_loop_candidate_make(mg_loop *loop, int64_t id, const char *kind, mg_str label,
                                           int64_t generation, int64_t place, const double *genome,
                                           int64_t source)
@@ -85,6 +109,7 @@ mg_loop_candidate *mg_loop_candidate_make(mg_loop *loop, int64_t id, const char 
     if (c == NULL) {
         c = loop->candidates[id] = mg_arena_new(&loop->arena, mg_loop_candidate);
         c->search_score = NAN;
+        c->twin = -1;
         c->mark = NAN;
         if (genome != NULL) {
             int64_t n = loop->o->space.dimension;
@@ -93,12 +118,16 @@ mg_loop_candidate *mg_loop_candidate_make(mg_loop *loop, int64_t id, const char 
             c->genome = copy;
         }
     }
+    bool is_new = c->kind == NULL;
     c->id = id;
     c->kind = kind;
     c->label = mg_arena_copy(&loop->arena, label);
     c->generation = generation;
     c->place = place;
     c->source = source;
+    if (is_new && c->genome != NULL) {
+        find_twin(loop, c);
+    }
     return c;
 }
 
@@ -447,6 +476,17 @@ static void tell_recorded(mg_loop *loop, const mg_loop_candidate *c, const mg_it
     loop->o->recorded(loop->o->context, &record);
 }
 
+/* The job's answers among all values of set. */
+static void take_values(const mg_item_set *set, const mg_job *job, double *values)
+{
+    int64_t next = 0;
+    for (int64_t i = 0; i < set->count && next < job->question_count; i++) {
+        if (mg_question_compare(&set->questions[i], &job->questions[next]) == 0) {
+            values[i] = job->values[next++];
+        }
+    }
+}
+
 /* Failures that another try may not meet. */
 static bool worth_another_try(mg_status status)
 {
@@ -468,12 +508,7 @@ static mg_status settle(evaluation *e, int64_t index, mg_error *err)
     c->note =
         c->failed ? mg_arena_copy(&loop->arena, mg_str_of(job->error.message)) : mg_str_of("");
     double *values = e->values[index];
-    int64_t next = 0;
-    for (int64_t i = 0; i < set->count && next < job->question_count; i++) {
-        if (mg_question_compare(&set->questions[i], &job->questions[next]) == 0) {
-            values[i] = job->values[next++];
-        }
-    }
+    take_values(set, job, values);
     MG_TRY(mg_store_begin(loop->o->store, err));
     MG_TRY_OR_DONE(write_candidate(loop, c, err));
     MG_TRY_OR_DONE(write_answers(loop, c, job, err));
@@ -619,12 +654,66 @@ static mg_status run_jobs(evaluation *e, int64_t count, mg_error *err)
     return MG_OK;
 }
 
+/* Stores what the twin has answered of the job's questions as the candidate's own; the job keeps
+ * the others. */
+static mg_status take_twin_answers(evaluation *e, mg_loop_candidate *c,
+                                   const mg_loop_candidate *twin, mg_job *job, double *values,
+                                   mg_error *err)
+{
+    mg_loop *loop = e->loop;
+    mg_arena arena = { 0 };
+    mg_answer_row *rows;
+    int64_t count;
+    int64_t question = 0;
+    mg_status status = MG_OK;
+    MG_TRY_OR_DONE(mg_run_answers(loop->o->store, mg_loop_store_id(loop, twin->id), &arena, &rows,
+                                  &count, err));
+    MG_TRY_OR_DONE(mg_store_begin(loop->o->store, err));
+    MG_TRY_OR_DONE(write_candidate(loop, c, err));
+    for (int64_t r = 0; r < count; r++) {
+        mg_question answered = { (int32_t)rows[r].task, (int32_t)rows[r].item };
+        while (question < job->question_count &&
+               mg_question_compare(&job->questions[question], &answered) < 0) {
+            question++;
+        }
+        if (question < job->question_count && !isnan(rows[r].value) &&
+            mg_question_compare(&job->questions[question], &answered) == 0) {
+            job->values[question] = rows[r].value;
+            MG_TRY_OR_DONE(mg_run_put_answers(loop->o->store, mg_loop_store_id(loop, c->id),
+                                              &rows[r], 1, err));
+        }
+    }
+    MG_TRY_OR_DONE(mg_store_commit(loop->o->store, err));
+    take_values(e->set, job, values);
+    keep_unanswered(job);
+
+done:
+    if (status != MG_OK) {
+        mg_store_rollback(loop->o->store);
+    }
+    mg_arena_release(&arena);
+    return status;
+}
+
+/* Whether c waits for its twin, which is among the jobs. */
+static bool waits_for(const evaluation *e, int64_t job_count, const mg_loop_candidate *twin)
+{
+    for (int64_t j = 0; j < job_count; j++) {
+        if (e->candidates[j] == twin) {
+            return true;
+        }
+    }
+    return false;
+}
+
 mg_status mg_loop_evaluate(mg_loop *loop, mg_loop_candidate *const *candidates, int64_t count,
                            const mg_item_set *set, bool retry_failed, mg_error *err)
 {
     mg_status status = MG_OK;
     int64_t cap = MG_MAX(count, 1);
     int64_t job_count = 0;
+    int64_t waiting_count = 0;
+    mg_loop_candidate **waiting = mg_new_array(mg_loop_candidate *, cap);
     evaluation e = { loop,
                      set,
                      mg_new_array(mg_loop_candidate *, cap),
@@ -634,7 +723,12 @@ mg_status mg_loop_evaluate(mg_loop *loop, mg_loop_candidate *const *candidates, 
     for (int64_t i = 0; i < count; i++) {
         bool known;
         MG_TRY_OR_DONE(already_known(loop, candidates[i], set, retry_failed, &known, err));
+        const mg_loop_candidate *twin = twin_of(loop, candidates[i]);
         if (known || set->count == 0) {
+            continue;
+        }
+        if (twin != NULL && waits_for(&e, job_count, twin)) {
+            waiting[waiting_count++] = candidates[i];
             continue;
         }
         e.candidates[job_count] = candidates[i];
@@ -642,6 +736,10 @@ mg_status mg_loop_evaluate(mg_loop *loop, mg_loop_candidate *const *candidates, 
         job_count++;
         MG_TRY_OR_DONE(
             prepare(&e, candidates[i], &e.jobs[job_count - 1], e.values[job_count - 1], err));
+        if (twin != NULL && !twin->failed) {
+            MG_TRY_OR_DONE(take_twin_answers(&e, candidates[i], twin, &e.jobs[job_count - 1],
+                                             e.values[job_count - 1], err));
+        }
         if (e.jobs[job_count - 1].question_count == 0) { /* all answered, for another set */
             job_count--;
             status = settle(&e, job_count, err);
@@ -653,8 +751,12 @@ mg_status mg_loop_evaluate(mg_loop *loop, mg_loop_candidate *const *candidates, 
     if (job_count > 0) {
         MG_TRY_OR_DONE(run_jobs(&e, job_count, err));
     }
+    if (waiting_count > 0) { /* their twins have answered, or failed */
+        MG_TRY_OR_DONE(mg_loop_evaluate(loop, waiting, waiting_count, set, retry_failed, err));
+    }
 
 done:
+    mg_free(waiting);
     for (int64_t i = 0; i < job_count; i++) {
         mg_arena_release(&e.jobs[i].arena);
         mg_free(e.values[i]);

@@ -871,6 +871,7 @@ mg_status mg_loop_run(const mg_loop_options *options, mg_loop_result *result_out
     mg_free(loop.candidates);
     mg_free(loop.stored_scores);
     mg_map_release(&loop.stored);
+    mg_map_release(&loop.genomes);
     mg_arena_release(&loop.arena);
     return status;
 }

@@ -36,6 +36,7 @@ typedef struct mg_loop_candidate {
     double violation;      /* of guards, there */
     double mark;           /* on the set by which the best so far is told; NaN as above */
     double mark_violation; /* there */
+    int64_t twin;          /* the first candidate with this genome; -1 = none before this one */
     int64_t raced;         /* validation questions after which it left the race; 0 = it did not */
 } mg_loop_candidate;
 
@@ -59,7 +60,8 @@ typedef struct mg_loop {
     mg_arena arena;
     mg_loop_candidate **candidates; /* by id */
     int64_t candidate_count, candidate_cap;
-    mg_map stored; /* "ID/SET" -> index of the row in stored_scores */
+    mg_map genomes; /* bytes of a genome -> id of the first candidate that has it */
+    mg_map stored;  /* "ID/SET" -> index of the row in stored_scores */
     mg_stored_score *stored_scores;
     int64_t stored_count, stored_cap;
 

@@ -721,6 +721,7 @@ static void fill_settings(const mg_value *block, const raw_search *raw,
     if (none_named && preset->anchors > 0) {
         search->granularity = MG_GRANULARITY_ANCHORS;
         search->granularity_count = preset->anchors;
+        search->anchors_from_preset = true;
     }
     search->own_ends = raw->ends == 1;
     search->own_masks = raw->mask_seed == 1;

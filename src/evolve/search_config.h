@@ -89,6 +89,7 @@ typedef struct mg_search_config {
     double weight_low, weight_high;
     mg_granularity granularity;
     int64_t granularity_count; /* anchors, or layers of a block */
+    bool anchors_from_preset;  /* the file names no granularity */
     bool own_ends;             /* anchors: embedding and head have genes of their own */
     bool own_masks;            /* random masks are drawn anew for each genome */
     bool by_class;             /* attention, MLP and the rest have their own genes */

@@ -10,6 +10,7 @@
 #include "evolve/search_internal.h"
 #include "tokenizer/tokenizer.h"
 
+#define EVALUATIONS_A_GENE 100
 #define STACK_LAYERS_MAX 4096 /* of all models of a data-flow search */
 
 /* Collects messages, one a line, so that all mistakes are told together. */
@@ -303,6 +304,27 @@ static void open_model(mg_search *s, const mg_model_ref *ref, int64_t *layers_ou
     }
 }
 
+/* Fewer evaluations than a hundred a gene (evolution.md 3.2), where the file itself asked for so
+ * many genes. */
+static void advise_on_budget(const mg_evolve_config *config, int64_t genes)
+{
+    const mg_search_config *search = &config->search;
+    bool named = config->genome.layer_granularity > 0 || config->genome.smooth ||
+                 config->genome.filter_count > 0 || search->by_class ||
+                 !search->anchors_from_preset;
+    int64_t evaluations = search->evaluations > 0 ? search->evaluations
+                          : search->questions > 0 && search->items > 0
+                              ? search->questions / search->items
+                              : INT64_MAX;
+    bool coarse = search->granularity == MG_GRANULARITY_MODEL && !search->by_class;
+    if (search->preset->encoding == MG_ENCODING_NATIVE && named && !coarse &&
+        evaluations / EVALUATIONS_A_GENE < genes) {
+        mg_note("%lld genes ask for %lld evaluations, the budget is %lld: a coarser granularity, "
+                "such as anchors:3 or model, learns more from it",
+                (long long)genes, (long long)(EVALUATIONS_A_GENE * genes), (long long)evaluations);
+    }
+}
+
 /* Opens every model and makes the plan of the first merge, so that what does not fit is known now.
  */
 static void open_models(mg_search *s, mg_buf *messages)
@@ -338,6 +360,9 @@ static void open_models(mg_search *s, mg_buf *messages)
                MG_OK) {
         collect(messages, &err);
         return;
+    }
+    if (first->config.search.space == MG_SPACE_PS) {
+        advise_on_budget(&first->config, mg_genome_dimension(first->genome));
     }
     mg_recipe recipe;
     mg_plan *plan = NULL;

@@ -135,39 +135,59 @@ static void failing_candidates_do_not_end_the_search(void **state)
     sim_remove(folder);
 }
 
-/* A second try asks what the first left open: every answer is counted once. */
-static void answers_of_a_second_try_are_counted_once(void **state)
+/* How many answers the store has, and how many it says were given. */
+static void count_answers(const sim *s, int64_t *stored_out, int64_t *counted_out)
 {
-    (void)state;
-    sim s = sim_make(6, "default");
-    s.search.evaluations = 100;
-    s.fake.flaky_share = 0.4;
     char folder[64];
     sim_folder(folder, sizeof(folder));
-    assert_ok(sim_run(&s, folder, NULL, &err), &err);
+    assert_ok(sim_run(s, folder, NULL, &err), &err);
     mg_store *store = NULL;
     mg_arena arena = { 0 };
     mg_candidate_row *rows;
     mg_answer_row *list;
     mg_buf text = { 0 };
     int64_t count;
-    int64_t stored = 0;
-    int64_t counted = 0;
     bool found;
+    *stored_out = 0;
     assert_ok(mg_store_open_reader(folder, &store, &err), &err);
     assert_ok(mg_run_candidates(store, &arena, &rows, &count, &err), &err);
     for (int64_t i = 0; i < count; i++) {
         int64_t answers;
         assert_ok(mg_run_answers(store, rows[i].id, &arena, &list, &answers, &err), &err);
-        stored += answers;
+        *stored_out += answers;
     }
     assert_ok(mg_store_get(store, "answers", &text, &found, &err), &err);
-    assert_true(found && mg_str_to_int(mg_buf_view(&text), &counted));
-    assert_int_equal(counted, stored);
+    assert_true(found && mg_str_to_int(mg_buf_view(&text), counted_out));
     mg_buf_release(&text);
     mg_arena_release(&arena);
     mg_store_close(store);
     sim_remove(folder);
+}
+
+/* A second try asks what the first left open: every answer is counted once. */
+static void answers_of_a_second_try_are_counted_once(void **state)
+{
+    (void)state;
+    int64_t stored;
+    int64_t counted;
+    sim s = sim_make(6, "default");
+    s.search.evaluations = 100;
+    s.start[0] = 0.4; /* another genome than the default merge's */
+    s.fake.flaky_share = 0.4;
+    count_answers(&s, &stored, &counted);
+    assert_int_equal(counted, stored);
+}
+
+/* The start point is the default merge; both are finalists and answer everything but the test. */
+static void equal_genomes_are_evaluated_once(void **state)
+{
+    (void)state;
+    int64_t stored;
+    int64_t counted;
+    sim s = sim_make(6, "default");
+    s.search.evaluations = 100;
+    count_answers(&s, &stored, &counted);
+    assert_true(counted <= stored - 88 && counted >= stored - 126);
 }
 
 static void search_ends_with_the_reason_when_most_candidates_fail(void **state)
@@ -694,6 +714,7 @@ int main(void)
         cmocka_unit_test(validation_questions_are_never_asked_of_samples),
         cmocka_unit_test(failing_candidates_do_not_end_the_search),
         cmocka_unit_test(answers_of_a_second_try_are_counted_once),
+        cmocka_unit_test(equal_genomes_are_evaluated_once),
         cmocka_unit_test(search_ends_with_the_reason_when_most_candidates_fail),
         cmocka_unit_test(bits_find_their_sides_and_keep_their_limit),
         cmocka_unit_test(best_snapshot_of_all_generations_wins),

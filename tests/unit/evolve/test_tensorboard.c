@@ -60,9 +60,42 @@ static void records_are_framed_and_checksummed(void **state)
     assert_ok(mg_folder_remove(folder, &err), &err);
 }
 
+/* Byte for byte what TensorBoard's own writer makes (tests/golden/tensorboard). */
+static void files_are_those_of_the_reference(void **state)
+{
+    (void)state;
+    char folder[] = "/tmp/mg_tb_XXXXXX";
+    assert_non_null(mkdtemp(folder));
+    mg_tensorboard *board = NULL;
+    const mg_scalar scalars[2] = { { "score/best", 0.5 }, { "optimiser/sigma", 0.25 } };
+    const mg_scalar later[1] = { { "score/best", -1.75 } };
+    assert_ok(mg_tensorboard_open(folder, 1700000000.0, &board, &err), &err);
+    assert_ok(mg_tensorboard_add(board, 1700000001.5, 300, scalars, 2, &err), &err);
+    assert_ok(mg_tensorboard_add(board, 1700000001.5, 70000, later, 1, &err), &err);
+    mg_tensorboard_close(board);
+    mg_arena arena = { 0 };
+    mg_str *names;
+    int64_t count;
+    mg_bytes file = { 0 };
+    mg_bytes golden = { 0 };
+    assert_ok(mg_folder_list(folder, &arena, &names, &count, &err), &err);
+    assert_ok(mg_file_read(mg_path_join(&arena, folder, names[0].data).data, 4096, &file, &err),
+              &err);
+    assert_ok(
+        mg_file_read(MG_SOURCE_DIR "/tests/golden/tensorboard/events.bin", 4096, &golden, &err),
+        &err);
+    assert_int_equal(file.size, golden.size);
+    assert_memory_equal(file.data, golden.data, golden.size);
+    mg_bytes_release(&file);
+    mg_bytes_release(&golden);
+    mg_arena_release(&arena);
+    assert_ok(mg_folder_remove(folder, &err), &err);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(files_are_those_of_the_reference),
         cmocka_unit_test(records_are_framed_and_checksummed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
