@@ -1,11 +1,10 @@
 /* bench/bench_compute.c - how near the operations of inference come to what the machine can do.
  *
- * usage: bench_compute [THREADS] [avx2|avx512]
+ * usage: bench_compute [THREADS] [avx2|best]
  * Prints CSV.  Two probes measure the machine in the same run: multiply-adds from registers, and
  * reading a block larger than the caches.  A matrix product is compared with the first, a product
  * of few rows (decoding) with the second.  Every figure is the best of several rounds: other load
  * on the machine can only slow a round down. */
-#include <immintrin.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,107 +14,15 @@
 #include "base/pool.h"
 #include "compute/device.h"
 #include "compute/ops_nn.h"
-
-#define PROBE_ROUNDS 20000
-#define PROBE_READ_BYTES ((size_t)192 << 20)
-#define PROBE_CHAINS 12
+#include "probe.h"
 
 typedef struct bench {
     mg_pool *pool;
     const mg_device *device;
     mg_stream *stream;
     mg_isa isa;
-    double peak_flops; /* per second, all threads */
-    double read_bytes; /* per second, all threads */
-    float *block;      /* PROBE_READ_BYTES */
-    float sinks[256];  /* so that the probes are not optimised away */
+    probe machine;
 } bench;
-
-__attribute__((target("avx512f"))) static float fma_avx512(void)
-{
-    __m512 sums[PROBE_CHAINS];
-    __m512 x = _mm512_set1_ps(0.999f);
-    for (int c = 0; c < PROBE_CHAINS; c++) {
-        sums[c] = _mm512_set1_ps((float)c);
-    }
-    for (int i = 0; i < PROBE_ROUNDS; i++) {
-#pragma GCC unroll 12
-        for (int c = 0; c < PROBE_CHAINS; c++) {
-            sums[c] = _mm512_fmadd_ps(sums[c], x, x);
-        }
-    }
-    float total = 0.0f;
-    for (int c = 0; c < PROBE_CHAINS; c++) {
-        total += _mm512_cvtss_f32(sums[c]);
-    }
-    return total;
-}
-
-__attribute__((target("avx2,fma"))) static float fma_avx2(void)
-{
-    __m256 sums[PROBE_CHAINS];
-    __m256 x = _mm256_set1_ps(0.999f);
-    for (int c = 0; c < PROBE_CHAINS; c++) {
-        sums[c] = _mm256_set1_ps((float)c);
-    }
-    for (int i = 0; i < PROBE_ROUNDS; i++) {
-#pragma GCC unroll 12
-        for (int c = 0; c < PROBE_CHAINS; c++) {
-            sums[c] = _mm256_fmadd_ps(sums[c], x, x);
-        }
-    }
-    float total = 0.0f;
-    for (int c = 0; c < PROBE_CHAINS; c++) {
-        total += _mm256_cvtss_f32(sums[c]);
-    }
-    return total;
-}
-
-__attribute__((target("avx2"))) static float read_block(const float *from, int64_t count)
-{
-    __m256 sums[4] = { _mm256_setzero_ps(), _mm256_setzero_ps(), _mm256_setzero_ps(),
-                       _mm256_setzero_ps() };
-    for (int64_t i = 0; i + 32 <= count; i += 32) {
-        for (int v = 0; v < 4; v++) {
-            sums[v] = _mm256_add_ps(sums[v], _mm256_loadu_ps(from + i + 8 * v));
-        }
-    }
-    return _mm256_cvtss_f32(
-        _mm256_add_ps(_mm256_add_ps(sums[0], sums[1]), _mm256_add_ps(sums[2], sums[3])));
-}
-
-static void fma_task(void *context, int64_t index, int worker)
-{
-    (void)worker;
-    bench *b = context;
-    b->sinks[index % 256] = b->isa == MG_ISA_AVX512 ? fma_avx512() : fma_avx2();
-}
-
-static void read_task(void *context, int64_t index, int worker)
-{
-    (void)worker;
-    bench *b = context;
-    int64_t count = (int64_t)(PROBE_READ_BYTES / sizeof(float)) / mg_pool_threads(b->pool);
-    b->sinks[index % 256] = read_block(b->block + index * count, count);
-}
-
-/* Probes once more and keeps the best: called between measurements as well, because the clock of a
- * shared machine wanders. */
-static void probe(bench *b)
-{
-    int threads = mg_pool_threads(b->pool);
-    for (int round = 0; round < 5; round++) {
-        double start = mg_clock_now(NULL);
-        mg_pool_run(b->pool, threads, fma_task, b);
-        double middle = mg_clock_now(NULL);
-        mg_pool_run(b->pool, threads, read_task, b);
-        double end = mg_clock_now(NULL);
-        double lanes = b->isa == MG_ISA_AVX512 ? 16.0 : 8.0;
-        double flops = 2.0 * lanes * PROBE_CHAINS * PROBE_ROUNDS * threads / (middle - start);
-        b->peak_flops = MG_MAX(b->peak_flops, flops);
-        b->read_bytes = MG_MAX(b->read_bytes, (double)PROBE_READ_BYTES / (end - middle));
-    }
-}
 
 static void must(mg_status status, const mg_error *err)
 {
@@ -161,10 +68,11 @@ static float *floats_of(const bench *b, int64_t count)
 static void print_row(const bench *b, const char *what, const char *shape, double seconds,
                       double flops, double bytes)
 {
+    bool is_bf16 = strstr(what, "bf16") != NULL;
+    double peak = is_bf16 ? b->machine.flops_bf16 : b->machine.flops;
     printf("%s,%s,%d,%s,%.3f,%.1f,%.3f,%.2f,%.3f\n", what, mg_isa_name(b->isa),
            mg_pool_threads(b->pool), shape, seconds * 1e6, flops / seconds * 1e-9,
-           flops / seconds / b->peak_flops, bytes / seconds * 1e-9,
-           bytes / seconds / b->read_bytes);
+           flops / seconds / peak, bytes / seconds * 1e-9, bytes / seconds / b->machine.read_bytes);
     (void)fflush(stdout);
 }
 
@@ -182,7 +90,7 @@ static void bench_linear(bench *b, int64_t rows, int64_t out_dim, int64_t in_dim
     float *x = floats_of(b, rows * in_dim);
     float *out = floats_of(b, rows * out_dim);
     mg_linear_args args = { out, x, weight, NULL, NULL, rows, in_dim, out_dim };
-    probe(b);
+    probe_again(&b->machine);
     double seconds;
     BEST_SECONDS(seconds, must(b->device->nn->linear(b->stream, &args, &err), &err));
     char shape[64];
@@ -224,7 +132,7 @@ static void bench_attention(bench *b, int64_t runs, int64_t count, int64_t posit
                                .rows = runs * count,
                                .run_rows_max = count,
                                .scale = 0.1f };
-    probe(b);
+    probe_again(&b->machine);
     double seconds;
     BEST_SECONDS(seconds, must(b->device->nn->attention(b->stream, &args, &err), &err));
     char shape[96];
@@ -251,7 +159,7 @@ static void bench_rows(bench *b, int64_t rows, int64_t dim)
     float *weight = floats_of(b, dim);
     char shape[64];
     snprintf(shape, sizeof(shape), "%lldx%lld", (long long)rows, (long long)dim);
-    probe(b);
+    probe_again(&b->machine);
     mg_rmsnorm_args norm = { .out = out,
                              .x = x,
                              .weight = weight,
@@ -317,23 +225,19 @@ int main(int argc, char **argv)
     mg_error err;
     bench *b = mg_new(bench);
     b->pool = mg_pool_create(argc > 1 ? atoi(argv[1]) : 1);
-    mg_isa isa_max = argc > 2 && strcmp(argv[2], "avx2") == 0 ? MG_ISA_AVX2 : MG_ISA_AVX512;
+    mg_isa isa_max = argc > 2 && strcmp(argv[2], "avx2") == 0 ? MG_ISA_AVX2 : mg_isa_best();
     b->isa = MG_MIN(isa_max, mg_isa_best());
-    if (b->isa == MG_ISA_BASE) {
-        fprintf(stderr, "bench_compute: this machine has neither AVX2 nor AVX-512\n");
-        return 1;
-    }
     b->device = mg_device_cpu(isa_max);
     must(b->device->stream_create(b->device, b->pool, &b->stream, &err), &err);
-    b->block = block_of(b, PROBE_READ_BYTES);
-    memset(b->block, 1, PROBE_READ_BYTES);
-    probe(b);
+    probe_open(&b->machine, b->pool, b->isa);
     printf("what,isa,threads,shape,microseconds,gflops,of_peak,gbytes,of_read\n");
     printf("probe,%s,%d,,,%.1f,1,%.2f,1\n", mg_isa_name(b->isa), mg_pool_threads(b->pool),
-           b->peak_flops * 1e-9, b->read_bytes * 1e-9);
+           b->machine.flops * 1e-9, b->machine.read_bytes * 1e-9);
+    printf("probe_bf16,%s,%d,,,%.1f,1,,\n", mg_isa_name(b->isa), mg_pool_threads(b->pool),
+           b->machine.flops_bf16 * 1e-9);
     bench_mini(b);
     bench_large(b);
-    b->device->free(b->device, b->block);
+    probe_close(&b->machine);
     b->device->stream_destroy(b->stream);
     mg_pool_destroy(b->pool);
     mg_free(b);

@@ -1,13 +1,12 @@
 /* bench/bench_infer.c - tokens per second of the engine, next to what the machine allows.
  *
- * usage: bench_infer [THREADS] [avx2|avx512] [mini|llama] [BATCH]
+ * usage: bench_infer [THREADS] [avx2|best] [mini|llama] [BATCH]
  * Prints CSV.  Two shapes with made-up weights: `mini`, a candidate of the bundled world (126
  * questions of 60 tokens, answers of 40), and `llama`, 245 M parameters (prefill of 4 x 256 tokens,
  * decoding of 1 and of 16 texts).  The limit of a phase is the larger of two times: its
  * multiply-adds at the peak that a probe measures in the same run, and its bytes (weights once a
  * pass, keys and values once a token) at the rate of a read probe.  Figures are the best of several
  * rounds. */
-#include <immintrin.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,86 +15,12 @@
 #include "base/memory.h"
 #include "base/pool.h"
 #include "infer/engine.h"
-
-#define PROBE_ROUNDS 200000
-#define PROBE_CHAINS 12
-#define PROBE_READ_BYTES ((size_t)256 << 20)
-
-typedef struct probe {
-    bool wide;
-    const uint64_t *block;
-    int64_t parts;
-    double sinks[256];
-} probe;
-
-__attribute__((target("avx512f"))) static double multiply_add_wide(void)
-{
-    __m512 sums[PROBE_CHAINS];
-    __m512 x = _mm512_set1_ps(0.999f);
-    for (int c = 0; c < PROBE_CHAINS; c++) {
-        sums[c] = _mm512_set1_ps((float)c);
-    }
-    for (int i = 0; i < PROBE_ROUNDS; i++) {
-#pragma GCC unroll 12
-        for (int c = 0; c < PROBE_CHAINS; c++) {
-            sums[c] = _mm512_fmadd_ps(sums[c], x, x);
-        }
-    }
-    double total = 0.0;
-    for (int c = 0; c < PROBE_CHAINS; c++) {
-        total += (double)_mm512_cvtss_f32(sums[c]);
-    }
-    return total;
-}
-
-__attribute__((target("avx2,fma"))) static double multiply_add_narrow(void)
-{
-    __m256 sums[PROBE_CHAINS];
-    __m256 x = _mm256_set1_ps(0.999f);
-    for (int c = 0; c < PROBE_CHAINS; c++) {
-        sums[c] = _mm256_set1_ps((float)c);
-    }
-    for (int i = 0; i < PROBE_ROUNDS; i++) {
-#pragma GCC unroll 12
-        for (int c = 0; c < PROBE_CHAINS; c++) {
-            sums[c] = _mm256_fmadd_ps(sums[c], x, x);
-        }
-    }
-    double total = 0.0;
-    for (int c = 0; c < PROBE_CHAINS; c++) {
-        total += (double)_mm256_cvtss_f32(sums[c]);
-    }
-    return total;
-}
-
-static void probe_flops(void *context, int64_t index, int worker)
-{
-    (void)worker;
-    probe *p = (probe *)context;
-    p->sinks[index % 256] = p->wide ? multiply_add_wide() : multiply_add_narrow();
-}
-
-static void probe_read(void *context, int64_t index, int worker)
-{
-    (void)worker;
-    probe *p = (probe *)context;
-    int64_t words = (int64_t)(PROBE_READ_BYTES / sizeof(uint64_t)) / p->parts;
-    const uint64_t *from = p->block + index * words;
-    uint64_t sums[8] = { 0 };
-    for (int64_t i = 0; i + 8 <= words; i += 8) {
-        for (int k = 0; k < 8; k++) {
-            sums[k] += from[i + k];
-        }
-    }
-    p->sinks[index % 256] =
-        (double)(sums[0] ^ sums[1] ^ sums[2] ^ sums[3] ^ sums[4] ^ sums[5] ^ sums[6] ^ sums[7]);
-}
+#include "probe.h"
 
 typedef struct bench {
     mg_pool *pool;
     const mg_device *device;
-    double flops;      /* per second */
-    double read;       /* bytes per second */
+    probe machine;
     int64_t batch_max; /* 0 = all texts of a load together */
 } bench;
 
@@ -105,28 +30,6 @@ static void fail_on(mg_status status, const mg_error *err)
         fprintf(stderr, "bench_infer: %s\n", err->message);
         exit(1);
     }
-}
-
-static void measure_machine(bench *b, bool wide)
-{
-    mg_error err;
-    void *block = NULL;
-    probe p = { wide, NULL, mg_pool_threads(b->pool), { 0 } };
-    fail_on(mg_memory_try(PROBE_READ_BYTES, "probe", &block, &err), &err);
-    memset(block, 1, PROBE_READ_BYTES);
-    p.block = (const uint64_t *)block;
-    for (int round = 0; round < 5; round++) {
-        double start = mg_clock_now(NULL);
-        mg_pool_run(b->pool, p.parts, probe_flops, &p);
-        double middle = mg_clock_now(NULL);
-        mg_pool_run(b->pool, p.parts, probe_read, &p);
-        double end = mg_clock_now(NULL);
-        double lanes = wide ? 16.0 : 8.0;
-        double count = 2.0 * lanes * PROBE_CHAINS * PROBE_ROUNDS * (double)p.parts;
-        b->flops = MG_MAX(b->flops, count / (middle - start));
-        b->read = MG_MAX(b->read, (double)PROBE_READ_BYTES / (end - middle));
-    }
-    mg_free_aligned(block);
 }
 
 /* The names of one layer of the Llama family. */
@@ -249,7 +152,7 @@ static void print_phase(const bench *b, const load *l, const char *dtype, const 
            tokens / limit, 100.0 * limit / seconds);
 }
 
-static void run_load(const bench *b, const load *l, const mg_model_config *c, mg_model *model,
+static void run_load(bench *b, const load *l, const mg_model_config *c, mg_model *model,
                      mg_dtype dtype)
 {
     mg_error err;
@@ -281,17 +184,19 @@ static void run_load(const bench *b, const load *l, const mg_model_config *c, mg
         stats.decode_seconds = MG_MIN(stats.decode_seconds, best.decode_seconds);
         best = stats;
     }
+    probe_again(&b->machine);
+    double flops = dtype == MG_BF16 ? b->machine.flops_bf16 : b->machine.flops;
     double head = (double)c->vocab_size * (double)c->hidden_size;
     double weight_bytes = (body_parameters(c) + head) * (dtype == MG_BF16 ? 2.0 : 4.0);
-    double kv_bytes = 8.0 * (double)(c->layer_count * c->kv_head_count * c->head_dim) *
+    double kv_bytes = (dtype == MG_BF16 ? 4.0 : 8.0) *
+                      (double)(c->layer_count * c->kv_head_count * c->head_dim) *
                       ((double)l->prompt + 0.5 * (double)l->answer);
-    double prefill = 2.0 *
-                     (body_parameters(c) * (double)best.prefill_tokens + head * (double)l->texts) /
-                     b->flops;
-    double decode = 2.0 * (body_parameters(c) + head) * (double)best.decode_tokens / b->flops;
+    double prefill =
+        2.0 * (body_parameters(c) * (double)best.prefill_tokens + head * (double)l->texts) / flops;
+    double decode = 2.0 * (body_parameters(c) + head) * (double)best.decode_tokens / flops;
     double traffic =
         (weight_bytes * (double)best.decode_steps + kv_bytes * (double)best.decode_tokens) /
-        b->read;
+        b->machine.read_bytes;
     const char *name = mg_dtype_torch_name(dtype);
     print_phase(b, l, name, "prefill", (double)best.prefill_tokens, best.prefill_seconds, prefill);
     if (best.decode_tokens > 0) {
@@ -306,7 +211,7 @@ static void run_load(const bench *b, const load *l, const mg_model_config *c, mg
     mg_free(ids);
 }
 
-static void run_shape(const bench *b, const mg_model_config *c, const load *loads, int64_t count,
+static void run_shape(bench *b, const mg_model_config *c, const load *loads, int64_t count,
                       mg_dtype dtype)
 {
     mg_error err;
@@ -328,13 +233,16 @@ int main(int argc, char **argv)
     static const load llama_loads[] = { { "llama", "prefill", 4, 256, 1, 3 },
                                         { "llama", "batch1", 1, 16, 33, 3 },
                                         { "llama", "batch16", 16, 16, 33, 3 } };
-    bench b = { NULL, NULL, 0.0, 0.0, argc > 4 ? atoi(argv[4]) : 0 };
+    bench b;
+    memset(&b, 0, sizeof(b));
+    b.batch_max = argc > 4 ? atoi(argv[4]) : 0;
     mg_isa isa = argc > 2 && strcmp(argv[2], "avx2") == 0 ? MG_ISA_AVX2 : mg_isa_best();
     const char *only = argc > 3 ? argv[3] : "";
     b.pool = mg_pool_create(argc > 1 ? atoi(argv[1]) : 0);
     b.device = mg_device_cpu(isa);
-    measure_machine(&b, isa == MG_ISA_AVX512);
-    fprintf(stderr, "peak %.1f GFLOP/s, read %.1f GB/s\n", b.flops / 1e9, b.read / 1e9);
+    probe_open(&b.machine, b.pool, isa);
+    fprintf(stderr, "peak %.1f GFLOP/s, bfloat16 %.1f GFLOP/s, read %.1f GB/s\n",
+            b.machine.flops / 1e9, b.machine.flops_bf16 / 1e9, b.machine.read_bytes / 1e9);
     printf("shape,load,dtype,device,phase,threads,tokens,seconds,tokens_per_second,"
            "limit_tokens_per_second,percent_of_limit\n");
     static const mg_dtype dtypes[] = { MG_F32, MG_BF16 };
@@ -348,6 +256,7 @@ int main(int argc, char **argv)
             run_shape(&b, &llama, llama_loads, MG_ARRAY_COUNT(llama_loads), dtypes[d]);
         }
     }
+    probe_close(&b.machine);
     mg_pool_destroy(b.pool);
     return 0;
 }
