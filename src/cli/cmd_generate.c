@@ -53,15 +53,10 @@ typedef struct generate_job {
     int64_t max_new_tokens;
     mg_str *stops;
     int64_t stop_count;
-    mg_generate_request *requests;
-    const mg_value **values; /* of requests: the line it came from; NULL for --prompt */
-    int64_t count;
-    int64_t cap;
-    int64_t answered;
-    mg_ids *ids; /* of requests */
+    mg_request_list list;
+    mg_generate_request *requests; /* of list */
     bool streamed;
     int64_t failed_at; /* token at which a single answer failed; -1 = it did not */
-    mg_buf reply;
 } generate_job;
 
 static mg_status read_sampling(generate_job *job, mg_error *err)
@@ -98,30 +93,6 @@ static mg_status read_sampling(generate_job *job, mg_error *err)
         job->stops[i] = mg_str_of(mg_args_text_at(args, "stop", i));
     }
     return MG_OK;
-}
-
-/* A new request with what the options say; its ids are still empty. */
-static mg_generate_request *add_request(generate_job *job, const mg_value *value)
-{
-    if (job->count == job->cap) {
-        job->cap = MG_MAX(2 * job->cap, 16);
-        job->requests = (mg_generate_request *)mg_memory_resize(job->requests, job->cap,
-                                                                sizeof(mg_generate_request));
-        job->values =
-            (const mg_value **)mg_memory_resize(job->values, job->cap, sizeof(const mg_value *));
-        job->ids = (mg_ids *)mg_memory_resize(job->ids, job->cap, sizeof(mg_ids));
-    }
-    mg_generate_request *request = &job->requests[job->count];
-    memset(request, 0, sizeof(*request));
-    memset(&job->ids[job->count], 0, sizeof(mg_ids));
-    job->values[job->count] = value;
-    request->max_new_tokens = job->max_new_tokens;
-    request->stops = job->stops;
-    request->stop_count = job->stop_count;
-    request->ignore_eos = mg_args_flag(job->args, "ignore-eos");
-    request->sampling = job->sampling;
-    job->count++;
-    return request;
 }
 
 static mg_status encode_messages(generate_job *job, const mg_value *request,
@@ -188,28 +159,38 @@ static mg_status read_until(generate_job *job, const mg_value *until, mg_generat
     return MG_OK;
 }
 
-static mg_status read_request(generate_job *job, const mg_value *value, mg_error *err)
+/* line is what answers are printed for; NULL for --prompt and --chat. */
+static mg_status read_request(generate_job *job, const mg_value *value, const mg_value *line,
+                              mg_error *err)
 {
-    mg_generate_request *request = add_request(job, value);
-    mg_ids *ids = &job->ids[job->count - 1];
+    mg_status status = MG_OK;
+    mg_ids ids = { NULL, 0, 0 };
+    mg_generate_request request = { .max_new_tokens = job->max_new_tokens,
+                                    .stops = job->stops,
+                                    .stop_count = job->stop_count,
+                                    .ignore_eos = mg_args_flag(job->args, "ignore-eos"),
+                                    .sampling = job->sampling };
     const mg_value *most = mg_value_get(value, "max_new_tokens");
-    MG_TRY(read_prompt(job, value, ids, err));
-    MG_TRY(read_until(job, mg_value_get(value, "until"), request, err));
+    MG_TRY_OR_DONE(read_prompt(job, value, &ids, err));
+    MG_TRY_OR_DONE(read_until(job, mg_value_get(value, "until"), &request, err));
     if (!mg_value_is_null(most) &&
-        (!mg_value_to_int(most, &request->max_new_tokens) || request->max_new_tokens < 1 ||
-         request->max_new_tokens > MG_NEW_TOKENS_MAX)) {
-        return mg_fail(err, MG_ERR_FORMAT, "'max_new_tokens' must be an integer from 1 to %d",
-                       MG_NEW_TOKENS_MAX);
+        (!mg_value_to_int(most, &request.max_new_tokens) || request.max_new_tokens < 1 ||
+         request.max_new_tokens > MG_NEW_TOKENS_MAX)) {
+        status = mg_fail(err, MG_ERR_FORMAT, "'max_new_tokens' must be an integer from 1 to %d",
+                         MG_NEW_TOKENS_MAX);
+        goto done;
     }
-    request->ids = ids->data;
-    request->id_count = ids->count;
-    return MG_OK;
-}
+    request.ids = ids.data;
+    request.id_count = ids.count;
+    void *requests = job->requests;
+    int64_t index = mg_request_list_add(&job->list, line, ids, &requests, sizeof(request));
+    job->requests = (mg_generate_request *)requests;
+    job->requests[index] = request;
+    memset(&ids, 0, sizeof(ids)); /* handed over */
 
-static void put_reply(generate_job *job)
-{
-    mg_cli_printf(job->cli, "%s", job->reply.data);
-    mg_buf_clear(&job->reply);
+done:
+    mg_ids_release(&ids);
+    return status;
 }
 
 /* A line of the file; a bad one is answered at once and leaves no request. */
@@ -218,17 +199,11 @@ static mg_status take_line(void *context, const mg_value *value, const char *mes
     (void)err;
     generate_job *job = (generate_job *)context;
     mg_error reason;
-    int64_t before = job->count;
     mg_error_clear(&reason);
-    if (value != NULL && read_request(job, value, &reason) == MG_OK) {
-        return MG_OK;
+    if (value == NULL || read_request(job, value, value, &reason) != MG_OK) {
+        mg_request_list_refuse(&job->list, job->cli, value,
+                               value == NULL ? message : reason.message);
     }
-    if (job->count > before) {
-        job->count = before;
-        mg_ids_release(&job->ids[before]);
-    }
-    mg_reply_error(&job->reply, value, value == NULL ? message : reason.message);
-    put_reply(job);
     return MG_OK;
 }
 
@@ -249,7 +224,7 @@ static const char *finish_name(mg_finish finish)
 
 static void write_reply(generate_job *job, const mg_value *value, const mg_generation *result)
 {
-    mg_buf *reply = &job->reply;
+    mg_buf *reply = &job->list.reply;
     if (result->finish == MG_FINISH_FAILED) {
         mg_error reason;
         (void)mg_fail(&reason, MG_ERR_NUMERIC, "logits are not finite at token %lld",
@@ -277,18 +252,18 @@ static void take_piece(void *context, mg_str piece)
 static bool take_answer(void *context, int64_t index, const mg_generation *result)
 {
     generate_job *job = (generate_job *)context;
-    job->answered++;
-    if (job->values[index] == NULL) { /* a single prompt */
+    job->list.answered++;
+    if (job->list.values[index] == NULL) { /* a single prompt */
         job->failed_at = result->nonfinite_at;
     }
     if (job->streamed) {
         mg_cli_printf(job->cli, "\n");
         return !mg_cli_interrupted();
     }
-    write_reply(job, job->values[index], result);
-    put_reply(job);
-    if (job->count > 1) {
-        mg_cli_progress(job->cli, "answers", job->answered, job->count, NULL);
+    write_reply(job, job->list.values[index], result);
+    mg_request_list_put(&job->list, job->cli);
+    if (job->list.count > 1) {
+        mg_cli_progress(job->cli, "answers", job->list.answered, job->list.count, NULL);
     }
     return !mg_cli_interrupted();
 }
@@ -317,9 +292,7 @@ static mg_status read_single(generate_job *job, mg_error *err)
     if (job->streamed) {
         mg_engine_stream_text(job->running.engine, take_piece, job);
     }
-    MG_TRY(read_request(job, &value, err));
-    job->values[0] = NULL;
-    return MG_OK;
+    return read_request(job, &value, NULL, err);
 }
 
 static mg_status write_stats(const generate_job *job, const char *path, mg_error *err)
@@ -356,8 +329,8 @@ static mg_status run_generate(mg_cli *cli, const mg_args *args, mg_error *err)
     mg_running_note_rules(&job.running, &job.sampling);
     MG_TRY_OR_DONE(path != NULL ? mg_json_lines_read(path, &job.arena, take_line, &job, err)
                                 : read_single(&job, err));
-    MG_TRY_OR_DONE(
-        mg_engine_generate(job.running.engine, job.requests, job.count, take_answer, &job, err));
+    MG_TRY_OR_DONE(mg_engine_generate(job.running.engine, job.requests, job.list.count, take_answer,
+                                      &job, err));
     if (job.failed_at >= 0) {
         status = mg_fail(err, MG_ERR_NUMERIC, "logits are not finite at token %lld",
                          (long long)job.failed_at);
@@ -370,13 +343,8 @@ static mg_status run_generate(mg_cli *cli, const mg_args *args, mg_error *err)
 done:
     mg_cli_progress_end(cli);
     mg_cli_flush(cli);
-    for (int64_t i = 0; i < job.count; i++) {
-        mg_ids_release(&job.ids[i]);
-    }
-    mg_free(job.ids);
+    mg_request_list_release(&job.list);
     mg_free(job.requests);
-    mg_free(job.values);
-    mg_buf_release(&job.reply);
     mg_running_close(&job.running);
     mg_arena_release(&job.arena);
     return status;

@@ -29,33 +29,20 @@ typedef struct score_job {
     mg_running running;
     mg_arena arena;
     int64_t max_length;
-    mg_score_request *requests;
-    const mg_value **values; /* of requests: the line it came from */
-    mg_ids *ids;             /* of requests: context and continuation in one list */
-    int64_t count;
-    int64_t cap;
-    int64_t answered;
-    double logprob; /* sum over all requests, for --text */
+    mg_request_list list;       /* ids: context and continuation in one */
+    mg_score_request *requests; /* of list */
+    double logprob;             /* sum over all requests, for --text */
     bool failed;
-    mg_buf reply;
 } score_job;
 
 static void add_request(score_job *job, const mg_value *value, mg_ids ids, int64_t context_count)
 {
-    if (job->count == job->cap) {
-        job->cap = MG_MAX(2 * job->cap, 16);
-        job->requests =
-            (mg_score_request *)mg_memory_resize(job->requests, job->cap, sizeof(mg_score_request));
-        job->values =
-            (const mg_value **)mg_memory_resize(job->values, job->cap, sizeof(const mg_value *));
-        job->ids = (mg_ids *)mg_memory_resize(job->ids, job->cap, sizeof(mg_ids));
-    }
     mg_score_request request = { ids.data, context_count, ids.data + context_count,
                                  ids.count - context_count };
-    job->requests[job->count] = request;
-    job->values[job->count] = value;
-    job->ids[job->count] = ids;
-    job->count++;
+    void *requests = job->requests;
+    int64_t index = mg_request_list_add(&job->list, value, ids, &requests, sizeof(request));
+    job->requests = (mg_score_request *)requests;
+    job->requests[index] = request;
 }
 
 /* An empty context is the prefix token; where the text begins with that, it is the context. */
@@ -144,12 +131,6 @@ done:
     return status;
 }
 
-static void put_reply(score_job *job)
-{
-    mg_cli_printf(job->cli, "%s", job->reply.data);
-    mg_buf_clear(&job->reply);
-}
-
 static mg_status take_line(void *context, const mg_value *value, const char *message, mg_error *err)
 {
     (void)err;
@@ -157,8 +138,8 @@ static mg_status take_line(void *context, const mg_value *value, const char *mes
     mg_error reason;
     mg_error_clear(&reason);
     if (value == NULL || read_request(job, value, &reason) != MG_OK) {
-        mg_reply_error(&job->reply, value, value == NULL ? message : reason.message);
-        put_reply(job);
+        mg_request_list_refuse(&job->list, job->cli, value,
+                               value == NULL ? message : reason.message);
     }
     return MG_OK;
 }
@@ -166,12 +147,12 @@ static mg_status take_line(void *context, const mg_value *value, const char *mes
 static bool take_score(void *context, int64_t index, const mg_score *result)
 {
     score_job *job = (score_job *)context;
-    mg_buf *reply = &job->reply;
-    job->answered++;
+    mg_buf *reply = &job->list.reply;
+    job->list.answered++;
     if (result->failed) {
-        mg_reply_error(reply, job->values[index], "logits are not finite");
+        mg_reply_error(reply, job->list.values[index], "logits are not finite");
     } else {
-        mg_reply_begin(reply, job->values[index]);
+        mg_reply_begin(reply, job->list.values[index]);
         mg_buf_add_text(reply, ", \"logprob\": ");
         mg_buf_add_double(reply, result->logprob);
         mg_buf_add_text(reply, ", \"token_logprobs\": [");
@@ -181,8 +162,8 @@ static bool take_score(void *context, int64_t index, const mg_score *result)
         }
         mg_buf_printf(reply, "], \"is_greedy\": %s}\n", result->is_greedy ? "true" : "false");
     }
-    put_reply(job);
-    mg_cli_progress(job->cli, "scores", job->answered, job->count, NULL);
+    mg_request_list_put(&job->list, job->cli);
+    mg_cli_progress(job->cli, "scores", job->list.answered, job->list.count, NULL);
     return !mg_cli_interrupted();
 }
 
@@ -190,10 +171,10 @@ static bool add_score(void *context, int64_t index, const mg_score *result)
 {
     (void)index;
     score_job *job = (score_job *)context;
-    job->answered++;
+    job->list.answered++;
     job->failed = job->failed || result->failed;
     job->logprob += result->logprob;
-    mg_cli_progress(job->cli, "windows", job->answered, job->count, NULL);
+    mg_cli_progress(job->cli, "windows", job->list.answered, job->list.count, NULL);
     return !mg_cli_interrupted();
 }
 
@@ -248,7 +229,7 @@ static mg_status score_text(score_job *job, const char *path, mg_error *err)
     }
     add_windows(job, &all);
     MG_TRY_OR_DONE(
-        mg_engine_score(job->running.engine, job->requests, job->count, add_score, job, err));
+        mg_engine_score(job->running.engine, job->requests, job->list.count, add_score, job, err));
     mg_cli_progress_end(job->cli);
     if (job->failed) {
         status = mg_fail(err, MG_ERR_NUMERIC, "logits are not finite");
@@ -288,18 +269,13 @@ static mg_status run_score(mg_cli *cli, const mg_args *args, mg_error *err)
     }
     MG_TRY_OR_DONE(mg_json_lines_read(path, &job.arena, take_line, &job, err));
     MG_TRY_OR_DONE(
-        mg_engine_score(job.running.engine, job.requests, job.count, take_score, &job, err));
+        mg_engine_score(job.running.engine, job.requests, job.list.count, take_score, &job, err));
 
 done:
     mg_cli_progress_end(cli);
     mg_cli_flush(cli);
-    for (int64_t i = 0; i < job.count; i++) {
-        mg_ids_release(&job.ids[i]);
-    }
-    mg_free(job.ids);
+    mg_request_list_release(&job.list);
     mg_free(job.requests);
-    mg_free(job.values);
-    mg_buf_release(&job.reply);
     mg_running_close(&job.running);
     mg_arena_release(&job.arena);
     return status;

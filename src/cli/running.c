@@ -170,6 +170,44 @@ void mg_reply_error(mg_buf *reply, const mg_value *value, const char *message)
     mg_buf_add_text(reply, "}\n");
 }
 
+int64_t mg_request_list_add(mg_request_list *list, const mg_value *value, mg_ids ids,
+                            void **requests, size_t request_bytes)
+{
+    if (list->count == list->cap) {
+        list->cap = MG_MAX(2 * list->cap, 16);
+        list->values =
+            (const mg_value **)mg_memory_resize(list->values, list->cap, sizeof(const mg_value *));
+        list->ids = (mg_ids *)mg_memory_resize(list->ids, list->cap, sizeof(mg_ids));
+        *requests = mg_memory_resize(*requests, list->cap, request_bytes);
+    }
+    list->values[list->count] = value;
+    list->ids[list->count] = ids;
+    return list->count++;
+}
+
+void mg_request_list_put(mg_request_list *list, mg_cli *cli)
+{
+    mg_cli_printf(cli, "%s", list->reply.data);
+    mg_buf_clear(&list->reply);
+}
+
+void mg_request_list_refuse(mg_request_list *list, mg_cli *cli, const mg_value *value,
+                            const char *message)
+{
+    mg_reply_error(&list->reply, value, message);
+    mg_request_list_put(list, cli);
+}
+
+void mg_request_list_release(mg_request_list *list)
+{
+    for (int64_t i = 0; i < list->count; i++) {
+        mg_ids_release(&list->ids[i]);
+    }
+    mg_free(list->ids);
+    mg_free(list->values);
+    mg_buf_release(&list->reply);
+}
+
 mg_status mg_ids_of_value(const mg_value *list, const char *key, int64_t vocab, mg_ids *ids_out,
                           mg_error *err)
 {

@@ -40,6 +40,27 @@ MG_MUST_CHECK mg_status mg_json_lines_read(const char *path, mg_arena *arena, mg
 void mg_reply_begin(mg_buf *reply, const mg_value *value);
 void mg_reply_error(mg_buf *reply, const mg_value *value, const char *message);
 
+/* The requests of generate and score: for each the line it came from and its tokens. */
+typedef struct mg_request_list {
+    const mg_value **values; /* NULL where there is no line */
+    mg_ids *ids;
+    int64_t count;
+    int64_t cap;
+    int64_t answered;
+    mg_buf reply; /* being written */
+} mg_request_list;
+
+/* Adds a request, whose ids the list takes over, and gives its index.  *requests, the caller's own
+ * array beside the list's, gets room for it. */
+int64_t mg_request_list_add(mg_request_list *list, const mg_value *value, mg_ids ids,
+                            void **requests, size_t request_bytes);
+/* Prints the reply that was written. */
+void mg_request_list_put(mg_request_list *list, mg_cli *cli);
+/* Answers a line that is no request. */
+void mg_request_list_refuse(mg_request_list *list, mg_cli *cli, const mg_value *value,
+                            const char *message);
+void mg_request_list_release(mg_request_list *list);
+
 /* Appends the ids of a list of integers within the model's vocabulary.  MG_ERR_FORMAT. */
 MG_MUST_CHECK mg_status mg_ids_of_value(const mg_value *list, const char *key, int64_t vocab,
                                         mg_ids *ids_out, mg_error *err);

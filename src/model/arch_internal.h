@@ -149,6 +149,11 @@ bool mg_arch_has(const mg_arch *arch, const mg_model_config *config, mg_part par
     {                                                                                              \
         "model.layers.N.self_attn.v_proj.bias", MG_PART_V_BIAS, when                               \
     }
+#define MG_TENSORS_ATTENTION_BIAS                                                                  \
+    MG_TENSORS_QKV_BIAS(MG_WHEN_ATTENTION_BIAS),                                                   \
+    {                                                                                              \
+        "model.layers.N.self_attn.o_proj.bias", MG_PART_OUT_BIAS, MG_WHEN_ATTENTION_BIAS           \
+    }
 #define MG_TENSORS_GATED_MLP                                                                       \
     { "model.layers.N.mlp.gate_proj.weight", MG_PART_GATE, MG_WHEN_ALWAYS },                       \
         { "model.layers.N.mlp.up_proj.weight", MG_PART_UP, MG_WHEN_ALWAYS },                       \

@@ -5,13 +5,8 @@ static const char *const names[] = { "Qwen3ForCausalLM", NULL };
 static const char *const model_types[] = { "qwen3", NULL };
 
 static const mg_arch_tensor tensors[] = {
-    MG_TENSORS_OUTSIDE_LAYERS,
-    MG_TENSORS_TWO_NORMS,
-    MG_TENSORS_ATTENTION,
-    MG_TENSORS_QKV_BIAS(MG_WHEN_ATTENTION_BIAS),
-    { "model.layers.N.self_attn.o_proj.bias", MG_PART_OUT_BIAS, MG_WHEN_ATTENTION_BIAS },
-    MG_TENSORS_QK_NORM,
-    MG_TENSORS_GATED_MLP,
+    MG_TENSORS_OUTSIDE_LAYERS, MG_TENSORS_TWO_NORMS, MG_TENSORS_ATTENTION,
+    MG_TENSORS_ATTENTION_BIAS, MG_TENSORS_QK_NORM,   MG_TENSORS_GATED_MLP,
 };
 
 const mg_arch mg_arch_qwen3 = {
