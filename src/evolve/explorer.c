@@ -254,10 +254,18 @@ void mg_explorer_limit_bits(const mg_loop_space *space, const double *probabilit
     }
 }
 
-static bool gate_open(const mg_explorer *s, int64_t number, const double *x)
+/* Which numbers play a part in x. */
+static void find_relevant(const mg_explorer *s, const double *x, bool *relevant)
 {
-    int64_t gate = s->space->gates[number];
-    return gate < 0 || x[gate] != 0.0;
+    if (s->space->played != NULL) {
+        memset(relevant, 0, (size_t)s->number_count * sizeof(relevant[0]));
+        s->space->played(s->space->played_context, x, relevant);
+        return;
+    }
+    for (int64_t i = 0; i < s->number_count; i++) {
+        int64_t gate = s->space->gates[i];
+        relevant[i] = gate < 0 || x[gate] != 0.0;
+    }
 }
 
 /* Bits by natural gradient, numbers by CMA-ES. */
@@ -275,9 +283,7 @@ static void ask_gradient(mg_explorer *s, int64_t k, double *x_out)
     for (int64_t i = 0; i < s->bit_count; i++) {
         s->sample[k * s->bit_count + i] = x_out[i] != 0.0;
     }
-    for (int64_t i = 0; i < s->number_count; i++) {
-        s->relevant[k * s->number_count + i] = gate_open(s, i, x_out);
-    }
+    find_relevant(s, x_out, s->relevant + k * s->number_count);
 }
 
 /* All by CMA-ES.  A bit that the limit has cleared teaches nothing about itself. */
@@ -292,9 +298,7 @@ static void ask_margin(mg_explorer *s, int64_t k, double *x_out)
     for (int64_t i = 0; i < s->bit_count; i++) {
         relevant[i] = s->drawn[i] == (x_out[i] != 0.0);
     }
-    for (int64_t i = 0; i < s->number_count; i++) {
-        relevant[s->bit_count + i] = gate_open(s, i, x_out);
-    }
+    find_relevant(s, x_out, relevant + s->bit_count);
 }
 
 void mg_explorer_ask(mg_explorer *s, int64_t k, double *x_out)

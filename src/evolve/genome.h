@@ -46,6 +46,10 @@ int64_t mg_genome_bit_count(const mg_genome *genome);
 int64_t mg_genome_bits_max(const mg_genome *genome);
 const double *mg_genome_bit_start(const mg_genome *genome);
 const int64_t *mg_genome_gates(const mg_genome *genome);
+/* Whether the numbers are factors of pairs of layers beside bits; then sets relevant (by number)
+ * for the pairs that the path of x crosses: the others are as good as not there. */
+bool mg_genome_counts_pairs(const mg_genome *genome);
+void mg_genome_pairs_played(const mg_genome *genome, const double *x, bool *relevant);
 
 /* Whether a vector is a path; then its hops, at most mg_genome_hops_max; returns how many. */
 bool mg_genome_is_path(const mg_genome *genome);

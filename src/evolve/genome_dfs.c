@@ -8,6 +8,7 @@
  *   slot   [bit of each slot but the first][log factor of each slot][of the extra hop]
  *   net    [bit of each slot but the first][81 weights of a small network]
  *   paper  [value of each slot, on where it is positive][factor - 1 of each pair of layers]
+ *   transition  [bit of each slot but the first][factor - 1 of each pair of layers]
  *
  * Since every block is x + F(norm(x)) with a norm that ignores scale, the path is an ordinary deep
  * model whose output projections are divided by the product P_t of the factors so far, with the
@@ -65,6 +66,10 @@ static void fill_sizes(mg_genome *g, const int64_t *layer_counts)
     case MG_PATH_PAPER:
         g->dimension = g->slot_count + g->stack_count * g->stack_count;
         break;
+    case MG_PATH_TRANSITION:
+        g->bit_count = g->slot_count - 1;
+        g->dimension = g->bit_count + g->stack_count * g->stack_count;
+        break;
     case MG_PATH_SWITCHES:
         g->bit_count = g->slot_count - 1;
         g->dimension = g->bit_count + 1;
@@ -114,6 +119,7 @@ static void fill_numbers(mg_genome *g)
         case MG_PATH_PAPER:
             g->start[at] = g->standard[at] = i < g->layer_count ? PAPER_START : 0.0;
             break;
+        case MG_PATH_TRANSITION:
         case MG_PATH_SWITCHES:
             break;
         }
@@ -170,6 +176,11 @@ const int64_t *mg_genome_gates(const mg_genome *genome)
     return genome->gates;
 }
 
+bool mg_genome_counts_pairs(const mg_genome *genome)
+{
+    return genome->form == FORM_PATH && genome->encoding == MG_PATH_TRANSITION;
+}
+
 /* Model and layer of a slot. */
 static void slot_place(const mg_genome *g, int64_t slot, int64_t *model_out, int64_t *layer_out)
 {
@@ -204,8 +215,11 @@ mg_str mg_genome_path_gene_name(const mg_genome *g, int64_t index, mg_arena *are
     if (!bit && g->encoding == MG_PATH_NET) {
         return mg_arena_printf(arena, "network[%lld]", (long long)number);
     }
-    if (g->encoding == MG_PATH_PAPER && number >= g->slot_count) {
-        int64_t pair = number - g->slot_count;
+    int64_t first_pair = g->encoding == MG_PATH_PAPER        ? g->slot_count
+                         : g->encoding == MG_PATH_TRANSITION ? 0
+                                                             : INT64_MAX;
+    if (!bit && number >= first_pair) {
+        int64_t pair = number - first_pair;
         mg_str from = layer_name(g, pair / g->stack_count, arena);
         mg_str to = layer_name(g, pair % g->stack_count, arena);
         return mg_arena_printf(arena, "scale[%.*s to %.*s]", MG_STR_ARG(from), MG_STR_ARG(to));
@@ -272,6 +286,8 @@ static double hop_scale(const mg_genome *g, const double *x, int64_t slot, int64
         return t == 0 ? 1.0 : net_scale(g, numbers, from, to, (double)(t + 1) / (double)count);
     case MG_PATH_PAPER:
         return t == 0 ? 1.0 : 1.0 + numbers[g->slot_count + from * g->stack_count + to];
+    case MG_PATH_TRANSITION:
+        return t == 0 ? 1.0 : 1.0 + numbers[from * g->stack_count + to];
     case MG_PATH_SWITCHES:
         break;
     }
@@ -310,6 +326,24 @@ int64_t mg_genome_hops(const mg_genome *g, const double *x, mg_hop *hops_out)
     }
     mg_free(on);
     return count;
+}
+
+void mg_genome_pairs_played(const mg_genome *g, const double *x, bool *relevant)
+{
+    mg_hop *hops = mg_new_array(mg_hop, g->hops_max + FORCED_HOPS);
+    int64_t count = mg_genome_hops(g, x, hops);
+    int64_t from = 0;
+    for (int64_t t = 0; t < count; t++) {
+        int64_t to = hops[t].layer;
+        for (int64_t m = 0; m < hops[t].model; m++) {
+            to += g->stack_layers[m];
+        }
+        if (t > 0) {
+            relevant[from * g->stack_count + to] = true;
+        }
+        from = to;
+    }
+    mg_free(hops);
 }
 
 void mg_genome_start_at_path(mg_genome *g, const double *switches, const double *factors)

@@ -38,6 +38,10 @@ typedef struct mg_loop_space {
     int64_t bits_max;        /* of a candidate that may be set */
     const double *bit_start; /* bit_count: probabilities at the beginning */
     const int64_t *gates;    /* per number: the bit without which it plays no part, -1 = none */
+    /* Where several bits decide together: sets those of relevant (dimension - bit_count, all false)
+     * whose number plays a part in x.  NULL = the gates say it. */
+    void (*played)(const void *context, const double *x, bool *relevant);
+    const void *played_context;
     const double *start, *standard; /* standard: the default merge */
     const char *standard_name;      /* "default merge"; NULL = that */
     const double *scale;

@@ -21,10 +21,12 @@ typedef enum mg_encoding {
 
 /* What decides a path (evolution.md 4.2). */
 typedef enum mg_path_encoding {
-    MG_PATH_SLOT,    /* a bit and a log factor for each slot */
-    MG_PATH_PAPER,   /* numbers alone: a value for each slot, a factor for each pair of layers */
-    MG_PATH_NET,     /* bits, and factors by a small network */
-    MG_PATH_SWITCHES /* bits alone; the one number, which the optimiser wants, has no meaning */
+    MG_PATH_SLOT,       /* a bit and a log factor for each slot */
+    MG_PATH_PAPER,      /* numbers alone: a value for each slot, a factor for each pair of layers */
+    MG_PATH_NET,        /* bits, and factors by a small network */
+    MG_PATH_TRANSITION, /* bits, and a factor for each pair of layers, which only paths across it
+                           move */
+    MG_PATH_SWITCHES    /* bits alone; the one number, which the optimiser wants, has no meaning */
 } mg_path_encoding;
 
 typedef struct mg_preset {

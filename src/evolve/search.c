@@ -193,6 +193,11 @@ static mg_status create_fitness(mg_search *s, const mg_search_stage *stage, bool
     return MG_OK;
 }
 
+static void pairs_played(const void *context, const double *x, bool *relevant)
+{
+    mg_genome_pairs_played((const mg_genome *)context, x, relevant);
+}
+
 static mg_status run_loop(mg_search *s, const mg_stage *place, mg_error *err)
 {
     mg_search_stage *stage = &s->stages[s->current];
@@ -204,6 +209,8 @@ static mg_status run_loop(mg_search *s, const mg_stage *place, mg_error *err)
                    .bits_max = mg_genome_bits_max(genome),
                    .bit_start = mg_genome_bit_start(genome),
                    .gates = mg_genome_gates(genome),
+                   .played = mg_genome_counts_pairs(genome) ? pairs_played : NULL,
+                   .played_context = genome,
                    .start = mg_genome_start(genome),
                    .standard = mg_genome_default(genome),
                    .standard_name = stage->standard_name,

@@ -242,7 +242,7 @@ typedef struct raw_search {
 } raw_search;
 
 static const char *const space_names[] = { "ps", "dfs", "hybrid", NULL };
-static const char *const encoding_names[] = { "slot", "paper", "net", NULL };
+static const char *const encoding_names[] = { "slot", "paper", "net", "transition", NULL };
 static const char *const restart_names[] = { "ipop", "bipop", NULL };
 static const char *const restart_from_names[] = { "anywhere", "best", NULL };
 static const char *const ends_names[] = { "shared", "own", NULL };

@@ -12,6 +12,7 @@
 
 #define EVALUATIONS_A_GENE 100
 #define STACK_LAYERS_MAX 4096 /* of all models of a data-flow search */
+#define PAIR_LAYERS_MAX 1000  /* where every pair of them has a gene */
 
 /* Collects messages, one a line, so that all mistakes are told together. */
 static void collect(mg_buf *messages, const mg_error *err)
@@ -284,6 +285,17 @@ static mg_status check_path_models(mg_search *s, mg_error *err)
     }
     if (one) {
         MG_TRY(check_stack(s, &config->models[0], &file->partner, err));
+    }
+    bool pairs = false;
+    for (int64_t k = 0; k < file->stage_count; k++) {
+        mg_path_encoding encoding = file->stages[k].search.path_encoding;
+        pairs = pairs || encoding == MG_PATH_PAPER || encoding == MG_PATH_TRANSITION;
+    }
+    if (pairs && layers > PAIR_LAYERS_MAX) {
+        return mg_fail(err, MG_ERR_CONFIG,
+                       "%.*s: all models together have %lld layers, at most %d for factors of each "
+                       "pair of them; use 'encoding: slot'",
+                       MG_STR_ARG(file->path), (long long)layers, PAIR_LAYERS_MAX);
     }
     if (layers > STACK_LAYERS_MAX) {
         return mg_fail(err, MG_ERR_CONFIG, "%.*s: all models together have %lld layers, at most %d",

@@ -92,7 +92,7 @@ class DataFlow(SearchTest):
             self.assert_same_file(self.folder / "cut" / name, self.run_folder / name)
 
     def test_every_encoding_runs(self):
-        for encoding in ("net", "paper"):
+        for encoding in ("net", "transition", "paper"):
             with self.subTest(encoding=encoding):
                 self.write("search.yml", flow(f", encoding: {encoding}").replace("evaluations: 41", "evaluations: 21"))
                 self.run_ok(*self.words(encoding))

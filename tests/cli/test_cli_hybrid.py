@@ -4,71 +4,7 @@ import unittest
 
 from program import MODELS, TASKS
 from search import SearchTest
-
-GENOME = """genome:
-  models: [{models}]
-  base_model: {base}
-  merge_method: dare_ties
-tasks: [{{name: mini_ja_native, metric: "exact_match,none"}}]
-limit: 110
-search: {{{search}}}
-validate: {{share: 0.2}}
-"""
-HYBRID = "space: hybrid, evaluations: 48, items: 20, population: 6, repeats: 1, polish: 0, refine: true, seed: 3"
-
-
-def genome(search=HYBRID, more=""):
-    return GENOME.format(models=", ".join(str(MODELS / m) for m in ("mini-ja", "mini-math-a")),
-                         base=MODELS / "mini-base", search=search + more)
-
-
-class StagedTest(SearchTest):
-    search = HYBRID
-
-    @classmethod
-    def setUpClass(cls):
-        """One search, that several tests look at."""
-        test = cls.owner = cls("run_ok")
-        test.setUp()
-        test.write("search.yml", genome(cls.search))
-        cls.result = test.run_ok(*test.words())
-        cls.run_folder = test.folder / "run"
-        cls.rows = [json.loads(line) for line in test.candidates().splitlines()]
-
-    @classmethod
-    def tearDownClass(cls):
-        cls.owner.doCleanups()
-
-    def setUp(self):
-        super().setUp()
-        self.write("search.yml", genome(self.search))
-
-    def beginnings(self):
-        """Ids with which the stages begin: each one's default is the result of the one before."""
-        return [row["id"] for row in self.rows if row["kind"] == "default"]
-
-    def assert_same_run(self, folder):
-        self.assertEqual(self.candidates(folder), self.owner.candidates())
-        names = ["best_config.yaml", "final_model/model.safetensors", "final_model/config.json"]
-        names += [f"stages/{path.name}" for path in (self.run_folder / "stages").iterdir()]
-        for name in names:
-            self.assert_same_file(self.folder / folder / name, self.run_folder / name)
-        one, other = self.report(folder), self.owner.report()
-        for report in (one, other):
-            del report["seconds"]
-        self.assertEqual(one, other)
-
-    def kill_in_each_stage(self):
-        beginnings = self.beginnings() + [len(self.rows)]
-        for stage, begin in enumerate(beginnings[:-1]):
-            end = beginnings[stage + 1]
-            for count in (begin, begin + 2, (begin + end) // 2, end - 1):
-                process = self.start(*self.words("cut"))
-                self.wait_for("cut", count, process)
-                process.kill()
-                process.communicate()
-        self.run_ok(*self.words("cut"))
-        self.assert_same_run("cut")
+from staged import HYBRID, StagedTest, genome
 
 
 class Hybrid(StagedTest):
@@ -156,65 +92,12 @@ class Partner(SearchTest):
         self.mistake("space: hybrid, preset: thorugh", "thorough")
 
     def test_a_named_partner_gives_its_layers_and_cannot_be_changed_later(self):
-        small = HYBRID.replace("evaluations: 48", "evaluations: 24").replace("refine: true", "refine: false")
+        small = HYBRID.replace("evaluations: 42", "evaluations: 24").replace("refine: true", "refine: false")
         self.write("search.yml", genome(small + f", partner: {MODELS / 'mini-base'}"))
         result = self.run_ok(*self.words())
         self.assertIn("mini-base", result.err)
         self.write("search.yml", genome(small + f", partner: {MODELS / 'mini-ja'}"))
         self.assertIn("search.partner", self.fails(2, *self.words()).err)
-
-
-class Thorough(StagedTest):
-    search = "preset: thorough, evaluations: 40, items: 20, population: 6, polish: 0, seed: 3"
-
-    def test_genes_of_the_whole_model_come_first(self):
-        stages = self.owner.report()["stages"]
-        self.assertEqual([stage["title"] for stage in stages], ["genes of the whole model", "finer genes"])
-        sizes = [len(row["genome"]) for row in self.rows if row["kind"] == "default"]
-        self.assertEqual(sizes, [4, 12])
-        winner = [row for row in self.rows if row["id"] == stages[0]["winner"]][0]
-        begin = [row for row in self.rows if row["kind"] == "default"][1]
-        self.assertEqual(begin["genome"], winner["genome"] * 3)
-
-    def test_killed_in_each_stage_the_search_ends_in_the_same_bytes(self):
-        self.kill_in_each_stage()
-
-
-class OtherStages(SearchTest):
-    def test_a_path_can_be_searched_for_in_stages(self):
-        text = genome("space: dfs, staged: true, evaluations: 60, items: 20, population: 6, repeats: 1, polish: 0")
-        self.write("search.yml", "".join(line for line in text.splitlines(True)
-                                         if "base_model" not in line and "merge_method" not in line))
-        self.run_ok(*self.words())
-        stages = self.report()["stages"]
-        self.assertEqual(len(stages), 3)
-        rows = [json.loads(line) for line in self.candidates().splitlines()]
-        switches, scales, both = [next(row for row in rows if row["id"] == stage["winner"]) for stage in stages]
-        self.assertEqual(len(switches["genome"]), 15 + 1)
-        self.assertEqual(len(both["genome"]), 15 + 17)
-        begin = [row for row in rows if row["kind"] == "default"]
-        self.assertEqual([begin[1]["score"], begin[2]["score"]], [switches["score"], scales["score"]])
-        self.assertEqual(begin[2]["genome"][:15], switches["genome"][:15])
-        self.run_ok("merge", "run/best_config.yaml", "again")
-        self.assert_same_file(self.folder / "again" / "model.safetensors",
-                              self.folder / "run" / "final_model" / "model.safetensors")
-
-    def test_the_papers_hybrid_runs(self):
-        self.write("search.yml", genome("preset: paper-hybrid, evaluations: 60, items: 20, population: 8, repeats: 1"))
-        self.run_ok(*self.words())
-        rows = [json.loads(line) for line in self.candidates().splitlines()]
-        second = [row for row in rows if row["kind"] == "default"][1]["id"]
-        self.assertEqual(len([row for row in rows if row["kind"] == "mean" and row["id"] > second]), 3)
-        self.run_ok("merge", "run/best_config.yaml", "again")
-
-    def test_more_evaluations_go_on_as_if_they_had_been_given_at_once(self):
-        small = HYBRID.replace("refine: true", "refine: false")
-        for run, budgets in (("once", (36,)), ("twice", (24, 36))):
-            for budget in budgets:
-                self.write("search.yml", genome(small.replace("evaluations: 48", f"evaluations: {budget}")))
-                self.run_ok(*self.words(run))
-        self.assertEqual(self.candidates("once"), self.candidates("twice"))
-        self.assert_same_file(self.folder / "once" / "best_config.yaml", self.folder / "twice" / "best_config.yaml")
 
 
 if __name__ == "__main__":

@@ -36,14 +36,15 @@ static mg_genome *make(const char *search, mg_evolve_config *config)
     return mg_genome_create_path(config, layers, NULL);
 }
 
-static const char *const encodings[] = { "encoding: slot", "encoding: net", "preset: paper-dfs" };
+static const char *const encodings[] = { "encoding: slot", "encoding: net", "preset: paper-dfs",
+                                         "encoding: transition" };
 
 static void encodings_have_the_dimensions_of_the_table(void **state)
 {
     (void)state;
-    const int64_t dimensions[] = { 191 + 193, 191 + 81, 192 + 4096 };
-    const int64_t bits[] = { 191, 191, 0 };
-    for (int i = 0; i < 3; i++) {
+    const int64_t dimensions[] = { 191 + 193, 191 + 81, 192 + 4096, 191 + 4096 };
+    const int64_t bits[] = { 191, 191, 0, 191 };
+    for (int i = 0; i < 4; i++) {
         mg_evolve_config config;
         mg_genome *genome = make(encodings[i], &config);
         assert_int_equal(mg_genome_dimension(genome), dimensions[i]);
@@ -56,7 +57,7 @@ static void encodings_have_the_dimensions_of_the_table(void **state)
 static void every_encoding_starts_at_the_plain_path(void **state)
 {
     (void)state;
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < 4; i++) {
         mg_evolve_config config;
         mg_hop hops[200];
         mg_genome *genome = make(encodings[i], &config);
@@ -123,6 +124,38 @@ static void paths_keep_their_ends_and_their_limit(void **state)
         mg_genome_destroy(genome);
         mg_evolve_config_release(&config);
     }
+}
+
+/* 4.2, transition: a pair of layers that no path crosses says nothing. */
+static void only_crossed_pairs_play_a_part(void **state)
+{
+    (void)state;
+    mg_evolve_config config;
+    mg_hop hops[200];
+    mg_genome *genome = make("encoding: transition, repeats: 1", &config);
+    int64_t bits = mg_genome_bit_count(genome);
+    int64_t n = mg_genome_dimension(genome);
+    double *x = mg_new_array(double, n);
+    bool *relevant = mg_new_array(bool, n - bits);
+    assert_true(mg_genome_counts_pairs(genome));
+    x[40 - 1] = 1.0;               /* slot 40: layer 8 of the second model */
+    x[bits + 0 * 64 + 40] = 0.5;   /* from the first layer to it */
+    x[bits + 40 * 64 + 31] = -3.0; /* from it to A's last layer */
+    x[bits + 7 * 64 + 8] = 9.0;    /* not crossed */
+    assert_int_equal(mg_genome_hops(genome, x, hops), 3);
+    assert_true(hops[1].model == 1 && hops[1].layer == 8 && hops[1].scale == 1.5f);
+    assert_true(hops[2].model == 0 && hops[2].layer == 31 && hops[2].scale == -2.0f);
+    mg_genome_pairs_played(genome, x, relevant);
+    int64_t count = 0;
+    for (int64_t i = 0; i < n - bits; i++) {
+        count += relevant[i] ? 1 : 0;
+    }
+    assert_int_equal(count, 2);
+    assert_true(relevant[40] && relevant[40 * 64 + 31]);
+    mg_free(x);
+    mg_free(relevant);
+    mg_genome_destroy(genome);
+    mg_evolve_config_release(&config);
 }
 
 /* A model in float32 from a folder. */
@@ -366,6 +399,7 @@ int main(void)
         cmocka_unit_test(every_encoding_starts_at_the_plain_path),
         cmocka_unit_test(first_paths_of_the_paper_have_the_expected_length),
         cmocka_unit_test(paths_keep_their_ends_and_their_limit),
+        cmocka_unit_test(only_crossed_pairs_play_a_part),
         cmocka_unit_test(a_plain_path_equals_its_model_bit_for_bit),
         cmocka_unit_test(folded_factors_answer_as_the_path_does),
         cmocka_unit_test(paths_answer_as_transformers_does_with_their_export),
