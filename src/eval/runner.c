@@ -64,6 +64,7 @@ static mg_status generate(mg_eval_run *run, mg_engine *engine, mg_error *err)
                                              .max_new_tokens = run->task->max_new_tokens,
                                              .stops = prepared->stops,
                                              .stop_count = prepared->stop_count,
+                                             .hopeless = run->task->hopeless,
                                              .sampling = prepared->sampling };
     }
     for (int64_t i = 0; i < run->count; i++) {

@@ -246,6 +246,11 @@ void mg_task_hash(const mg_task *task, char *text_out)
     mg_value flags =
         mg_value_of_int((task->apply_chat_template ? 1 : 0) + (task->fewshot_as_multiturn ? 2 : 0));
     hash_value(hasher, &text, &flags);
+    if (task->hopeless.repeats || task->hopeless.script > 0) {
+        mg_value early =
+            mg_value_of_int(2 * task->hopeless.script + (task->hopeless.repeats ? 1 : 0));
+        hash_value(hasher, &text, &early);
+    }
     mg_hasher_add(hasher, task->system_instruction.data, task->system_instruction.size);
     mg_hasher_add(hasher, task->chat_template.data, task->chat_template.size);
     hash_function(hasher, &task->process_results);

@@ -11,6 +11,7 @@
 #include "eval/task.h"
 #include "eval/task_index.h"
 #include "eval/task_settings.h"
+#include "infer/hopeless.h"
 #include "text/template.h"
 
 MG_BEGIN_C
@@ -91,6 +92,7 @@ struct mg_task {
 
     mg_value generation; /* generate_until: the keyword arguments */
     int64_t max_new_tokens;
+    mg_hopeless hopeless; /* `stop_early` in the block `merganser` of the metadata */
 
     mg_python *python; /* started by its first call */
     bool owns_python;

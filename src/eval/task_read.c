@@ -426,6 +426,42 @@ static void read_generation(reader *r)
     }
 }
 
+/* `metadata: {merganser: {stop_early: {repeats: true, script: japanese}}}`: answers that the task
+ * calls hopeless end early.  The harness keeps metadata and does not look into it. */
+static void read_stop_early(reader *r)
+{
+    mg_task *task = r->task;
+    const mg_setting *setting = get(r, "metadata");
+    const mg_value *own = setting != NULL ? mg_value_get(&setting->value, "merganser") : NULL;
+    const mg_value *rules = mg_value_get(own, "stop_early");
+    const mg_value *repeats = mg_value_get(rules, "repeats");
+    const mg_value *script = mg_value_get(rules, "script");
+    if (rules == NULL) {
+        return;
+    }
+    if (task->output_type != MG_GENERATE_UNTIL || rules->kind != MG_MAP ||
+        (repeats != NULL && repeats->kind != MG_BOOL)) {
+        mg_problem(&r->problems, MG_ERR_CONFIG, setting, rules,
+                   "'stop_early' must be a mapping of 'repeats' (true or false) and 'script', in a "
+                   "task that generates");
+        return;
+    }
+    task->hopeless.repeats = repeats != NULL && repeats->boolean;
+    for (int64_t i = 0; script != NULL && i < mg_script_count; i++) {
+        if (script->kind == MG_STRING && mg_str_is(script->string, mg_scripts[i])) {
+            task->hopeless.script = i + 1;
+        }
+    }
+    if (script != NULL && task->hopeless.script == 0) {
+        const char *nearest = script->kind == MG_STRING
+                                  ? mg_str_nearest(script->string, mg_scripts, mg_script_count)
+                                  : NULL;
+        mg_problem(&r->problems, MG_ERR_CONFIG, setting, script, "'script' is unknown%s%s%s",
+                   nearest != NULL ? "; did you mean '" : "", nearest != NULL ? nearest : "",
+                   nearest != NULL ? "'?" : ", must be a writing system such as japanese");
+    }
+}
+
 /* ---- metrics and filters ---- */
 
 static void read_metric(reader *r, const mg_setting *setting, const mg_value *entry,
@@ -821,6 +857,7 @@ mg_status mg_task_read(mg_task *task, const mg_task_index *index, mg_error *err)
     read_function_key(&r, "custom_dataset", &task->custom_dataset);
     read_formats(&r);
     read_generation(&r);
+    read_stop_early(&r);
     read_metrics(&r);
     read_filters(&r);
     read_fewshot(&r);

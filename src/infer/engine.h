@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "base/pool.h"
+#include "infer/hopeless.h"
 #include "infer/sample.h"
 #include "model/model.h"
 #include "tokenizer/tokenizer.h"
@@ -27,6 +28,7 @@ typedef struct mg_generate_request {
     const mg_str *stops;    /* stop strings: text before the first of them is the answer */
     int64_t stop_count;
     bool ignore_eos;
+    mg_hopeless hopeless; /* all zero: every answer runs to its end */
     mg_sampling sampling; /* all zero: greedy */
 } mg_generate_request;
 

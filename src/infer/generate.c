@@ -221,6 +221,10 @@ static mg_status advance(mg_generator *gen, int64_t slot, int64_t row, mg_error 
                      &engine->scratch)) {
         return end_text(gen, text, MG_FINISH_STOP, err);
     }
+    if (mg_hopeless_hit(&text->request->hopeless, engine->tokenizer, text->ids + text->prompt_count,
+                        new_count, &engine->scratch)) {
+        return end_text(gen, text, MG_FINISH_LENGTH, err);
+    }
     if (new_count == text->new_max) {
         return end_text(gen, text, MG_FINISH_LENGTH, err);
     }

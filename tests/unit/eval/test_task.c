@@ -364,17 +364,40 @@ static void the_hash_changes_with_what_decides_a_score(void **state)
         "task: t\n" HEAD
         "doc_to_text: '{{q}}'\ndoc_to_target: ''\ngeneration_kwargs: {until: [x]}\n",
         "task: t\n" HEAD "doc_to_text: '{{q}}'\ndoc_to_target: x\n",
+        "task: t\n" HEAD "doc_to_text: '{{q}}'\ndoc_to_target: ''\n"
+        "metadata: {merganser: {stop_early: {repeats: true}}}\n",
+        "task: t\n" HEAD "doc_to_text: '{{q}}'\ndoc_to_target: ''\n"
+        "metadata: {merganser: {stop_early: {script: thai}}}\n",
     };
-    char hashes[5][64];
-    for (int i = 0; i < 5; i++) {
+    char hashes[7][64];
+    for (int i = 0; i < 7; i++) {
         assert_ok(open_task(f, files[i], &task, &err), &err);
         mg_task_hash(task, hashes[i]);
         mg_task_close(task);
     }
     assert_string_equal(hashes[0], hashes[1]); /* the name and the writing do not matter */
-    for (int i = 2; i < 5; i++) {
+    for (int i = 2; i < 7; i++) {
         assert_string_not_equal(hashes[0], hashes[i]);
     }
+    assert_string_not_equal(hashes[5], hashes[6]);
+}
+
+static void hopeless_answers_are_told_by_known_rules(void **state)
+{
+    fixture *f = *state;
+    mg_error err;
+    mg_task *task;
+    assert_status(open_task(f,
+                            "task: t\n" HEAD "doc_to_text: '{{q}}'\ndoc_to_target: ''\n"
+                            "metadata: {merganser: {stop_early: {script: japanesse}}}\n",
+                            &task, &err),
+                  MG_ERR_CONFIG);
+    assert_non_null(strstr(err.message, "did you mean 'japanese'?"));
+    assert_status(open_task(f,
+                            "task: t\n" HEAD "doc_to_text: '{{q}}'\ndoc_to_target: ''\n"
+                            "metadata: {merganser: {stop_early: 3}}\n",
+                            &task, &err),
+                  MG_ERR_CONFIG);
 }
 
 static void limits_take_a_number_or_a_share(void **state)
@@ -431,6 +454,7 @@ int main(void)
         WITH(unsupported_features_are_named),
         WITH(a_filter_that_the_task_s_own_file_registers_is_found),
         WITH(the_hash_changes_with_what_decides_a_score),
+        WITH(hopeless_answers_are_told_by_known_rules),
         WITH(limits_take_a_number_or_a_share),
         WITH(groups_that_contain_themselves_and_repeats_are_errors),
     };

@@ -20,6 +20,36 @@ static void text_is_cut_by_each_stop_in_turn(void **state)
     assert_true(mg_str_is(mg_stops_cut(&stops, mg_str_of("問題")), ""));
 }
 
+/* A loop of 5 tokens: its 32 tokens stand there for the third time after 42. */
+static void loops_are_given_up_at_the_third_time(void **state)
+{
+    (void)state;
+    const mg_hopeless rules = { .repeats = true };
+    const mg_hopeless none = { .repeats = false };
+    int32_t ids[200];
+    for (int32_t i = 0; i < 200; i++) {
+        ids[i] = i < 20 ? 1000 + i : i % 5;
+    }
+    for (int64_t count = 1; count < 20 + 42; count++) {
+        assert_false(mg_hopeless_hit(&rules, NULL, ids, count, NULL));
+    }
+    assert_true(mg_hopeless_hit(&rules, NULL, ids, 20 + 42, NULL));
+    assert_false(mg_hopeless_hit(&none, NULL, ids, 200, NULL));
+    ids[40] = 7; /* one other token breaks the loop */
+    assert_false(mg_hopeless_hit(&rules, NULL, ids, 20 + 42, NULL));
+}
+
+static void scripts_know_their_letters(void **state)
+{
+    (void)state;
+    assert_string_equal(mg_scripts[0], "japanese");
+    assert_true(mg_script_occurs(0, mg_str_of("answer: 答え")));
+    assert_true(mg_script_occurs(0, mg_str_of("\xe3\x81\x82")));
+    assert_false(mg_script_occurs(0, mg_str_of("the answer is 12 \xc3\xa9")));
+    assert_false(mg_script_occurs(0, mg_str_of("\xe3")));
+    assert_true(mg_script_occurs(3, mg_str_of("12 \xd0\xb4\xd0\xb0")));
+}
+
 static void uncertain_ends_are_held_back(void **state)
 {
     (void)state;
@@ -43,7 +73,7 @@ typedef struct fixture {
     mg_stream *stream;
     mg_engine *engine;
     mg_ids prompt;
-    char text[1024];
+    char text[4096];
     mg_finish finish;
     mg_buf streamed;
     int64_t pieces;
@@ -119,7 +149,7 @@ static void answer_ends_before_a_stop_string(void **state)
     open_fixture(&f);
     ask(&f, NULL, 0);
     assert_int_equal(f.finish, MG_FINISH_EOS);
-    char whole[1024];
+    char whole[sizeof(f.text)];
     memcpy(whole, f.text, sizeof(whole));
     const char *at = strstr(whole, "答え");
     assert_non_null(at);
@@ -131,6 +161,35 @@ static void answer_ends_before_a_stop_string(void **state)
     mg_str empty = mg_str_of("");
     ask(&f, &empty, 1);
     assert_string_equal(f.text, whole);
+    close_fixture(&f);
+}
+
+/* Forced on behind its end, the model writes without end; then not in a script it does not know. */
+static void hopeless_answers_end_early(void **state)
+{
+    (void)state;
+    fixture f;
+    mg_error err;
+    open_fixture(&f);
+    mg_generate_request request = { 0 };
+    request.ids = f.prompt.data;
+    request.id_count = f.prompt.count;
+    request.max_new_tokens = 300;
+    request.ignore_eos = true;
+    assert_ok(mg_engine_generate(f.engine, &request, 1, keep, &f, &err), &err);
+    char whole[sizeof(f.text)];
+    memcpy(whole, f.text, sizeof(whole));
+    request.hopeless.script = 1; /* Japanese it is */
+    assert_ok(mg_engine_generate(f.engine, &request, 1, keep, &f, &err), &err);
+    assert_string_equal(f.text, whole);
+    for (int64_t i = 0; i < mg_script_count; i++) {
+        request.hopeless.script =
+            strcmp(mg_scripts[i], "thai") == 0 ? i + 1 : request.hopeless.script;
+    }
+    assert_ok(mg_engine_generate(f.engine, &request, 1, keep, &f, &err), &err);
+    assert_int_equal(f.finish, MG_FINISH_LENGTH);
+    assert_true(strlen(f.text) < strlen(whole));
+    assert_memory_equal(f.text, whole, strlen(f.text) - 3); /* a character may be cut */
     close_fixture(&f);
 }
 
@@ -157,8 +216,11 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(text_is_cut_by_each_stop_in_turn),
+        cmocka_unit_test(loops_are_given_up_at_the_third_time),
+        cmocka_unit_test(scripts_know_their_letters),
         cmocka_unit_test(uncertain_ends_are_held_back),
         cmocka_unit_test(answer_ends_before_a_stop_string),
+        cmocka_unit_test(hopeless_answers_end_early),
         cmocka_unit_test(pieces_of_a_stream_make_up_the_text),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
