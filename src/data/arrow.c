@@ -8,8 +8,7 @@
  * A batch's nodes and buffers stand in depth-first order of the schema; load_column walks both
  * together and checks lengths, so that arrow_column.c can read without further tests. */
 #include "data/arrow_internal.h"
-
-#include <zstd.h>
+#include "data/unpack_internal.h"
 
 #include <inttypes.h>
 
@@ -40,7 +39,7 @@ typedef struct arrow_reader {
     mg_str body;
     int64_t body_left;     /* bytes that buffers of the body may still take */
     int64_t unpacked_left; /* bytes that compressed buffers may still unpack to */
-    int64_t codec;         /* -1 none, 1 zstd */
+    int64_t codec;         /* -1 none, 0 LZ4, 1 zstd */
     int64_t node_count;
     size_t node_offset;
     int64_t node_next;
@@ -91,6 +90,15 @@ static const char *type_name(int64_t type)
     return type >= 0 && type < MG_ARROW_TYPE_COUNT ? names[type] : "unknown";
 }
 
+/* Times of the zone UTC are shown with it, those of others as they are stored. */
+static bool read_zone(const mg_flat *type, mg_arrow_field *field)
+{
+    mg_str zone;
+    bool good = mg_flat_string(type, 1, &zone);
+    field->is_utc = good && (mg_str_is(zone, "UTC") || mg_str_is(zone, "+00:00"));
+    return good;
+}
+
 /* Width, sign and unit from the type table of a field. */
 static mg_status read_type(arrow_reader *reader, const mg_flat *flat, mg_arrow_field *field,
                            mg_error *err)
@@ -130,6 +138,15 @@ static mg_status read_type(arrow_reader *reader, const mg_flat *flat, mg_arrow_f
         good = mg_flat_int(&type, 0, 2, 0, &field->unit);
         field->width = 8;
         field->is_signed = true;
+        good = good && read_zone(&type, field);
+        break;
+    case MG_ARROW_DECIMAL:
+        good = mg_flat_int(&type, 1, 4, 0, &field->scale) &&
+               mg_flat_int(&type, 2, 4, 128, &value) && value >= 32 && value % 32 == 0 &&
+               value <= 8 * MG_ARROW_DECIMAL_BYTES_MAX &&
+               field->scale >= -MG_ARROW_DECIMAL_SCALE_MAX &&
+               field->scale <= MG_ARROW_DECIMAL_SCALE_MAX;
+        field->width = value / 8;
         break;
     case MG_ARROW_FIXED_BINARY:
         good = mg_flat_int(&type, 0, 4, 0, &field->width) && field->width > 0;
@@ -145,9 +162,8 @@ static mg_status read_type(arrow_reader *reader, const mg_flat *flat, mg_arrow_f
 
 static bool is_supported(int64_t type)
 {
-    return type >= MG_ARROW_NULL && type <= MG_ARROW_UTF8_VIEW && type != MG_ARROW_DECIMAL &&
-           type != MG_ARROW_INTERVAL && type != MG_ARROW_UNION && type != MG_ARROW_DURATION &&
-           type != MG_ARROW_RUN_END;
+    return type >= MG_ARROW_NULL && type <= MG_ARROW_UTF8_VIEW && type != MG_ARROW_INTERVAL &&
+           type != MG_ARROW_UNION && type != MG_ARROW_DURATION && type != MG_ARROW_RUN_END;
 }
 
 static mg_status read_dictionary_encoding(arrow_reader *reader, const mg_flat *flat,
@@ -237,7 +253,7 @@ static mg_status read_schema(arrow_reader *reader, const mg_flat *schema, mg_err
     return MG_OK;
 }
 
-/* Unpacks a zstd buffer: i64 unpacked bytes (-1: stored as it is), then the data. */
+/* Unpacks a buffer: i64 unpacked bytes (-1: stored as it is), then the data. */
 static mg_status unpack(arrow_reader *reader, mg_str packed, mg_str *bytes_out, mg_error *err)
 {
     if (packed.size == 0) {
@@ -253,9 +269,7 @@ static mg_status unpack(arrow_reader *reader, mg_str packed, mg_str *bytes_out, 
         *bytes_out = data;
         return MG_OK;
     }
-    unsigned long long stated = ZSTD_getFrameContentSize(data.data, data.size);
-    if (bytes < 0 || (uint64_t)bytes > (uint64_t)data.size * 4096 + 4096 ||
-        (stated != ZSTD_CONTENTSIZE_UNKNOWN && stated != (unsigned long long)bytes)) {
+    if (bytes < 0 || (uint64_t)bytes > (uint64_t)data.size * 4096 + 4096) {
         return damaged(reader, "a compressed buffer with a wrong length", err);
     }
     if ((reader->unpacked_left -= bytes) < 0) {
@@ -263,12 +277,12 @@ static mg_status unpack(arrow_reader *reader, mg_str packed, mg_str *bytes_out, 
                        reader->source->name);
     }
     char *out = mg_arena_array(&reader->scratch, char, bytes + 1);
-    size_t got = ZSTD_decompress(out, (size_t)bytes, data.data, data.size);
-    if (ZSTD_isError(got) || got != (size_t)bytes) {
+    mg_packing packing = reader->codec == 0 ? MG_PACKED_LZ4_FRAME : MG_PACKED_ZSTD;
+    if (!mg_unpack(packing, data, out, (size_t)bytes)) {
         return damaged(reader, "a compressed buffer that does not unpack", err);
     }
     reader->work.budget += VALUES_PER_BYTE * bytes;
-    *bytes_out = mg_str_make(out, got);
+    *bytes_out = mg_str_make(out, (size_t)bytes);
     return MG_OK;
 }
 
@@ -499,9 +513,8 @@ static mg_status start_batch(arrow_reader *reader, const mg_flat *batch, mg_str 
     if (!good) {
         return damaged(reader, "a wrong record batch", err);
     }
-    if (compressed && reader->codec != 1) {
-        return mg_fail(err, MG_ERR_UNSUPPORTED,
-                       "%s: Arrow data compressed with LZ4 is not supported", reader->source->name);
+    if (compressed && reader->codec != 0 && reader->codec != 1) {
+        return damaged(reader, "an unknown compression", err);
     }
     return MG_OK;
 }

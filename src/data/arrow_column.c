@@ -18,8 +18,9 @@ static mg_status damaged(const mg_arrow_work *work, const mg_arrow_column *colum
                    MG_STR_ARG(column->field->name), what);
 }
 
-static double half_to_double(uint16_t bits)
+double mg_arrow_half(const unsigned char *bytes)
 {
+    unsigned bits = bytes[0] | (unsigned)bytes[1] << 8;
     int exponent = (bits >> 10) & 31;
     double fraction = (double)(bits & 1023);
     double value = exponent == 0    ? ldexp(fraction, -24)
@@ -40,7 +41,7 @@ static double load_float(const unsigned char *bytes, int64_t width)
         memcpy(&value, bytes, sizeof(value));
         return (double)value;
     }
-    return half_to_double((uint16_t)mg_arrow_load(bytes, 2, false));
+    return mg_arrow_half(bytes);
 }
 
 /* a / b rounded down, and the rest in [0, b); no a overflows. */
@@ -100,6 +101,49 @@ mg_value mg_arrow_time_text(mg_arena *arena, int64_t type, int64_t unit, int64_t
         text.string = mg_arena_printf(arena, "%04" PRId64 "-%02d-%02d %s", year, month, day, clock);
     }
     return text;
+}
+
+mg_value mg_arrow_decimal(mg_arena *arena, const unsigned char *bytes, size_t size, bool big_endian,
+                          int64_t scale)
+{
+    unsigned char digits[3 * MG_ARROW_DECIMAL_BYTES_MAX]; /* the last first */
+    unsigned char number[MG_ARROW_DECIMAL_BYTES_MAX];     /* the highest first */
+    int64_t count = 0;
+    bool negative = (bytes[big_endian ? 0 : size - 1] & 0x80) != 0;
+    unsigned carry = negative ? 1 : 0;
+    for (size_t i = size; i-- > 0;) { /* the magnitude: a negative number is inverted, plus 1 */
+        unsigned byte = bytes[big_endian ? i : size - 1 - i];
+        unsigned sum = (negative ? byte ^ 0xffu : byte) + carry;
+        number[i] = (unsigned char)sum;
+        carry = sum >> 8;
+    }
+    bool left = true;
+    while (left || count == 0) {
+        unsigned rest = 0;
+        left = false;
+        for (size_t i = 0; i < size; i++) {
+            unsigned value = rest << 8 | number[i];
+            number[i] = (unsigned char)(value / 10);
+            rest = value % 10;
+            left = left || number[i] != 0;
+        }
+        digits[count++] = (unsigned char)('0' + rest);
+    }
+    mg_buf text = { 0 };
+    int64_t exponent = count - 1 - scale;
+    bool plain = scale >= 0 && exponent >= -6; /* as Python's str(Decimal) */
+    int64_t behind = plain ? scale : count - 1;
+    mg_buf_add_text(&text, negative ? "-" : "");
+    for (int64_t i = MG_MAX(count, plain ? scale + 1 : 1); i-- > 0;) {
+        mg_buf_add_char(&text, i < count ? (char)digits[i] : '0');
+        mg_buf_add_text(&text, i == behind && i > 0 ? "." : "");
+    }
+    if (!plain) {
+        mg_buf_printf(&text, "E%+" PRId64, exponent);
+    }
+    mg_value value = mg_value_of_str(arena, mg_buf_view(&text));
+    mg_buf_release(&text);
+    return value;
 }
 
 mg_value mg_arrow_binary(mg_arena *arena, mg_str bytes)
@@ -245,6 +289,10 @@ static mg_status number_value(mg_arrow_work *work, const mg_arrow_column *column
     int64_t value = mg_arrow_load(at, field->width, field->is_signed);
     if (field->type != MG_ARROW_INT) {
         *value_out = mg_arrow_time_text(work->arena, field->type, field->unit, value);
+        if (field->is_utc) {
+            value_out->string =
+                mg_arena_printf(work->arena, "%.*s+00:00", MG_STR_ARG(value_out->string));
+        }
         return MG_OK;
     }
     if (!field->is_signed && field->width == 8 && value < 0) {
@@ -274,6 +322,10 @@ static mg_status present_value(mg_arrow_work *work, const mg_arrow_column *colum
     case MG_ARROW_TIME:
     case MG_ARROW_TIMESTAMP:
         return number_value(work, column, index, value_out, err);
+    case MG_ARROW_DECIMAL:
+        *value_out = mg_arrow_decimal(work->arena, column->values + index * column->field->width,
+                                      (size_t)column->field->width, false, column->field->scale);
+        return MG_OK;
     case MG_ARROW_FIXED_BINARY:
         return text_value(work, column,
                           mg_str_make((const char *)column->values + index * column->field->width,

@@ -61,6 +61,8 @@ typedef struct mg_arrow_field {
     int64_t width; /* bytes of one value; of one index when dictionary-encoded: index_width */
     bool is_signed;
     int64_t unit;      /* of times: 0 s, 1 ms, 2 us, 3 ns; of dates: 0 days, 1 ms */
+    int64_t scale;     /* of decimals: digits behind the point */
+    bool is_utc;       /* of timestamps */
     int64_t list_size; /* of a fixed-size list */
     bool is_dictionary;
     int64_t dictionary_id;
@@ -109,6 +111,12 @@ MG_MUST_CHECK mg_status mg_arrow_value(mg_arrow_work *work, const mg_arrow_colum
                                        int64_t index, mg_value *value_out, mg_error *err);
 /* Text of a date, a time or a timestamp as Python prints it. */
 mg_value mg_arrow_time_text(mg_arena *arena, int64_t type, int64_t unit, int64_t value);
+#define MG_ARROW_DECIMAL_BYTES_MAX 32
+#define MG_ARROW_DECIMAL_SCALE_MAX 1000
+/* Text of a decimal number as Python prints it: a two's complement of 1 to 32 bytes. */
+mg_value mg_arrow_decimal(mg_arena *arena, const unsigned char *bytes, size_t size, bool big_endian,
+                          int64_t scale);
+double mg_arrow_half(const unsigned char *bytes); /* a float of two bytes */
 /* Base64 text of bytes that are not text. */
 mg_value mg_arrow_binary(mg_arena *arena, mg_str bytes);
 

@@ -82,10 +82,19 @@ static mg_status read_meaning(parquet_reader *r, const mg_value *element, mg_par
     const mg_value *unit = mg_thrift_get(timestamp != NULL ? timestamp : time, 2);
     leaf->unit = mg_thrift_get(unit, 3) != NULL ? 3 : mg_thrift_get(unit, 2) != NULL ? 2 : 1;
     if (mg_thrift_get(logical, 5) != NULL || converted == 5) {
-        return mg_fail(err, MG_ERR_UNSUPPORTED,
-                       "%s: column '%.*s' has decimal numbers, which are "
-                       "not supported",
-                       r->work.name, MG_STR_ARG(leaf->name));
+        leaf->meaning = MG_MEANS_DECIMAL;
+        leaf->scale = mg_thrift_int(mg_thrift_get(logical, 5), 1, mg_thrift_int(element, 7, 0));
+        bool holds = leaf->type == MG_PARQUET_INT32 || leaf->type == MG_PARQUET_INT64 ||
+                     leaf->type == MG_PARQUET_FIXED || leaf->type == MG_PARQUET_BYTE_ARRAY;
+        return holds && leaf->scale >= -MG_ARROW_DECIMAL_SCALE_MAX &&
+                       leaf->scale <= MG_ARROW_DECIMAL_SCALE_MAX
+                   ? MG_OK
+                   : damaged(r, "a wrong decimal type", err);
+    }
+    if (mg_thrift_get(logical, 15) != NULL && leaf->type == MG_PARQUET_FIXED &&
+        leaf->type_bytes == 2) {
+        leaf->meaning = MG_MEANS_HALF;
+        return MG_OK;
     }
     if (mg_thrift_get(logical, 1) != NULL || converted == 0 || converted == 4 || converted == 19) {
         leaf->meaning = MG_MEANS_TEXT;
@@ -97,6 +106,8 @@ static mg_status read_meaning(parquet_reader *r, const mg_value *element, mg_par
     } else if (timestamp != NULL || converted == 9 || converted == 10) {
         leaf->meaning = MG_MEANS_TIMESTAMP;
         leaf->unit = timestamp != NULL ? leaf->unit : converted == 10 ? 2 : 1;
+        const mg_value *adjusted = mg_thrift_get(timestamp, 1);
+        leaf->is_utc = timestamp == NULL || (adjusted != NULL && adjusted->boolean);
     } else if (converted >= 11 && converted <= 14) {
         leaf->meaning = MG_MEANS_UNSIGNED;
     } else if (integer != NULL) {

@@ -34,7 +34,9 @@ typedef enum mg_parquet_meaning {
     MG_MEANS_UNSIGNED,
     MG_MEANS_DATE,
     MG_MEANS_TIME,
-    MG_MEANS_TIMESTAMP
+    MG_MEANS_TIMESTAMP,
+    MG_MEANS_DECIMAL, /* shown as text, exactly */
+    MG_MEANS_HALF     /* a float of two bytes */
 } mg_parquet_meaning;
 
 /* One leaf column of the row group at hand: levels of all entries, values of those present. */
@@ -43,7 +45,9 @@ typedef struct mg_parquet_leaf {
     int64_t type; /* mg_parquet_type */
     int64_t type_bytes;
     mg_parquet_meaning meaning;
-    int64_t unit; /* of times: 1 ms, 2 us, 3 ns */
+    int64_t unit;  /* of times: 1 ms, 2 us, 3 ns */
+    int64_t scale; /* of decimals: digits behind the point */
+    bool is_utc;   /* of timestamps */
     int max_def, max_rep;
     uint8_t *rep, *def;
     int64_t count, cap;

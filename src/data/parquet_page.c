@@ -5,11 +5,8 @@
  * lowest bit tells a repeated value from groups of eight packed ones. */
 #include "data/arrow_internal.h"
 #include "data/parquet_internal.h"
+#include "data/unpack_internal.h"
 #include "text/utf8.h"
-
-#include <snappy-c.h>
-#include <zlib.h>
-#include <zstd.h>
 
 #include <inttypes.h>
 
@@ -23,7 +20,8 @@ enum encoding {
     DELTA_BINARY_PACKED = 5,
     DELTA_LENGTH_BYTE_ARRAY = 6,
     DELTA_BYTE_ARRAY = 7,
-    RLE_DICTIONARY = 8
+    RLE_DICTIONARY = 8,
+    BYTE_STREAM_SPLIT = 9
 };
 
 static mg_status damaged(const mg_parquet_work *work, const mg_parquet_leaf *leaf, const char *what,
@@ -52,50 +50,28 @@ static mg_status keep_buffer(mg_parquet_work *work, int64_t bytes, mg_bytes *buf
     return MG_OK;
 }
 
-static bool unpack_gzip(mg_str packed, mg_bytes *out)
-{
-    z_stream stream = { 0 };
-    union {
-        const char *read;
-        Bytef *given;
-    } input = { .read = packed.data };
-    if (inflateInit2(&stream, 15 + 32) != Z_OK) {
-        return false;
-    }
-    stream.next_in = input.given;
-    stream.avail_in = (uInt)packed.size;
-    stream.next_out = out->data;
-    stream.avail_out = (uInt)out->size;
-    bool good = inflate(&stream, Z_FINISH) == Z_STREAM_END && stream.avail_out == 0;
-    inflateEnd(&stream);
-    return good;
-}
-
 /* The body of a page, unpacked into a buffer of exactly bytes. */
 static mg_status unpack(mg_parquet_work *work, const mg_parquet_leaf *leaf, int64_t codec,
                         mg_str packed, int64_t bytes, mg_str *body_out, mg_error *err)
 {
-    static const char *const names[] = { "none",   "Snappy", "gzip", "LZO",
-                                         "Brotli", "LZ4",    "zstd", "LZ4" };
+    static const mg_packing packings[] = { MG_PACKED_SNAPPY, MG_PACKED_SNAPPY,
+                                           MG_PACKED_GZIP,   MG_PACKED_GZIP,
+                                           MG_PACKED_BROTLI, MG_PACKED_LZ4_HADOOP,
+                                           MG_PACKED_ZSTD,   MG_PACKED_LZ4_BLOCK };
     mg_bytes out;
-    size_t size = (size_t)bytes;
     if (codec == 0) {
         *body_out = packed;
         return MG_OK;
     }
-    if (codec != 1 && codec != 2 && codec != 6) {
+    if (codec < 0 || codec >= MG_ARRAY_COUNT(packings) || codec == 3) {
         return mg_fail(err, MG_ERR_UNSUPPORTED,
                        "%s: Parquet data compressed with %s is not supported", work->name,
-                       codec > 0 && codec < 8 ? names[codec] : "an unknown method");
+                       codec == 3 ? "LZO" : "an unknown method");
     }
     /* Before a buffer is made, what the page says is held against what its data can unpack to. */
     if (bytes < 0 || bytes > PAGE_BYTES_MAX ||
         (uint64_t)bytes > ((uint64_t)packed.size + 64) * 32768) {
         return damaged(work, leaf, "a page with a wrong size", err);
-    }
-    if (codec == 1 && (snappy_uncompressed_length(packed.data, packed.size, &size) != SNAPPY_OK ||
-                       size != (size_t)bytes)) {
-        return damaged(work, leaf, "a page that does not unpack", err);
     }
     /* And all pages together against the file: 64 unpacked bytes weigh as one value. */
     work->budget -= bytes / 64;
@@ -103,15 +79,7 @@ static mg_status unpack(mg_parquet_work *work, const mg_parquet_leaf *leaf, int6
         return damaged(work, leaf, "more data than a file of its size holds", err);
     }
     MG_TRY(keep_buffer(work, bytes, &out, err));
-    bool good = false;
-    if (codec == 1) {
-        good = snappy_uncompress(packed.data, packed.size, (char *)out.data, &size) == SNAPPY_OK;
-    } else if (codec == 2) {
-        good = unpack_gzip(packed, &out);
-    } else {
-        size_t got = ZSTD_decompress(out.data, out.size, packed.data, packed.size);
-        good = !ZSTD_isError(got) && got == out.size;
-    }
+    bool good = mg_unpack(packings[codec], packed, out.data, out.size);
     *body_out = mg_str_make((const char *)out.data, out.size);
     return good ? MG_OK : damaged(work, leaf, "a page that does not unpack", err);
 }
@@ -387,6 +355,25 @@ done:
     return status;
 }
 
+/* The first bytes of all values, then the second bytes, ...: put together again. */
+static mg_status join_streams(mg_parquet_work *work, const mg_parquet_leaf *leaf, mg_str bytes,
+                              int64_t count, mg_str *plain_out, mg_error *err)
+{
+    mg_bytes out;
+    size_t width = (size_t)fixed_bytes(leaf);
+    if (width == 0 || (size_t)count > bytes.size / width) {
+        return damaged(work, leaf, "a page with too few values", err);
+    }
+    MG_TRY(keep_buffer(work, (int64_t)((size_t)count * width), &out, err));
+    for (size_t i = 0; i < (size_t)count; i++) {
+        for (size_t k = 0; k < width; k++) {
+            out.data[i * width + k] = (unsigned char)bytes.data[k * (size_t)count + i];
+        }
+    }
+    *plain_out = mg_str_make((const char *)out.data, out.size);
+    return MG_OK;
+}
+
 static mg_status read_values(mg_parquet_work *work, mg_parquet_leaf *leaf, int64_t encoding,
                              mg_str bytes, int64_t count, mg_error *err)
 {
@@ -413,6 +400,10 @@ static mg_status read_values(mg_parquet_work *work, mg_parquet_leaf *leaf, int64
     if ((encoding == DELTA_LENGTH_BYTE_ARRAY || encoding == DELTA_BYTE_ARRAY) &&
         leaf->type == MG_PARQUET_BYTE_ARRAY) {
         return read_delta_texts(work, leaf, encoding == DELTA_BYTE_ARRAY, bytes, count, err);
+    }
+    if (encoding == BYTE_STREAM_SPLIT && leaf->type != MG_PARQUET_BYTE_ARRAY) {
+        MG_TRY(join_streams(work, leaf, bytes, count, &bytes, err));
+        encoding = PLAIN;
     }
     if (encoding != PLAIN) {
         return mg_fail(err, MG_ERR_UNSUPPORTED,
@@ -600,7 +591,21 @@ mg_status mg_parquet_value(mg_parquet_work *work, const mg_parquet_leaf *leaf,
                            mg_error *err)
 {
     *value_out = *value;
-    if (value->kind == MG_STRING) {
+    if (leaf->meaning == MG_MEANS_DECIMAL && value->kind == MG_INT) {
+        unsigned char number[8];
+        for (int k = 0; k < 8; k++) {
+            number[k] = (unsigned char)((uint64_t)value->integer >> (8 * k));
+        }
+        *value_out = mg_arrow_decimal(arena, number, sizeof(number), false, leaf->scale);
+    } else if (leaf->meaning == MG_MEANS_DECIMAL && value->kind == MG_STRING) {
+        if (value->string.size == 0 || value->string.size > MG_ARROW_DECIMAL_BYTES_MAX) {
+            return damaged(work, leaf, "a decimal of a wrong size", err);
+        }
+        *value_out = mg_arrow_decimal(arena, (const unsigned char *)value->string.data,
+                                      value->string.size, true, leaf->scale);
+    } else if (leaf->meaning == MG_MEANS_HALF && value->kind == MG_STRING) {
+        *value_out = mg_value_of_double(mg_arrow_half((const unsigned char *)value->string.data));
+    } else if (value->kind == MG_STRING) {
         if (leaf->meaning == MG_MEANS_TEXT && !mg_utf8_valid(value->string)) {
             return damaged(work, leaf, "text that is not valid UTF-8", err);
         }
@@ -618,6 +623,9 @@ mg_status mg_parquet_value(mg_parquet_work *work, const mg_parquet_leaf *leaf,
         *value_out = mg_arrow_time_text(arena, MG_ARROW_TIME, leaf->unit, value->integer);
     } else if (value->kind == MG_INT && leaf->meaning == MG_MEANS_TIMESTAMP) {
         *value_out = mg_arrow_time_text(arena, MG_ARROW_TIMESTAMP, leaf->unit, value->integer);
+        if (leaf->is_utc) {
+            value_out->string = mg_arena_printf(arena, "%.*s+00:00", MG_STR_ARG(value_out->string));
+        }
     }
     return MG_OK;
 }

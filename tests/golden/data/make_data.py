@@ -3,6 +3,7 @@
 usage: make_data.py   (needs pyarrow)
 """
 import datetime
+import decimal
 import json
 import pathlib
 import struct
@@ -51,7 +52,7 @@ def plain(value):
         return {key: plain(item) for key, item in value.items()}
     if isinstance(value, list):
         return [plain(item) for item in value]
-    return str(value) if isinstance(value, (datetime.date, datetime.datetime)) else value
+    return str(value) if isinstance(value, (datetime.date, datetime.datetime, decimal.Decimal)) else value
 
 
 def write_ipc(name, table, opener, **options):
@@ -92,11 +93,25 @@ def main():
     write_ipc("stream.arrow", fixed, pyarrow.ipc.new_stream)
     write_ipc("file.arrow", fixed, pyarrow.ipc.new_file)
     write_ipc("zstd.arrow", fixed, pyarrow.ipc.new_stream, compression="zstd")
-    write_ipc("lz4.arrow", fixed.select(["i8"]), pyarrow.ipc.new_stream, compression="lz4")
+    write_ipc("lz4.arrow", fixed, pyarrow.ipc.new_stream, compression="lz4")
     views = pyarrow.table({"view": COLUMNS["text"].cast(pyarrow.string_view())})
     write_ipc("view.arrow", views, pyarrow.ipc.new_stream)
-    write_ipc("decimal.arrow", pyarrow.table({"d": pyarrow.array([1], pyarrow.decimal128(5))}), pyarrow.ipc.new_stream)
-    for codec in ("none", "snappy", "gzip", "zstd", "brotli"):
+    numbers = [None, "0", "1", "-1", "12345678.901", "-0.001", "99999999999.999", "-99999999999.999"]
+    decimals = [number and decimal.Decimal(number) for number in numbers]
+    times = [NOW + datetime.timedelta(days=i) for i in range(len(numbers))]
+    rare = pyarrow.table({
+        "three": pyarrow.array(decimals, pyarrow.decimal128(14, 3)),
+        "wide": pyarrow.array([d and d.scaleb(9) for d in decimals], pyarrow.decimal256(60, 2)),
+        "small": pyarrow.array([d and d.scaleb(-20) for d in decimals], pyarrow.decimal128(38, 26)),
+        "short": pyarrow.array([d and d.scaleb(3) % 1000 for d in decimals], pyarrow.decimal128(5, 0)),
+        "half": pyarrow.array([-2.5, None, 0.0, 1e-7, 65504.0, 1.5, 3.0, 0.1], pyarrow.float16()),
+        "utc": pyarrow.array(times, pyarrow.timestamp("ms", tz="UTC"))})
+    spans = pyarrow.table({"span": pyarrow.array([1], pyarrow.duration("s"))})
+    write_ipc("duration.arrow", spans, pyarrow.ipc.new_stream)
+    write_ipc("decimal.arrow", rare, pyarrow.ipc.new_stream)
+    pyarrow.parquet.write_table(rare, here / "decimal.parquet", compression="zstd")
+    pyarrow.parquet.write_table(rare.select(["short", "three"]), here / "decimal_int.parquet", store_decimal_as_integer=True)
+    for codec in ("none", "snappy", "gzip", "zstd", "brotli", "lz4"):
         pyarrow.parquet.write_table(table, here / f"{codec}.parquet", compression=codec, row_group_size=10)
     pyarrow.parquet.write_table(table, here / "v2.parquet", compression="snappy", data_page_version="2.0",
                                 use_dictionary=False, row_group_size=20, version="1.0")
@@ -107,12 +122,13 @@ def main():
     pyarrow.parquet.write_table(long, here / "delta.parquet", use_dictionary=False, column_encoding={
         "i64": "DELTA_BINARY_PACKED", "i32": "DELTA_BINARY_PACKED", "text": "DELTA_BYTE_ARRAY",
         "bytes": "DELTA_LENGTH_BYTE_ARRAY"})
-    pyarrow.parquet.write_table(table.select(["f64"]), here / "split.parquet", use_dictionary=False,
-                                column_encoding={"f64": "BYTE_STREAM_SPLIT"})
+    pyarrow.parquet.write_table(table, here / "split.parquet", use_dictionary=False,
+                                column_encoding={"f64": "BYTE_STREAM_SPLIT", "f32": "BYTE_STREAM_SPLIT"})
     write_deltas()
     write_overlap()
     rows = {"deltas": [{"word": word} for word in WORDS], "table": plain(table.to_pylist()), "fixed": plain(fixed.to_pylist()), "view": plain(views.to_pylist()),
-            "long": plain(long.to_pylist())}
+            "long": plain(long.to_pylist()), "rare": plain(rare.to_pylist()),
+            "rare_ints": plain(rare.select(["short", "three"]).to_pylist())}
     (here / "rows.json").write_text(json.dumps(rows, ensure_ascii=False))
 
 

@@ -78,6 +78,7 @@ static void arrow_streams_and_files_are_read(void **state)
     assert_same_rows("stream.arrow", mg_arrow_rows, "fixed");
     assert_same_rows("file.arrow", mg_arrow_rows, "fixed");
     assert_same_rows("zstd.arrow", mg_arrow_rows, "fixed");
+    assert_same_rows("lz4.arrow", mg_arrow_rows, "fixed");
     assert_same_rows("view.arrow", mg_arrow_rows, "view");
     assert_same_rows("deltas.arrow", mg_arrow_rows, "deltas");
 }
@@ -89,13 +90,24 @@ static void parquet_is_read_with_every_codec_and_both_page_versions(void **state
     assert_same_rows("snappy.parquet", mg_parquet_rows, "table");
     assert_same_rows("gzip.parquet", mg_parquet_rows, "table");
     assert_same_rows("zstd.parquet", mg_parquet_rows, "table");
+    assert_same_rows("brotli.parquet", mg_parquet_rows, "table");
+    assert_same_rows("lz4.parquet", mg_parquet_rows, "table");
     assert_same_rows("v2.parquet", mg_parquet_rows, "table");
 }
 
-static void delta_encodings_of_parquet_are_read(void **state)
+static void delta_and_split_encodings_of_parquet_are_read(void **state)
 {
     (void)state;
     assert_same_rows("delta.parquet", mg_parquet_rows, "long");
+    assert_same_rows("split.parquet", mg_parquet_rows, "table");
+}
+
+static void decimals_halves_and_times_of_utc_are_read(void **state)
+{
+    (void)state;
+    assert_same_rows("decimal.arrow", mg_arrow_rows, "rare");
+    assert_same_rows("decimal.parquet", mg_parquet_rows, "rare");
+    assert_same_rows("decimal_int.parquet", mg_parquet_rows, "rare_ints");
 }
 
 static void assert_refused(const char *file, reader_fn *reader, const char *word)
@@ -117,10 +129,7 @@ static void assert_refused(const char *file, reader_fn *reader, const char *word
 static void what_is_not_supported_is_named(void **state)
 {
     (void)state;
-    assert_refused("lz4.arrow", mg_arrow_rows, "LZ4");
-    assert_refused("decimal.arrow", mg_arrow_rows, "decimal");
-    assert_refused("brotli.parquet", mg_parquet_rows, "Brotli");
-    assert_refused("split.parquet", mg_parquet_rows, "BYTE_STREAM_SPLIT");
+    assert_refused("duration.arrow", mg_arrow_rows, "duration");
 }
 
 /* Reads every prefix and many files with one byte changed: any answer but a crash is fine. */
@@ -160,6 +169,13 @@ static void damaged_files_are_errors_not_crashes(void **state)
     assert_survives("snappy.parquet", mg_parquet_rows);
     assert_survives("v2.parquet", mg_parquet_rows);
     assert_survives("delta.parquet", mg_parquet_rows);
+    assert_survives("lz4.arrow", mg_arrow_rows);
+    assert_survives("decimal.arrow", mg_arrow_rows);
+    assert_survives("decimal.parquet", mg_parquet_rows);
+    assert_survives("decimal_int.parquet", mg_parquet_rows);
+    assert_survives("brotli.parquet", mg_parquet_rows);
+    assert_survives("lz4.parquet", mg_parquet_rows);
+    assert_survives("split.parquet", mg_parquet_rows);
 }
 
 int main(void)
@@ -167,7 +183,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(arrow_streams_and_files_are_read),
         cmocka_unit_test(parquet_is_read_with_every_codec_and_both_page_versions),
-        cmocka_unit_test(delta_encodings_of_parquet_are_read),
+        cmocka_unit_test(delta_and_split_encodings_of_parquet_are_read),
+        cmocka_unit_test(decimals_halves_and_times_of_utc_are_read),
         cmocka_unit_test(what_is_not_supported_is_named),
         cmocka_unit_test(damaged_files_are_errors_not_crashes),
     };
