@@ -153,6 +153,20 @@ done:
     return status;
 }
 
+/* What is written, in the order of execution. */
+static mg_view *output_specs(const mg_plan *plan, mg_arena *arena)
+{
+    mg_view *specs = mg_arena_array(arena, mg_view, plan->job_count);
+    for (int64_t i = 0; i < plan->job_count; i++) {
+        const mg_plan_job *job = &plan->jobs[i];
+        specs[i].name = job->name;
+        specs[i].bytes = job->out_bytes;
+        specs[i].dtype = job->out_dtype;
+        specs[i].shape = job->shape;
+    }
+    return specs;
+}
+
 static mg_status check_space(const mg_plan *plan, const char *out, mg_error *err)
 {
     size_t free_bytes;
@@ -179,7 +193,9 @@ mg_status mg_merge_to_folder(const mg_recipe *recipe, mg_model_set *set, const m
     MG_TRY_OR_DONE(check_space(plan, out, err));
     MG_TRY_OR_DONE(mg_staging_open(out, options->overwrite, &staging, err));
     const char *folder = mg_staging_path(staging);
-    MG_TRY_OR_DONE(mg_sink_shards_open(folder, options->shard_bytes, &sink, err));
+    mg_view *specs = output_specs(plan, &arena);
+    MG_TRY_OR_DONE(mg_sink_shards_open_planned(folder, options->shard_bytes, specs, plan->job_count,
+                                               &sink, err));
     MG_TRY_OR_DONE(mg_plan_execute(plan, device, pool, &options->execute, sink, err));
     MG_TRY_OR_DONE(write_config(plan, folder, &arena, err));
     if (options->write_model_card) {
