@@ -133,6 +133,16 @@ typedef struct mg_rank_args {
     uint64_t *bits;
 } mg_rank_args;
 
+/* items[e] = key << 32 | e:  key is the bits of |W(x - base)| as float32, so that keys order as
+ * magnitudes do, 0x7fc00000 for every NaN; all its bits are turned round when descending. */
+typedef struct mg_keys_args {
+    mg_mix_input base, x;
+    mg_dtype work; /* not F64 */
+    bool descending;
+    int64_t count; /* at most 2^32 */
+    uint64_t *items;
+} mg_keys_args;
+
 /* Sums in float64 of x*x, y*y and x*y, inputs cast to work, in 16 lanes as ops_nn.h says, over
  * blocks of MG_MIX_BLOCK elements whose sums are added in order. */
 #define MG_MIX_BLOCK 65536
@@ -184,6 +194,8 @@ typedef struct mg_mix_ops {
     mg_status (*finite)(mg_stream *stream, const mg_finite_args *args, mg_error *err);
     /* OPTIONAL: NULL means from dot, which differs in the last place */
     mg_status (*angle)(mg_stream *stream, const mg_angle_args *args, mg_error *err);
+    /* OPTIONAL: NULL where memory is not the host's */
+    mg_status (*keys)(mg_stream *stream, const mg_keys_args *args, mg_error *err);
 } mg_mix_ops;
 
 /* x rounded to dtype, as the double that holds it. */

@@ -3,46 +3,15 @@
  * Which elements are kept is a matter of order only where equal magnitudes stand on both sides of a
  * limit.  In float32 that is seldom so, and the device's mask, which needs no sorting, is tried
  * first; 16-bit types have few magnitudes and always run through torch's exchanges. */
-#include <math.h>
-
-#include "merge/method_tools_internal.h"
 #include "merge/sparsify_internal.h"
 #include "merge/torch_order_internal.h"
 
 #define ITEMS_SLOT 4 /* scratch */
 
 typedef struct item_task {
-    const mg_job *job;
     const mg_rank_args *rank;
     uint64_t *items;
 } item_task;
-
-static void load(const mg_job *job, const mg_mix_input *x, int64_t first, int64_t count, float *out)
-{
-    const char *from =
-        (const char *)x->data + (size_t)first * (size_t)(mg_dtype_bits(x->dtype) / 8);
-    mg_dtype_convert(out, MG_F32, from, x->dtype, count);
-    for (int64_t i = 0; i < count && job->work != x->dtype; i++) {
-        out[i] = mg_work(job, out[i]);
-    }
-}
-
-static void make_items(void *context, int64_t first, int64_t count)
-{
-    const item_task *task = (const item_task *)context;
-    const mg_rank_args *rank = task->rank;
-    float base[512], x[512];
-    for (int64_t at = first; at < first + count; at += MG_ARRAY_COUNT(x)) {
-        int64_t n = MG_MIN(MG_ARRAY_COUNT(x), first + count - at);
-        load(task->job, &rank->base, at, n, base);
-        load(task->job, &rank->x, at, n, x);
-        for (int64_t i = 0; i < n; i++) {
-            float magnitude = fabsf(mg_work(task->job, x[i] - base[i]));
-            task->items[at + i] =
-                (uint64_t)mg_order_key(magnitude, rank->descending) << 32 | (uint64_t)(at + i);
-        }
-    }
-}
 
 static bool is_kept(const mg_rank_args *rank, int64_t element)
 {
@@ -103,10 +72,13 @@ mg_status mg_sparsify_ranks(mg_job *job, const mg_rank_args *ranks, int64_t coun
             MG_TRY(job->device->stream_wait(job->stream, err));
         }
         if (!ordered && ranks[i].kept > 0) {
-            tasks[open] = (item_task){ job, &ranks[i], (uint64_t *)items + open * job->count };
-            mg_tools_run(job, job->count, MG_MIX_BLOCK, make_items, &tasks[open++]);
+            tasks[open] = (item_task){ &ranks[i], (uint64_t *)items + open * job->count };
+            mg_keys_args keys = { ranks[i].base,       ranks[i].x, job->work,
+                                  ranks[i].descending, job->count, tasks[open++].items };
+            MG_TRY(job->device->mix->keys(job->stream, &keys, err));
         }
     }
+    MG_TRY(job->device->stream_wait(job->stream, err));
     mg_pool_run(open > 1 ? job->pool : NULL, open, order_items, tasks);
     return MG_OK;
 }

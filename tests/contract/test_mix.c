@@ -393,6 +393,32 @@ static void random_masks_have_the_bits_of_ref(void **state)
     }
 }
 
+static void keys_order_as_magnitudes(void **state)
+{
+    (void)state;
+    mg_error err;
+    const float nan = NAN;
+    for (int64_t d = 0; d < MG_ARRAY_COUNT(dtypes); d++) {
+        for (int64_t s = 0; s < MG_ARRAY_COUNT(sizes); s++) {
+            tensors t = make_tensors(dtypes[d], sizes[s], 6);
+            mg_dtype_convert((char *)t.data[1] +
+                                 (size_t)(sizes[s] / 2) * (size_t)(mg_dtype_bits(dtypes[d]) / 8),
+                             dtypes[d], &nan, MG_F32, 1);
+            outputs o = make_outputs((size_t)sizes[s] * sizeof(uint64_t));
+            for (int64_t i = 0; i < target_count; i++) {
+                mg_keys_args args = { input_of(&t, 0), input_of(&t, 1), dtypes[d],
+                                      s % 2 == 0,      sizes[s],        (uint64_t *)o.data[i] };
+                assert_ok(targets[i].device->mix->keys(targets[i].stream, &args, &err), &err);
+                uint64_t middle = args.items[sizes[s] / 2];
+                assert_int_equal(middle >> 32, s % 2 == 0 ? 0x803fffffu : 0x7fc00000u);
+                assert_int_equal(middle & UINT32_MAX, sizes[s] / 2);
+            }
+            compare_outputs(&o, "keys", sizes[s]);
+            free_tensors(&t);
+        }
+    }
+}
+
 static void nan_and_infinity_are_found_everywhere(void **state)
 {
     (void)state;
@@ -477,6 +503,7 @@ int main(void)
         cmocka_unit_test(ranks_have_the_bits_of_ref),
         cmocka_unit_test(angles_have_the_bits_of_ref),
         cmocka_unit_test(random_masks_have_the_bits_of_ref),
+        cmocka_unit_test(keys_order_as_magnitudes),
         cmocka_unit_test(nan_and_infinity_are_found_everywhere),
         cmocka_unit_test(counter_masks_are_nested_in_density),
     };

@@ -119,6 +119,24 @@ static mg_status task_cpu(mg_stream *stream, const mg_task_args *args, mg_error 
     return MG_OK;
 }
 
+static void keys_block(void *context, int64_t block, int worker)
+{
+    const launch *l = (const launch *)context;
+    (void)worker;
+    l->kernels->keys((const mg_keys_args *)l->args, block * MG_MIX_BLOCK,
+                     block_size(l->count, block));
+}
+
+static mg_status keys_cpu(mg_stream *stream, const mg_keys_args *args, mg_error *err)
+{
+    MG_ASSERT(args->work != MG_F64 && args->count <= (int64_t)UINT32_MAX + 1);
+    if (args->x.dtype == MG_F64 || args->base.dtype == MG_F64) {
+        return mg_mix_ops_ref.keys(stream, args, err);
+    }
+    run_blocks(stream, args, args->count, NULL, keys_block);
+    return MG_OK;
+}
+
 static void finite_block(void *context, int64_t block, int worker)
 {
     const launch *l = (const launch *)context;
@@ -320,4 +338,5 @@ const mg_mix_ops mg_mix_ops_cpu = {
     .bernoulli = bernoulli_cpu,
     .finite = finite_cpu,
     .angle = angle_cpu,
+    .keys = keys_cpu,
 };

@@ -37,6 +37,7 @@ typedef struct mg_mix_kernels {
     /* The sum of x / norm_x * (y / norm_y) over one chunk. */
     float (*cosine)(const mg_angle_args *args, int64_t first, int64_t count, float norm_x,
                     float norm_y);
+    void (*keys)(const mg_keys_args *args, int64_t first, int64_t count);
     void (*bernoulli)(const mg_bernoulli_args *args);
     bool (*finite)(const mg_finite_args *args, int64_t first, int64_t count);
 } mg_mix_kernels;

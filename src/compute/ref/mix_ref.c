@@ -229,6 +229,21 @@ static mg_status rank_ref(mg_stream *stream, const mg_rank_args *args, mg_error 
     return MG_OK;
 }
 
+static mg_status keys_ref(mg_stream *stream, const mg_keys_args *args, mg_error *err)
+{
+    (void)stream;
+    (void)err;
+    for (int64_t e = 0; e < args->count; e++) {
+        float magnitude = (float)delta_abs(&args->x, &args->base, e, args->work);
+        uint32_t key = 0x7fc00000u;
+        if (!isnan(magnitude)) {
+            memcpy(&key, &magnitude, sizeof(key));
+        }
+        args->items[e] = (uint64_t)(args->descending ? ~key : key) << 32 | (uint64_t)e;
+    }
+    return MG_OK;
+}
+
 static mg_status dot_ref(mg_stream *stream, const mg_dot_args *args, mg_error *err)
 {
     (void)stream;
@@ -353,4 +368,4 @@ static mg_status finite_ref(mg_stream *stream, const mg_finite_args *args, mg_er
 
 const mg_mix_ops mg_mix_ops_ref = { average_ref,   blend_ref, scale_ref, task_ref,
                                     delta_sum_ref, rank_ref,  dot_ref,   bernoulli_ref,
-                                    finite_ref,    angle_ref };
+                                    finite_ref,    angle_ref, keys_ref };
