@@ -95,6 +95,16 @@ static mg_status scale_of(const mg_adapter *adapter, mg_str module, int64_t rank
         !mg_value_to_double(mg_value_get(&adapter->config, "lora_alpha"), &alpha)) {
         return mg_fail(err, MG_ERR_FORMAT, "adapter_config.json: 'lora_alpha' must be a number");
     }
+    const mg_value *patterns = mg_value_get(&adapter->config, "rank_pattern");
+    const mg_value *stated = mg_value_get(&adapter->config, "r");
+    int64_t r;
+    bool varies = patterns != NULL && patterns->kind == MG_MAP && patterns->count > 0;
+    if (stated != NULL && !varies && (!mg_value_to_int(stated, &r) || r != rank)) {
+        return mg_fail(
+            err, MG_ERR_FORMAT,
+            "adapter_config.json: 'r' does not fit the matrices of %.*s, whose rank is %lld",
+            MG_STR_ARG(module), (long long)rank);
+    }
     bool stable = flag(&adapter->config, "use_rslora");
     *scale_out = stable ? alpha / sqrt((double)rank) : alpha / (double)rank;
     return MG_OK;

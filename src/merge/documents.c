@@ -113,7 +113,6 @@ mg_status mg_merge_documents(mg_recipe *recipes, int64_t count, mg_model_set *se
     for (int64_t i = 0; i < count; i++) {
         mg_recipe_relocate(&recipes[i], d.names, count, intermediate, arena, d.needs + i * count);
     }
-    MG_TRY(mg_folder_make(intermediate, err));
     bool has_final = false;
     for (int64_t i = 0; i < count; i++) {
         has_final = has_final || d.names[i].size == 0;

@@ -79,9 +79,12 @@ class ProgramTest(unittest.TestCase):
         return result
 
     def fails(self, code, *words, **options):
-        """Runs the program, which must end with code and say why in `merganser: ...` lines only."""
+        """Runs the program, which must end with code (None: not 0) and say why in `merganser: ...` lines only."""
         result = self.attempt(*words, **options)
-        self.assertEqual(result.code, code, f"{words}: {result.out}\n{result.err}")
+        if code is None:
+            self.assertNotEqual(result.code, 0, f"{words}: {result.out}\n{result.err}")
+        else:
+            self.assertEqual(result.code, code, f"{words}: {result.out}\n{result.err}")
         self.assertEqual(result.out, "")
         self.assertTrue(result.err.strip())
         for line in result.err.splitlines():
