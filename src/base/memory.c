@@ -65,26 +65,28 @@ mg_status mg_memory_try(size_t bytes, const char *what, void **block_out, mg_err
 {
     check_allowed();
     *block_out = NULL;
-    size_t rounded = 0;
+    size_t room = 0;
     if (fail_countdown > 0 && --fail_countdown == 0) {
         return mg_fail(err, MG_ERR_MEMORY, "no memory for %s (%zu bytes)", what, bytes);
     }
-    if (!mg_size_add(bytes > 0 ? bytes : 1, MG_ALIGNMENT - 1, &rounded)) {
+    /* calloc leaves the zeroing of large blocks to the kernel, page by page as they are used. */
+    char *whole = mg_size_add(bytes, 2 * MG_ALIGNMENT, &room) ? calloc(1, room) : NULL;
+    if (whole == NULL) {
         return mg_fail(err, MG_ERR_MEMORY, "no memory for %s (%zu bytes)", what, bytes);
     }
-    rounded = rounded / MG_ALIGNMENT * MG_ALIGNMENT;
-    void *block = aligned_alloc(MG_ALIGNMENT, rounded);
-    if (block == NULL) {
-        return mg_fail(err, MG_ERR_MEMORY, "no memory for %s (%zu bytes)", what, bytes);
-    }
-    memset(block, 0, rounded);
+    char *block = whole + 2 * MG_ALIGNMENT - (uintptr_t)whole % MG_ALIGNMENT;
+    memcpy(block - sizeof(whole), &whole, sizeof(whole)); /* for mg_free_aligned */
     *block_out = block;
     return MG_OK;
 }
 
 void mg_free_aligned(void *block)
 {
-    free(block);
+    if (block != NULL) {
+        char *whole;
+        memcpy(&whole, (char *)block - sizeof(whole), sizeof(whole));
+        free(whole);
+    }
 }
 
 bool mg_size_mul(size_t a, size_t b, size_t *out)
