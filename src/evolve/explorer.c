@@ -20,7 +20,8 @@ struct mg_explorer {
     const mg_loop_space *space;
     int64_t bit_count, number_count;
     mg_cma *cma;        /* NULL for NSGA-II */
-    mg_nsga2 *nsga;     /* NULL for CMA-ES */
+    mg_nsga2 *nsga;     /* NULL for others */
+    mg_niches *niches;  /* NULL for others */
     mg_bernoulli *bits; /* natural gradient with bits, else NULL */
     mg_levels *levels;  /* margin with bits, else NULL: by coordinate */
     bool *sample;       /* (population, bit_count): the bits told to the optimiser */
@@ -116,6 +117,10 @@ static mg_status open_optimiser(mg_explorer *s, const mg_explorer_options *o, co
         return state != NULL ? mg_nsga2_load(&options, *state, &s->nsga, err)
                              : mg_nsga2_create(&options, &s->nsga, err);
     }
+    if (s->kind == MG_EXPLORER_NICHES) {
+        return state != NULL ? mg_niches_load(&o->niches, *state, &s->niches, err)
+                             : mg_niches_create(&o->niches, &s->niches, err);
+    }
     mg_cma_options options = o->cma;
     joined all = { 0 };
     if (s->kind == MG_EXPLORER_MARGIN && s->bit_count > 0) {
@@ -151,7 +156,8 @@ static mg_explorer *explorer_new(const mg_explorer_options *options, const mg_lo
     s->space = space;
     s->bit_count = space->bit_count;
     s->number_count = space->dimension - space->bit_count;
-    MG_ASSERT(s->kind == MG_EXPLORER_NSGA2 || s->number_count == options->cma.dimension);
+    MG_ASSERT(s->kind == MG_EXPLORER_NSGA2 || s->kind == MG_EXPLORER_NICHES ||
+              s->number_count == options->cma.dimension);
     return s;
 }
 
@@ -204,6 +210,8 @@ void mg_explorer_save(const mg_explorer *explorer, mg_buf *out)
     mg_buf bytes = { 0 };
     if (explorer->nsga != NULL) {
         mg_nsga2_save(explorer->nsga, &bytes);
+    } else if (explorer->niches != NULL) {
+        mg_niches_save(explorer->niches, &bytes);
     } else {
         mg_cma_save(explorer->cma, &bytes);
     }
@@ -221,6 +229,7 @@ void mg_explorer_destroy(mg_explorer *explorer)
     if (explorer != NULL) {
         mg_cma_destroy(explorer->cma);
         mg_nsga2_destroy(explorer->nsga);
+        mg_niches_destroy(explorer->niches);
         mg_bernoulli_destroy(explorer->bits);
         mg_free(explorer->levels);
         mg_free(explorer->sample);
@@ -233,8 +242,9 @@ void mg_explorer_destroy(mg_explorer *explorer)
 
 int64_t mg_explorer_population(const mg_explorer *explorer)
 {
-    return explorer->nsga != NULL ? mg_nsga2_population(explorer->nsga)
-                                  : mg_cma_population(explorer->cma);
+    return explorer->nsga != NULL     ? mg_nsga2_population(explorer->nsga)
+           : explorer->niches != NULL ? mg_niches_batch(explorer->niches)
+                                      : mg_cma_population(explorer->cma);
 }
 
 void mg_explorer_limit_bits(const mg_loop_space *space, const double *probabilities, double *x)
@@ -303,7 +313,9 @@ static void ask_margin(mg_explorer *s, int64_t k, double *x_out)
 
 void mg_explorer_ask(mg_explorer *s, int64_t k, double *x_out)
 {
-    if (s->nsga != NULL) {
+    if (s->niches != NULL) {
+        mg_niches_ask(s->niches, k, x_out);
+    } else if (s->nsga != NULL) {
         mg_nsga2_ask(s->nsga, k, x_out);
         if (s->bit_count > 0) {
             mg_explorer_limit_bits(s->space, s->odds, x_out);
@@ -317,6 +329,10 @@ void mg_explorer_ask(mg_explorer *s, int64_t k, double *x_out)
 
 void mg_explorer_tell(mg_explorer *s, const mg_explorer_told *told)
 {
+    if (s->niches != NULL) {
+        mg_niches_tell(s->niches, told->first_id, told->answers, told->violations);
+        return;
+    }
     if (s->nsga != NULL) {
         mg_nsga2_tell(s->nsga, told->first_id, told->objectives, told->violations);
         return;
@@ -336,7 +352,10 @@ void mg_explorer_tell(mg_explorer *s, const mg_explorer_told *told)
 
 void mg_explorer_mean(const mg_explorer *s, double *x_out)
 {
-    if (s->nsga != NULL) {
+    if (s->niches != NULL) {
+        memcpy(x_out, mg_niches_member_at(s->niches, 0).x,
+               (size_t)s->space->dimension * sizeof(double));
+    } else if (s->nsga != NULL) {
         bool any = mg_nsga2_member_count(s->nsga) > 0;
         const double *x = any ? mg_nsga2_member_at(s->nsga, 0).x : s->space->start;
         memcpy(x_out, x, (size_t)s->space->dimension * sizeof(double));
@@ -381,4 +400,9 @@ const char *mg_explorer_stop(const mg_explorer *explorer)
 mg_nsga2 *mg_explorer_nsga2(const mg_explorer *explorer)
 {
     return explorer->nsga;
+}
+
+mg_niches *mg_explorer_niches(const mg_explorer *explorer)
+{
+    return explorer->niches;
 }

@@ -1,5 +1,6 @@
 /* evolve/explorer.h - the optimiser of a search behind one interface: CMA-ES over numbers with bits
- * beside them where the space has any (evolution.md 4.4, 6.6, 6.7), or NSGA-II over both (9).
+ * beside them where the space has any (evolution.md 4.4, 6.6, 6.7), NSGA-II over both (9), or an
+ * archive of linear forms (11).
  *
  * A vector holds the bits first, as 0 and 1, then the numbers.  Thread-safety: one thread at a
  * time. */
@@ -9,6 +10,7 @@
 
 #include "evolve/loop.h"
 #include "optim/cmaes.h"
+#include "optim/niches.h"
 #include "optim/nsga2.h"
 
 MG_BEGIN_C
@@ -16,13 +18,15 @@ MG_BEGIN_C
 typedef enum mg_explorer_kind {
     MG_EXPLORER_GRADIENT, /* CMA-ES; bits by adaptive natural gradient */
     MG_EXPLORER_MARGIN,   /* CMA-ES; bits as discrete coordinates of it */
-    MG_EXPLORER_NSGA2
+    MG_EXPLORER_NSGA2,
+    MG_EXPLORER_NICHES
 } mg_explorer_kind;
 
 typedef struct mg_explorer_options {
     mg_explorer_kind kind;
     mg_cma_options cma;      /* of the numbers alone; NSGA-II takes population and seed from it */
     int64_t objective_count; /* NSGA-II */
+    mg_niches_options niches;
 } mg_explorer_options;
 
 /* What a generation was worth; all (population), objectives (population, objective_count). */
@@ -31,6 +35,7 @@ typedef struct mg_explorer_told {
     const double *costs;      /* CMA-ES */
     const double *objectives; /* NSGA-II: minimised */
     const double *violations;
+    const double *answers; /* niches: (population, items), rows of failed ones begin with NaN */
 } mg_explorer_told;
 
 typedef struct mg_explorer mg_explorer;
@@ -60,6 +65,9 @@ const char *mg_explorer_stop(const mg_explorer *explorer);
 void mg_explorer_scale_step(mg_explorer *explorer, double factor);
 /* The population of NSGA-II; NULL for CMA-ES. */
 mg_nsga2 *mg_explorer_nsga2(const mg_explorer *explorer);
+
+/* The archive of the niches; NULL for others. */
+mg_niches *mg_explorer_niches(const mg_explorer *explorer);
 
 /* Clears the least probable set bits of x until at most space->bits_max are left. */
 void mg_explorer_limit_bits(const mg_loop_space *space, const double *probabilities, double *x);

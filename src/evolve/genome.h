@@ -65,6 +65,10 @@ bool mg_genome_root_varies(const mg_genome *genome);
 void mg_hops_recipe(const mg_hop *hops, int64_t count, const mg_model_ref *models, mg_arena *arena,
                     mg_recipe *recipe_out);
 
+/* Parts of tensor names inside layers, and of embeddings; NULL ends both lists. */
+extern const char *const mg_genome_layer_filters[];
+extern const char *const mg_genome_embedding_filters[];
+
 int64_t mg_genome_dimension(const mg_genome *genome);
 /* All of mg_genome_dimension values; the bounds are NULL in mergekit's encoding, which folds
  * instead. */

@@ -16,10 +16,12 @@
 
 #define DENSITY_MIN 0.01 /* below it a model counts as weight 0 */
 #define CLASS_COUNT 3
+#define LAYER_FILTERS (MG_ARRAY_COUNT(mg_genome_layer_filters) - 1)
+#define EMBEDDING_FILTERS (MG_ARRAY_COUNT(mg_genome_embedding_filters) - 1)
 
 /* Parts of tensor names inside layers, and of embeddings: Llama and kin, GPT-2 and Falcon. */
-static const char *const layer_filters[] = { ".layers.", ".h." };
-static const char *const embedding_filters[] = { "embed", "wte" };
+const char *const mg_genome_layer_filters[] = { ".layers.", ".h.", NULL };
+const char *const mg_genome_embedding_filters[] = { "embed", "wte", NULL };
 
 /* Sets of the granularity `class`; tensors that no filter matches are the third. */
 static const char *const class_filters[CLASS_COUNT - 1] = { "attn", "mlp" };
@@ -362,7 +364,7 @@ static mg_setting make_setting(const mg_genome *g, const double *x, int64_t slic
 {
     bool ends = g->form == FORM_BLOCKS || g->own_ends;
     int64_t first_group = g->own_ends ? g->anchor_count : 0;
-    int64_t cap = g->set_count + MG_ARRAY_COUNT(layer_filters) + MG_ARRAY_COUNT(embedding_filters);
+    int64_t cap = g->set_count + LAYER_FILTERS + EMBEDDING_FILTERS;
     mg_condition *conditions = mg_arena_array(arena, mg_condition, cap);
     int64_t count = 0;
     for (int64_t set = 0; set < g->set_count; set++) {
@@ -374,11 +376,13 @@ static mg_setting make_setting(const mg_genome *g, const double *x, int64_t slic
         }
         mg_curve first = constant(arena, decode(g, x, first_group, model, set, parameter));
         mg_curve last = constant(arena, decode(g, x, g->group_count - 1, model, set, parameter));
-        for (int64_t i = 0; i < MG_ARRAY_COUNT(layer_filters); i++) {
-            conditions[count++] = (mg_condition){ mg_str_of(layer_filters[i]), curve, NULL };
+        for (int64_t i = 0; i < LAYER_FILTERS; i++) {
+            conditions[count++] =
+                (mg_condition){ mg_str_of(mg_genome_layer_filters[i]), curve, NULL };
         }
-        for (int64_t i = 0; i < MG_ARRAY_COUNT(embedding_filters); i++) {
-            conditions[count++] = (mg_condition){ mg_str_of(embedding_filters[i]), first, NULL };
+        for (int64_t i = 0; i < EMBEDDING_FILTERS; i++) {
+            conditions[count++] =
+                (mg_condition){ mg_str_of(mg_genome_embedding_filters[i]), first, NULL };
         }
         conditions[count++] = (mg_condition){ mg_str_of(""), last, NULL };
     }

@@ -474,6 +474,7 @@ static mg_status run_generation(mg_loop *loop, progress_state *state, mg_explore
     double *x = mg_new_array(double, loop->o->space.dimension);
     int64_t m = mg_explorer_nsga2(explorer) != NULL ? mg_loop_objective_tasks(loop, NULL) : 0;
     double *objectives = mg_new_array(double, MG_MAX(population * m, 1));
+    double *answers = NULL;
     mg_status status = MG_OK;
     for (int64_t k = 0; k < population; k++) {
         mg_explorer_ask(explorer, k, x);
@@ -493,7 +494,11 @@ static mg_status run_generation(mg_loop *loop, progress_state *state, mg_explore
         mg_nsga2 *nsga = mg_explorer_nsga2(explorer);
         MG_TRY_OR_DONE(mg_loop_estimate(loop, nsga, first, population, objectives, err));
     }
-    mg_explorer_told told = { first, costs, objectives, violations };
+    if (mg_explorer_niches(explorer) != NULL) {
+        answers = mg_new_array(double, population * loop->search.count);
+        MG_TRY_OR_DONE(mg_loop_answers(loop, candidates, population, answers, err));
+    }
+    mg_explorer_told told = { first, costs, objectives, violations, answers };
     mg_explorer_tell(explorer, &told);
     state->asked += population;
     if (loop->o->search->items_auto) {
@@ -513,6 +518,7 @@ done:
     mg_free(costs);
     mg_free(violations);
     mg_free(objectives);
+    mg_free(answers);
     mg_free(x);
     return status;
 }
@@ -625,7 +631,10 @@ static mg_status run_optimiser(mg_loop *loop, progress_state *state, double *mea
     }
     mg_explorer_mean(explorer, mean);
     keep_probabilities(loop, explorer);
-    if (mg_loop_estimates(loop)) {
+    if (mg_explorer_niches(explorer) != NULL) {
+        mg_loop_pick_from_niches(loop, mg_explorer_niches(explorer), loop->picks,
+                                 &loop->pick_count);
+    } else if (mg_loop_estimates(loop)) {
         mg_loop_pick_living(loop, mg_explorer_nsga2(explorer), loop->picks, &loop->pick_count);
     } else if (mg_explorer_nsga2(explorer) != NULL) {
         MG_TRY_OR_DONE(mg_loop_pick_from_front(loop, mg_explorer_nsga2(explorer), loop->picks,

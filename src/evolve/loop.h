@@ -81,11 +81,19 @@ typedef struct mg_loop_generation {
     double sigma, learning_rate;
 } mg_loop_generation;
 
+/* Vectors as linear forms over the sources: (segment, source), for the preset niches. */
+typedef struct mg_niche_space {
+    int64_t segment_count;
+    const double *sizes; /* segment_count: parameters */
+    const double *gram;  /* (segment_count, sources, sources): inner products of the sources */
+} mg_niche_space;
+
 typedef struct mg_loop_options {
     mg_loop_space space;
     mg_stage stage;
-    const double *warm_points; /* (warm_count, dimension): the optimiser begins around them */
-    int64_t warm_count;        /* 0 = at the start point */
+    const mg_niche_space *niches; /* the preset niches alone */
+    const double *warm_points;    /* (warm_count, dimension): the optimiser begins around them */
+    int64_t warm_count;           /* 0 = at the start point */
     const mg_search_config *search;
     const mg_loop_task *tasks; /* one for each of fitness->tasks */
     double validate_share;     /* of the search questions; 0 = none, or tasks do it */

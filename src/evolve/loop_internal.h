@@ -177,6 +177,16 @@ MG_MUST_CHECK mg_status mg_loop_pick_from_front(mg_loop *loop, const mg_nsga2 *n
 void mg_loop_pick_living(mg_loop *loop, const mg_nsga2 *nsga, mg_loop_candidate **picks_out,
                          int64_t *count_out);
 
+/* archive.c: the niches of M2N2.  Their options; the sources as first members; and what a
+ * generation answered, (count, questions of the search). */
+mg_niches_options mg_loop_niches_options(const mg_loop *loop);
+MG_MUST_CHECK mg_status mg_loop_add_experts(mg_loop *loop, mg_niches *niches, mg_error *err);
+MG_MUST_CHECK mg_status mg_loop_answers(mg_loop *loop, mg_loop_candidate *const *candidates,
+                                        int64_t count, double *answers_out, mg_error *err);
+/* The best merges of the archive, as many as are finalists. */
+void mg_loop_pick_from_niches(mg_loop *loop, const mg_niches *niches, mg_loop_candidate **picks_out,
+                              int64_t *count_out);
+
 /* anchors.c: few questions that stand for all, when the settings say so.  Chooses wanted of the
  * pool for the set search, from the sources' answers. */
 bool mg_loop_estimates(const mg_loop *loop);

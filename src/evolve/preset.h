@@ -39,6 +39,7 @@ typedef struct mg_preset {
     double sigma;                   /* initial step, as a share of the range */
     mg_bound_kind bounds;
     bool estimate; /* scores on all questions are estimated from few (NSGA-II alone) */
+    bool niches;   /* M2N2 is the optimiser */
     bool nsga2;    /* the optimiser, where the file names none */
     bool active;
     bool adapt_learning_rate;

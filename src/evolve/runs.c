@@ -30,6 +30,7 @@ mg_cma_kind mg_loop_choose_kind(const mg_loop *loop)
     case MG_OPTIMISER_AUTO:
     case MG_OPTIMISER_LRA:
     case MG_OPTIMISER_NSGA2:
+    case MG_OPTIMISER_NICHES:
         break;
     }
     bool sep = n > FULL_DIMENSION_MAX || loop->evaluations_total < SEP_EVALUATIONS * n;
@@ -169,6 +170,9 @@ static const mg_loop_space *warm_space(mg_loop *loop)
 
 static mg_explorer_kind explorer_kind(const mg_search_config *search)
 {
+    if (search->optimiser == MG_OPTIMISER_NICHES) {
+        return MG_EXPLORER_NICHES;
+    }
     if (search->optimiser == MG_OPTIMISER_NSGA2) {
         return MG_EXPLORER_NSGA2;
     }
@@ -185,6 +189,9 @@ mg_status mg_loop_open_run(mg_loop *loop, mg_cma_kind kind, const mg_restart *re
                                     .objective_count = mg_loop_objective_tasks(loop, NULL) };
     run_start(loop, restart, start);
     make_options(loop, kind, restart, start, &options.cma);
+    if (options.kind == MG_EXPLORER_NICHES) {
+        options.niches = mg_loop_niches_options(loop);
+    }
     if (loop->o->warm_count > 0 && restart->index == 0 && state.size == 0) {
         covariance = warm_options(loop, start, &options.cma);
         space = warm_space(loop);
@@ -192,6 +199,9 @@ mg_status mg_loop_open_run(mg_loop *loop, mg_cma_kind kind, const mg_restart *re
     mg_status status = state.size > 0 ? mg_explorer_load(&options, space, state, explorer_out, err)
                                       : mg_explorer_create(&options, space, explorer_out, err);
     mg_free(covariance);
+    if (status == MG_OK && options.kind == MG_EXPLORER_NICHES && state.size == 0) {
+        status = mg_loop_add_experts(loop, mg_explorer_niches(*explorer_out), err);
+    }
     mg_free(start);
     return status;
 }

@@ -14,6 +14,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "evolve/fitness_model.h"
+#include "evolve/gram.h"
 #include "evolve/fitness_workers.h"
 #include "evolve/search_internal.h"
 #include "evolve/warm_start.h"
@@ -198,8 +199,27 @@ static void pairs_played(const void *context, const double *x, bool *relevant)
     mg_genome_pairs_played((const mg_genome *)context, x, relevant);
 }
 
+/* What the archive must know of the sources, for the preset niches. */
+static mg_status open_niches(mg_search *s, mg_niche_space *niches, mg_error *err)
+{
+    const mg_genome_config *genome = &s->o->config->genome;
+    int64_t layers = s->layer_counts[0];
+    int64_t sources = genome->model_count;
+    int64_t products = (layers + 2) * sources * sources;
+    double *sizes = mg_arena_array(&s->arena, double, layers + 2);
+    double *gram = mg_arena_array(&s->arena, double, products);
+    *niches = (mg_niche_space){ layers + 2, sizes, gram };
+    return mg_gram_compute(s->models, &genome->base, genome->models, sources, layers, s->o->pool,
+                           sizes, gram, err);
+}
+
 static mg_status run_loop(mg_search *s, const mg_stage *place, mg_error *err)
 {
+    mg_niche_space niches;
+    bool has_niches = s->stages[s->current].config.search.preset->niches;
+    if (has_niches) {
+        MG_TRY(open_niches(s, &niches, err));
+    }
     mg_search_stage *stage = &s->stages[s->current];
     const mg_genome *genome = stage->genome;
     MG_TRY(create_fitness(s, stage, false, err));
@@ -218,6 +238,7 @@ static mg_status run_loop(mg_search *s, const mg_stage *place, mg_error *err)
                    .lower = mg_genome_lower(genome),
                    .upper = mg_genome_upper(genome) },
         .stage = *place,
+        .niches = has_niches ? &niches : NULL,
         .warm_points = s->warm_points,
         .warm_count = s->current == 0 ? s->warm_count : 0,
         .search = &stage->config.search,

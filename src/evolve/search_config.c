@@ -615,6 +615,46 @@ static void fill_budget(const raw_search *raw, const mg_evolve_overrides *overri
     }
 }
 
+/* Members of the niches are linear forms over the sources' differences from their base. */
+static void check_niches(const mg_value *root, const raw_file *raw, const mg_preset *preset,
+                         mg_diagnostics *diagnostics)
+{
+    if (!preset->niches) {
+        return;
+    }
+    const mg_value *genome = mg_value_get(root, "genome");
+    const mg_value *block = mg_value_get(root, "search");
+    if (raw->genome.has_method && !mg_str_is(raw->genome.method, "task_arithmetic")) {
+        mg_diagnose(diagnostics, mg_value_get(genome, "merge_method"),
+                    "'merge_method' is '%.*s', must be task_arithmetic with the preset 'niches'",
+                    MG_STR_ARG(raw->genome.method));
+    }
+    if (raw->genome.models.count < 2) {
+        mg_diagnose(diagnostics, mg_value_get(genome, "models"),
+                    "the preset 'niches' needs at least two models");
+    }
+    if (raw->genome.filters.count > 0 || raw->genome.smooth || raw->genome.layer_granularity > 0 ||
+        raw->genome.normalize) {
+        mg_diagnose(diagnostics, genome,
+                    "'filters', 'smooth', 'layer_granularity' and 'normalize' have no meaning with "
+                    "the preset 'niches'");
+    }
+    const struct {
+        const char *name;
+        bool given;
+    } others[] = { { "granularity", raw->search.granularity.count > 0 },
+                   { "weights", raw->search.weights.count > 0 },
+                   { "optimiser", raw->search.optimiser != MG_OPTIMISER_AUTO },
+                   { "ends", raw->search.ends != 0 },
+                   { "items", raw->search.items.automatic } };
+    for (int64_t i = 0; i < MG_ARRAY_COUNT(others); i++) {
+        if (others[i].given) {
+            mg_diagnose(diagnostics, mg_value_get(block, others[i].name),
+                        "'%s' has no meaning with the preset 'niches'", others[i].name);
+        }
+    }
+}
+
 /* The number of questions of a generation may change only where their scores rank that generation
  * and nothing else. */
 static void check_items(const mg_value *block, const raw_search *raw, mg_search_config *search,
@@ -641,10 +681,11 @@ static void check_items(const mg_value *block, const raw_search *raw, mg_search_
 }
 
 /* A population has no mean: what goes around one has no meaning with it. */
-static void check_nsga2(const mg_value *block, const raw_search *raw, mg_search_config *search,
-                        mg_diagnostics *diagnostics)
+static void check_population(const mg_value *block, const raw_search *raw, mg_search_config *search,
+                             mg_diagnostics *diagnostics)
 {
-    if (search->optimiser != MG_OPTIMISER_NSGA2) {
+    bool niches = search->optimiser == MG_OPTIMISER_NICHES;
+    if (search->optimiser != MG_OPTIMISER_NSGA2 && !niches) {
         if (search->estimate) {
             mg_diagnose(diagnostics, mg_value_get(block, "optimiser"),
                         "preset '%s' works with the optimiser 'nsga2' alone", search->preset->name);
@@ -661,12 +702,13 @@ static void check_nsga2(const mg_value *block, const raw_search *raw, mg_search_
     for (int64_t i = 0; i < MG_ARRAY_COUNT(others); i++) {
         if (others[i].given) {
             mg_diagnose(diagnostics, mg_value_get(block, others[i].name),
-                        "'%s' belongs to CMA-ES, and the optimiser is 'nsga2'", others[i].name);
+                        "'%s' belongs to CMA-ES, and the optimiser is '%s'", others[i].name,
+                        niches ? "niches" : "nsga2");
         }
     }
     bool ranges = search->preset->encoding == MG_ENCODING_NATIVE &&
                   search->path_encoding == MG_PATH_SLOT && search->preset->held_out == 0;
-    if (!ranges) {
+    if (!ranges && !niches) {
         mg_diagnose(diagnostics, mg_value_get(block, "optimiser"),
                     "'nsga2' needs a range for every gene, which preset '%s' has not",
                     search->preset->name);
@@ -686,6 +728,9 @@ static void fill_settings(const mg_value *block, const raw_search *raw,
     search->optimiser = (mg_optimiser_choice)raw->optimiser;
     if (preset->nsga2 && search->optimiser == MG_OPTIMISER_AUTO) {
         search->optimiser = MG_OPTIMISER_NSGA2;
+    }
+    if (preset->niches) {
+        search->optimiser = MG_OPTIMISER_NICHES;
     }
     search->estimate = preset->estimate;
     search->switches_by_margin = raw->switches != 0;
@@ -723,9 +768,14 @@ static void fill_settings(const mg_value *block, const raw_search *raw,
         search->granularity_count = preset->anchors;
         search->anchors_from_preset = true;
     }
+    if (preset->niches) { /* a segment is a layer, or one of the ends */
+        search->granularity = MG_GRANULARITY_BLOCKS;
+        search->granularity_count = 1;
+        search->by_class = false;
+    }
     search->own_ends = raw->ends == 1;
     search->own_masks = raw->mask_seed == 1;
-    check_nsga2(block, raw, search, diagnostics);
+    check_population(block, raw, search, diagnostics);
     fill_budget(raw, overrides, search);
     check_items(block, raw, search, diagnostics);
 }
@@ -892,6 +942,7 @@ static mg_status read_document(const mg_value *root, const mg_evolve_overrides *
         check_path_genome(root, &raw.genome, diagnostics);
     } else {
         check_genome(root, &raw.genome, mg_searchable_find(raw.genome.method), diagnostics);
+        check_niches(root, &raw, config->search.preset, diagnostics);
     }
     config->validate_share =
         raw.validate.has_share ? raw.validate.share : config->search.preset->validate_share;

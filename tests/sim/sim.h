@@ -20,10 +20,27 @@ typedef struct sim {
     int64_t bit_count, bits_max; /* the first coordinates, where there are any */
     double bit_start[64];
     int64_t gates[64];
+    mg_niche_space niches; /* no segments = none */
+    double sizes[32], gram[256];
     const double *warm_points; /* (warm_count, dimension) */
     int64_t warm_count;
     double start[64], standard[64], scale[64], lower[64], upper[64];
 } sim;
+
+/* Vectors become linear forms over the sources, all as long and at right angles. */
+static inline void sim_add_niches(sim *s, int64_t sources, int64_t segments)
+{
+    s->search.optimiser = MG_OPTIMISER_NICHES;
+    s->fake.sources = sources;
+    s->fake.dimension = segments * sources;
+    s->niches.segment_count = segments;
+    for (int64_t i = 0; i < segments * sources * sources; i++) {
+        s->gram[i] = i / sources % sources == i % sources ? 1.0 : 0.0;
+    }
+    for (int64_t i = 0; i < segments; i++) {
+        s->sizes[i] = 1.0;
+    }
+}
 
 static inline sim sim_make(int64_t dimension, const char *preset)
 {
@@ -41,6 +58,10 @@ static inline sim sim_make(int64_t dimension, const char *preset)
     s.tasks[0] = (mg_loop_task){ .role = MG_ROLE_SEARCH, .weight = 1.0 };
     s.tasks[1] = (mg_loop_task){ .role = MG_ROLE_TEST, .weight = 1.0 };
     s.validate_share = s.search.preset->validate_share;
+    if (s.search.preset->niches) {
+        sim_add_niches(&s, 3, MG_MAX(dimension / 3, 1));
+        dimension = s.fake.dimension;
+    }
     for (int64_t i = 0; i < dimension; i++) {
         s.start[i] = s.standard[i] = 0.5;
         s.scale[i] = 1.0;
@@ -74,6 +95,7 @@ static inline mg_status sim_run(const sim *s, const char *folder, double *truth_
         return status;
     }
     mg_fitness *fitness = fake_fitness_create(&s->fake);
+    mg_niche_space niches = { s->niches.segment_count, s->sizes, s->gram };
     fitness->stop = s->stop;
     fitness->stop_context = s->stop_context;
     mg_loop_options options = {
@@ -87,6 +109,7 @@ static inline mg_status sim_run(const sim *s, const char *folder, double *truth_
                    .scale = s->scale,
                    .lower = s->lower,
                    .upper = s->upper },
+        .niches = niches.segment_count > 0 ? &niches : NULL,
         .warm_points = s->warm_points,
         .warm_count = s->warm_count,
         .search = &s->search,

@@ -51,12 +51,14 @@ static sim scenario(uint64_t seed, mg_rng *rng)
     s.search.space = preset->space;
     s.search.seed = seed;
     mg_optimiser_choice optimiser = optimisers[seed / (uint64_t)mg_preset_count % 6];
-    s.search.optimiser = preset->nsga2 ? MG_OPTIMISER_NSGA2 : optimiser;
+    s.search.optimiser = preset->nsga2    ? MG_OPTIMISER_NSGA2
+                         : preset->niches ? MG_OPTIMISER_NICHES
+                                          : optimiser;
     s.search.evaluations = 10 + below(rng, 60);
-    s.search.rotate = s.search.optimiser == MG_OPTIMISER_NSGA2 ? 0 : preset->rotate;
+    s.search.rotate = s.search.optimiser >= MG_OPTIMISER_NSGA2 ? 0 : preset->rotate;
     s.search.switches_by_margin = below(rng, 2) == 1;
     s.search.restart_near_best = below(rng, 2) == 1;
-    s.search.items_auto = s.search.optimiser != MG_OPTIMISER_NSGA2 && preset->held_out == 0 &&
+    s.search.items_auto = s.search.optimiser < MG_OPTIMISER_NSGA2 && preset->held_out == 0 &&
                           preset->encoding == MG_ENCODING_NATIVE && below(rng, 3) == 0;
     s.search.item_control = (mg_item_rule)below(rng, 2);
     s.search.rotate = s.search.items_auto ? 0 : s.search.rotate;
@@ -74,6 +76,9 @@ static sim scenario(uint64_t seed, mg_rng *rng)
                              .seed = seed };
     s.tasks[0].has_guard = below(rng, 5) == 0;
     s.tasks[0].guard = 0.3;
+    if (preset->niches) {
+        sim_add_niches(&s, 2 + below(rng, 2), 1 + below(rng, 5));
+    }
     if (bits) {
         sim_add_bits(&s, 1 + below(rng, dimension - 1), 1 + below(rng, 3));
     }

@@ -211,6 +211,15 @@ static void parked_run_with_its_own_numbers_of_questions_ends_in_the_same_bytes(
     }
 }
 
+static void parked_niches_end_in_the_same_bytes(void **state)
+{
+    (void)state;
+    sim s = sim_make(6, "niches");
+    s.search.evaluations = 90;
+    s.fake.fail_share = 0.05;
+    park_often(s, 900);
+}
+
 static void parked_run_with_margins_ends_in_the_same_bytes(void **state)
 {
     (void)state;
@@ -341,6 +350,7 @@ int main(void)
         cmocka_unit_test(parked_front_ends_in_the_same_bytes),
         cmocka_unit_test(parked_run_with_estimates_ends_in_the_same_bytes),
         cmocka_unit_test(parked_run_with_its_own_numbers_of_questions_ends_in_the_same_bytes),
+        cmocka_unit_test(parked_niches_end_in_the_same_bytes),
         cmocka_unit_test(parked_run_with_margins_ends_in_the_same_bytes),
         cmocka_unit_test(killed_runs_end_in_the_same_bytes),
         cmocka_unit_test(finished_run_asks_nothing_again),

@@ -524,6 +524,32 @@ static void numbers_of_questions_follow_the_noise(void **state)
     }
 }
 
+static void niches_end_with_a_merge_of_their_archive(void **state)
+{
+    (void)state;
+    sim s = sim_make(6, "niches");
+    s.search.evaluations = 150;
+    char folder[64];
+    double truth;
+    sim_folder(folder, sizeof(folder));
+    assert_ok(sim_run(&s, folder, &truth, &err), &err);
+    mg_store *store = NULL;
+    mg_arena arena = { 0 };
+    mg_candidate_row *rows;
+    int64_t count;
+    int64_t samples = 0;
+    assert_ok(mg_store_open_reader(folder, &store, &err), &err);
+    assert_ok(mg_run_candidates(store, &arena, &rows, &count, &err), &err);
+    for (int64_t i = 0; i < count; i++) {
+        samples += mg_str_is(rows[i].kind, "sample") ? 1 : 0;
+        assert_true(!mg_str_is(rows[i].kind, "mean") && !mg_str_is(rows[i].kind, "polish"));
+    }
+    assert_true(samples >= 130 && samples <= 150 && truth > 0.1);
+    mg_arena_release(&arena);
+    mg_store_close(store);
+    sim_remove(folder);
+}
+
 static void switches_by_margin_find_their_sides_too(void **state)
 {
     (void)state;
@@ -724,6 +750,7 @@ int main(void)
         cmocka_unit_test(front_of_two_tasks_spreads_between_them),
         cmocka_unit_test(few_questions_that_stand_for_all_improve_the_start),
         cmocka_unit_test(numbers_of_questions_follow_the_noise),
+        cmocka_unit_test(niches_end_with_a_merge_of_their_archive),
         cmocka_unit_test(switches_by_margin_find_their_sides_too),
         cmocka_unit_test(good_points_of_earlier_runs_help_a_short_search),
         cmocka_unit_test(many_genes_and_tiny_question_sets_run),

@@ -307,6 +307,40 @@ static void number_of_questions_can_be_left_to_the_search(void **state)
     }
 }
 
+static void niches_take_differences_from_a_base_and_nothing_else(void **state)
+{
+    (void)state;
+    mg_evolve_config c;
+    static const char *const genomes[] = {
+        "{models: [a, b], base_model: c, merge_method: task_arithmetic}",
+        "{models: [a, b], merge_method: linear}",
+        "{models: [a], base_model: c, merge_method: task_arithmetic}",
+        "{models: [a, b], base_model: c, merge_method: task_arithmetic, smooth: true}",
+    };
+    static const char *const searches[] = { "{preset: niches}",
+                                            "{preset: niches, granularity: model}",
+                                            "{preset: niches, optimiser: lra}",
+                                            "{preset: niches, items: auto}",
+                                            "{preset: niches, polish: 0.3}",
+                                            "{optimiser: niches}" };
+    for (int64_t i = 0; i < MG_ARRAY_COUNT(genomes) + MG_ARRAY_COUNT(searches) - 1; i++) {
+        int64_t genome = MG_MIN(i, MG_ARRAY_COUNT(genomes) - 1);
+        genome = i < MG_ARRAY_COUNT(genomes) ? genome : 0;
+        int64_t search = i < MG_ARRAY_COUNT(genomes) ? 0 : i - MG_ARRAY_COUNT(genomes) + 1;
+        mg_buf text = { 0 };
+        mg_buf_printf(&text, "genome: %s\ntasks: [t]\nsearch: %s\n", genomes[genome],
+                      searches[search]);
+        assert_int_equal(read_text(text.data, &c), i == 0 ? MG_OK : MG_ERR_CONFIG);
+        if (i == 0) {
+            assert_int_equal(c.search.optimiser, MG_OPTIMISER_NICHES);
+            assert_int_equal(c.search.granularity, MG_GRANULARITY_BLOCKS);
+            assert_int_equal(c.search.granularity_count, 1);
+        }
+        mg_evolve_config_release(&c);
+        mg_buf_release(&text);
+    }
+}
+
 static void restarts_read_with_kind_and_place(void **state)
 {
     (void)state;
@@ -344,6 +378,7 @@ int main(void)
         cmocka_unit_test(populations_come_from_the_preset_unless_the_file_has_one),
         cmocka_unit_test(nsga2_reads_with_its_presets_and_refuses_what_needs_a_mean),
         cmocka_unit_test(number_of_questions_can_be_left_to_the_search),
+        cmocka_unit_test(niches_take_differences_from_a_base_and_nothing_else),
         cmocka_unit_test(restarts_read_with_kind_and_place),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
