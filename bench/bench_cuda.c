@@ -3,6 +3,7 @@
  * usage: bench_cuda [LAYERS]     fewer layers than 32 make a shorter run; limits are scaled
  * Prints CSV: what, milliseconds, the limit for it from this run's copy bandwidth and the card's
  * matrix rate, and their ratio.  Counted: every weight, key, value and merged element once. */
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +15,7 @@
 #include "compute/cuda_device.h"
 #include "compute/ops_mix.h"
 #include "compute/ops_nn.h"
+#include "infer/engine.h"
 #include "model/model.h"
 
 #define HIDDEN 4096
@@ -25,12 +27,14 @@
 #define POSITIONS 512
 #define SLOTS 256
 #define NOISE_BYTES ((size_t)HIDDEN * VOCAB * 2)
+#define SOURCE_BYTES (4 * NOISE_BYTES) /* tensors are taken from it in turn: no cache holds it */
 
 typedef struct bench {
     const mg_device *device;
     mg_stream *stream;
     int64_t layers;
     uint16_t *noise;     /* NOISE_BYTES of random bfloat16 on the host */
+    char *sources[3];    /* device: base and two sources of a merge, SOURCE_BYTES each */
     double copy_bytes;   /* per second, read plus written */
     double matrix_flops; /* per second */
 } bench;
@@ -213,7 +217,10 @@ static void fill_tensor(const bench *b, mg_sink *sink, const char *name, mg_shap
     must(sink->ops->commit(sink, &err), &err);
 }
 
-static void fill_model(const bench *b, mg_model *model)
+/* Gives every tensor of the model to fill. */
+static void each_tensor(const bench *b, mg_model *model,
+                        void (*fill)(const bench *b, mg_sink *sink, const char *name,
+                                     mg_shape shape))
 {
     static const struct {
         const char *name;
@@ -234,17 +241,17 @@ static void fill_model(const bench *b, mg_model *model)
         for (int64_t m = 0; m < MG_ARRAY_COUNT(matrices); m++) {
             (void)snprintf(name, sizeof(name), "model.layers.%d.%s.weight", (int)l,
                            matrices[m].name);
-            fill_tensor(b, sink, name, mg_shape_2d(matrices[m].rows, matrices[m].columns));
+            fill(b, sink, name, mg_shape_2d(matrices[m].rows, matrices[m].columns));
         }
         (void)snprintf(name, sizeof(name), "model.layers.%d.input_layernorm.weight", (int)l);
-        fill_tensor(b, sink, name, mg_shape_1d(HIDDEN));
+        fill(b, sink, name, mg_shape_1d(HIDDEN));
         (void)snprintf(name, sizeof(name), "model.layers.%d.post_attention_layernorm.weight",
                        (int)l);
-        fill_tensor(b, sink, name, mg_shape_1d(HIDDEN));
+        fill(b, sink, name, mg_shape_1d(HIDDEN));
     }
-    fill_tensor(b, sink, "model.embed_tokens.weight", mg_shape_2d(VOCAB, HIDDEN));
-    fill_tensor(b, sink, "model.norm.weight", mg_shape_1d(HIDDEN));
-    fill_tensor(b, sink, "lm_head.weight", mg_shape_2d(VOCAB, HIDDEN));
+    fill(b, sink, "model.embed_tokens.weight", mg_shape_2d(VOCAB, HIDDEN));
+    fill(b, sink, "model.norm.weight", mg_shape_1d(HIDDEN));
+    fill(b, sink, "lm_head.weight", mg_shape_2d(VOCAB, HIDDEN));
     must(sink->ops->finish(sink, &err), &err);
 }
 
@@ -510,6 +517,151 @@ static void bench_operations(const bench *b, int64_t rows)
     }
 }
 
+/* --- One candidate: its merge straight into the model, then 250 answers of realistic lengths */
+
+#define ANSWERS 250
+#define PROMPT 180
+#define ANSWER_MEAN 300
+#define ANSWER_MAX 1000
+
+/* As the executor merges on a card: dare_ties of two sources over a base, into the model's sink. */
+static void merge_tensor(const bench *b, mg_sink *sink, const char *name, mg_shape shape)
+{
+    mg_error err;
+    void *data;
+    int64_t count = mg_shape_count(&shape);
+    mg_view spec = { mg_str_of(name), NULL, (size_t)count * 2, MG_BF16, shape };
+    static size_t at;
+    at = at + spec.bytes > SOURCE_BYTES ? 0 : at;
+    must(sink->ops->reserve_on_device(sink, &spec, &data, &err), &err);
+    mg_mix_source sources[2];
+    memset(sources, 0, sizeof(sources));
+    for (int k = 0; k < 2; k++) {
+        mg_mix_source source = { { b->sources[1 + k] + at, MG_BF16 },
+                                 0.4,
+                                 MG_MASK_COUNTER,
+                                 NULL,
+                                 (uint32_t)count,
+                                 (uint32_t)k,
+                                 0x8000u,
+                                 true,
+                                 2.0 };
+        sources[k] = source;
+    }
+    mg_task_args args;
+    memset(&args, 0, sizeof(args));
+    args.out = data;
+    args.out_dtype = MG_BF16;
+    args.work = MG_BF16;
+    args.wide = true;
+    args.base.data = b->sources[0] + at;
+    args.base.dtype = MG_BF16;
+    args.sources = sources;
+    args.source_count = 2;
+    args.consensus = true;
+    args.divisor = 1.0;
+    args.lambda = shape.rank == 1 ? 0.0 : 1.0; /* norms stay near what they are */
+    args.count = count;
+    must(b->device->mix->task(b->stream, &args, &err), &err);
+    at += spec.bytes;
+    must(sink->ops->commit(sink, &err), &err);
+}
+
+static bool take_answer(void *context, int64_t index, const mg_generation *result)
+{
+    (void)index;
+    *(int64_t *)context += result->id_count;
+    return true;
+}
+
+/* Lengths with a long tail and the wanted mean: exponential behind a minimum, cut at the longest. */
+static void draw_lengths(int64_t lengths[ANSWERS])
+{
+    mg_rng rng = mg_rng_make(7, MG_STREAM_ITEMS);
+    for (int i = 0; i < ANSWERS; i++) {
+        double u = ((double)mg_rng_word(&rng) + 0.5) / 4294967296.0;
+        lengths[i] = MG_MIN((int64_t)(40.0 - (ANSWER_MEAN - 25.0) * log(u)), (int64_t)ANSWER_MAX);
+    }
+}
+
+/* What the answers cost at least: prefill, then each step with the texts that are left. */
+static double answers_limit_ms(const bench *b, const int64_t lengths[ANSWERS])
+{
+    double layer = (double)HIDDEN * (HIDDEN * 2 + KV_HEADS * HEAD_DIM * 2 + INNER * 3);
+    double weights = layer * (double)b->layers + (double)HIDDEN * VOCAB;
+    double token_bytes = (double)b->layers * 2 * KV_HEADS * HEAD_DIM * 2;
+    double seconds = 2.0 * layer * (double)b->layers * ANSWERS * PROMPT / b->matrix_flops;
+    for (int64_t t = 1; t < ANSWER_MAX; t++) {
+        double batch = 0.0;
+        for (int i = 0; i < ANSWERS; i++) {
+            batch += lengths[i] > t ? 1.0 : 0.0;
+        }
+        double read = weights * 2.0 / b->copy_bytes;
+        double multiply = weights * 2.0 * batch / b->matrix_flops;
+        seconds += batch > 0.0 ? MG_MAX(read, multiply) +
+                                     token_bytes * batch * (double)(PROMPT + t) / b->copy_bytes
+                               : 0.0;
+    }
+    return seconds * 1e3;
+}
+
+static void bench_candidate(bench *b, mg_model *model)
+{
+    mg_error err;
+    int64_t lengths[ANSWERS];
+    int64_t tokens = 0;
+    mg_engine *engine = NULL;
+    mg_generate_request requests[ANSWERS];
+    int32_t *ids = mg_new_array(int32_t, ANSWERS * PROMPT);
+    memset(requests, 0, sizeof(requests));
+    draw_lengths(lengths);
+    for (int k = 0; k < 3; k++) {
+        b->sources[k] = device_block(b, SOURCE_BYTES);
+        for (size_t at = 0; at < SOURCE_BYTES; at += NOISE_BYTES) {
+            must(b->device->upload(b->stream, b->sources[k] + at, b->noise, NOISE_BYTES, &err),
+                 &err);
+        }
+    }
+    for (int i = 0; i < ANSWERS * PROMPT; i++) {
+        ids[i] = (int32_t)((int64_t)i * 7919 % VOCAB);
+    }
+    for (int i = 0; i < ANSWERS; i++) {
+        requests[i].ids = ids + (int64_t)i * PROMPT;
+        requests[i].id_count = PROMPT;
+        requests[i].max_new_tokens = lengths[i];
+        requests[i].ignore_eos = true;
+    }
+    must(mg_engine_create(model, NULL, NULL, NULL, &engine, &err), &err);
+    double elements = (double)mg_model_bytes(model) / 2;
+    for (int round = 0; round < 2; round++) { /* the second one is what a search sees */
+        double begin = mg_clock_now(NULL);
+        each_tensor(b, model, merge_tensor);
+        wait_for(b);
+        double merged = mg_clock_now(NULL);
+        mg_engine_stats_reset(engine);
+        tokens = 0;
+        must(mg_engine_generate(engine, requests, ANSWERS, take_answer, &tokens, &err), &err);
+        double end = mg_clock_now(NULL);
+        if (round == 1) {
+            mg_engine_stats stats = mg_engine_stats_get(engine);
+            double merge_limit = elements * 8.0 / b->copy_bytes * 1e3;
+            double answer_limit = answers_limit_ms(b, lengths);
+            report("candidate: merge", (merged - begin) * 1e3, merge_limit);
+            report("candidate: 250 answers", (end - merged) * 1e3, answer_limit);
+            report("candidate: host between passes",
+                   (end - merged - stats.prefill_seconds - stats.decode_seconds) * 1e3, 0.0);
+            report("candidate: whole", (end - begin) * 1e3, merge_limit + answer_limit);
+            printf("# %d answers of %d tokens on average, %d decode steps\n", ANSWERS,
+                   (int)(tokens / ANSWERS), (int)stats.decode_steps);
+        }
+    }
+    mg_engine_destroy(engine);
+    for (int k = 0; k < 3; k++) {
+        b->device->free(b->device, b->sources[k]);
+    }
+    mg_free(ids);
+}
+
 int main(int argc, char **argv)
 {
     mg_error err;
@@ -534,7 +686,7 @@ int main(int argc, char **argv)
     bench_operations(&b, 64);
     bench_operations(&b, 250);
     mg_model *model = make_model(&b);
-    fill_model(&b, model);
+    each_tensor(&b, model, fill_tensor);
     mg_kv_cache *cache = NULL;
     must(mg_kv_cache_create(model, SLOTS, POSITIONS, &cache, &err), &err);
     bench_forward(&b, model, cache, "prefill 250 x 180", 250, 0, 180, 50);
@@ -543,6 +695,7 @@ int main(int argc, char **argv)
     bench_forward(&b, model, cache, "decode batch 64 context 400", 64, 400, 1, 64);
     bench_forward(&b, model, cache, "decode batch 250 context 400", 250, 400, 1, 250);
     mg_kv_cache_destroy(cache);
+    bench_candidate(&b, model);
     mg_model_destroy(model);
     b.device->stream_destroy(b.stream);
     mg_free(b.noise);

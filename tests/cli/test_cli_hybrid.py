@@ -58,6 +58,10 @@ class Hybrid(StagedTest):
     def test_killed_in_each_stage_the_search_ends_in_the_same_bytes(self):
         self.kill_in_each_stage()
 
+    def test_workers_give_the_same_stages(self):
+        self.run_ok(*self.words("shared"), "--workers", "2")
+        self.assert_same_run("shared")
+
     def test_finished_it_asks_nothing_again(self):
         before = self.owner.candidates()
         again = self.owner.run_ok(*self.owner.words())

@@ -8,16 +8,7 @@ import time
 import unittest
 from pathlib import Path
 
-from program import MODELS
 from search import SearchTest, genome
-
-DFS = """genome:
-  models: [{models}/mini-math-a, {models}/mini-ja]
-search: {{space: dfs, evaluations: 8, items: 10, seed: 5}}
-tasks: [{{name: mini_ja_native, metric: "exact_match,none"}}]
-validate: {{share: 0.2}}
-"""
-
 
 def workers_of(pid):
     """Process ids of the worker processes that process pid has started."""
@@ -41,7 +32,6 @@ class Workers(SearchTest):
         """The search in one process."""
         test = cls.owner = cls("run_ok")
         test.setUp()
-        test.write("dfs.yml", DFS.format(models=MODELS))
         cls.whole = test.run_ok(*test.words("whole"))
         cls.whole_candidates = test.candidates("whole")
 
@@ -52,7 +42,6 @@ class Workers(SearchTest):
     def setUp(self):
         super().setUp()
         self.write("search.yml", genome())
-        self.write("dfs.yml", DFS.format(models=MODELS))
 
     def assert_same_search(self, storage):
         self.assertEqual(self.candidates(storage), self.whole_candidates)
@@ -108,13 +97,6 @@ class Workers(SearchTest):
         self.assertTrue(line, result.err)
         self.run_ok(*line.group(1).split())
         self.assert_same_search("run")
-
-    def test_paths_over_layers_are_the_same_in_workers(self):
-        self.run_ok(*self.words("one", "dfs.yml"))
-        self.run_ok(*self.words("two", "dfs.yml"), "--workers", "2")
-        self.assertEqual(self.candidates("one"), self.candidates("two"))
-        self.assert_same_file(self.folder / "one/best_config.yaml",
-                              self.folder / "two/best_config.yaml")
 
     def test_a_mistake_is_told_once_and_workers_cannot_be_started_by_hand(self):
         self.write("bad.yml", genome().replace("mini_ja_native", "mini_nowhere"))
