@@ -329,8 +329,8 @@ static void advise_on_budget(const mg_evolve_config *config, int64_t genes)
                               ? search->questions / search->items
                               : INT64_MAX;
     bool coarse = search->granularity == MG_GRANULARITY_MODEL && !search->by_class;
-    if (search->preset->encoding == MG_ENCODING_NATIVE && named && !coarse &&
-        evaluations / EVALUATIONS_A_GENE < genes) {
+    bool advisable = search->preset->encoding == MG_ENCODING_NATIVE && !search->preset->niches;
+    if (advisable && named && !coarse && evaluations / EVALUATIONS_A_GENE < genes) {
         mg_note("%lld genes ask for %lld evaluations, the budget is %lld: a coarser granularity, "
                 "such as anchors:3 or model, learns more from it",
                 (long long)genes, (long long)(EVALUATIONS_A_GENE * genes), (long long)evaluations);
