@@ -36,6 +36,11 @@ CONFIGS = {
     "the paper's": searching("preset: paper-ps, population: 4"),
     "restarts": searching("restarts: 2, population: 4"),
     "paths by a network": PATHS % ", encoding: net",
+    "a front": searching("preset: front, population: 4"),
+    "few questions": searching("preset: tiny, population: 4"),
+    "stages": genome().replace("search: {evaluations: 12, items: 20, seed: 3}",
+                               "search: {space: hybrid, evaluations: 24, items: 20, population: 4, repeats: 1, "
+                               "polish: 0, refine: true, seed: 3}"),
 }
 
 
