@@ -26,6 +26,27 @@ def process_results(doc, results):
     return {{"acc": 1.0}}
 """
 
+# Once, or as long as a file says so, the worker dies or the function fails.
+FAULTY = """import os
+import re
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+
+
+def there(name):
+    return os.path.exists(os.path.join(HERE, name))
+
+
+def process_results(doc, results):
+    if there("die"):
+        os.remove(os.path.join(HERE, "die"))
+        os._exit(3)
+    if there("broken"):
+        raise RuntimeError("the judge is out")
+    numbers = re.findall(r"\\d+", results[0])
+    return {"acc": float(bool(numbers) and numbers[-1] == str(doc["answer_number"]))}
+"""
+
 
 class Stopped(SearchTest):
     def park(self, tokens, seconds):
@@ -49,6 +70,35 @@ class Stopped(SearchTest):
 
     def test_a_call_that_takes_long_is_broken_off(self):
         self.park(4, 40)
+
+    def test_dead_workers_and_failing_functions_are_lived_through(self):
+        self.write("tasks/slow.yaml", SLOW_TASK.replace("TOKENS", "24"))
+        self.write("tasks/slow.py", FAULTY)
+        self.write("search.yml", genome(evaluations=24).replace("mini_ja_native", "slow")
+                   .replace("exact_match,none", "acc,none").replace("seed: 3", "seed: 3, population: 4"))
+        words = ("evolve", "search.yml", "--task-search-path", "tasks", "--no-save-final-model",
+                 "--storage-path")
+        self.run_ok(*words, "whole")
+        whole = self.candidates("whole")
+        self.assertNotIn('"failed": true', whole)
+        self.write("tasks/die", "")  # the worker ends in the middle of a candidate, which is tried again
+        process = self.start(*words, "run")
+        self.wait_for("run", 6, process)
+        self.assertFalse((self.folder / "tasks/die").exists())
+        self.write("tasks/broken", "")  # from here on every candidate fails: the search ends
+        result = self.finish(process)
+        self.assertEqual(result.code, 3, result.err)
+        message = result.err.splitlines()[-1]
+        self.assertRegex(message, r"candidates of generation \d+ failed, .*the judge is out")
+        self.assertIn("the same command goes on", message)
+        shown = self.run_ok("show", "run", "--candidates").out
+        self.assertIn("the judge is out", shown)
+        (self.folder / "tasks/broken").unlink()
+        self.run_ok(*words, "run")
+        report = self.report()
+        self.assertTrue(report["finished"])
+        self.assertLess(report["failed"], 4)  # of a generation that had answered for the most part
+        self.assertEqual(report["candidates"], len(whole.splitlines()))
 
     def test_a_full_disk_parks_the_search_and_space_lets_it_go_on(self):
         self.write("search.yml", genome())

@@ -64,6 +64,24 @@ static void bootstrap_interval_holds_the_mean_and_is_repeatable(void **state)
     assert_near(a.high, 0.30 + 1.96 * 0.0324, 0.006);
 }
 
+/* Resampled means of k ones in n values are binomial: their exact 2.5 and 97.5 % quantiles. */
+static void bootstrap_has_the_quantiles_of_the_exact_table(void **state)
+{
+    (void)state;
+    const double one_of_three[] = { 0.0, 1.0, 0.0 };          /* P(3 of 3) = 0.037 > 0.025 */
+    const double one_of_five[] = { 0.0, 0.0, 0.0, 1.0, 0.0 }; /* P(<= 2) = 0.942, P(<= 3) = 0.993 */
+    const double half_of_eight[] = { 1.0, 0.0, 1.0, 0.0, 1.0, 0.0, 1.0, 0.0 }; /* P(<= 1) = 0.035 */
+    mg_interval i = mg_bootstrap_mean(one_of_three, 3, 10000, 1);
+    assert_near(i.low, 0.0, 1e-12);
+    assert_near(i.high, 1.0, 1e-12);
+    i = mg_bootstrap_mean(one_of_five, 5, 10000, 1);
+    assert_near(i.low, 0.0, 1e-12);
+    assert_near(i.high, 0.6, 1e-12);
+    i = mg_bootstrap_mean(half_of_eight, 8, 10000, 1);
+    assert_near(i.low, 0.125, 1e-12);
+    assert_near(i.high, 0.875, 1e-12);
+}
+
 static void bootstrap_of_equal_values_has_no_width(void **state)
 {
     (void)state;
@@ -101,6 +119,7 @@ int main(void)
         cmocka_unit_test(mcnemar_is_the_exact_mid_p),
         cmocka_unit_test(mcnemar_of_thousands_does_not_overflow),
         cmocka_unit_test(bootstrap_interval_holds_the_mean_and_is_repeatable),
+        cmocka_unit_test(bootstrap_has_the_quantiles_of_the_exact_table),
         cmocka_unit_test(bootstrap_of_equal_values_has_no_width),
         cmocka_unit_test(chi_square_tail_matches_its_table),
         cmocka_unit_test(mean_and_error_of_small_samples),
