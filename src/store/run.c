@@ -144,7 +144,9 @@ static mg_status take_candidates(mg_store *store, sqlite3_stmt *statement, mg_ar
         }
     }
     *rows_out = mg_arena_array(arena, mg_candidate_row, MG_MAX(count, 1));
-    memcpy(*rows_out, rows, (size_t)count * sizeof(rows[0]));
+    if (count > 0) {
+        memcpy(*rows_out, rows, (size_t)count * sizeof(rows[0]));
+    }
     *count_out = count;
 
 done:
