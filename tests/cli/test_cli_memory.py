@@ -1,0 +1,86 @@
+"""Memory of a merge that is no mapped file: at most twice the largest tensor's inputs in float32, and 64 MB."""
+import json
+import random
+import struct
+import time
+import unittest
+
+from program import ProgramTest, write_tensors
+
+TOKENS, HIDDEN, INNER = 131072, 48, 64
+MODELS = 3
+LIMIT_BASE = 64 << 20
+METHODS = {
+    "linear": "", "slerp": "t: 0.3", "nuslerp": "", "multislerp": "", "karcher": "", "task_arithmetic": "", "ties": "",
+    "dare_linear": "", "dare_ties": "", "breadcrumbs": "", "breadcrumbs_ties": "", "della": "", "della_linear": "",
+    "sce": "select_topk: 0.5", "model_stock": "", "nearswap": "t: 0.001", "arcee_fusion": "", "passthrough": "",
+    "ram": "", "ramplus_tl": "",
+}
+TWO = ("slerp", "nearswap", "arcee_fusion")  # a base and one other
+NO_BASE = ("linear", "karcher", "passthrough", "nuslerp", "multislerp")
+
+
+class Memory(ProgramTest):
+    def setUp(self):
+        super().setUp()
+        noise = random.Random(1)
+        for model in range(MODELS):
+            block = struct.pack("<8192f", *(noise.gauss(0, 0.02) for _ in range(8192)))
+            bfloat16 = b"".join(block[at + 2:at + 4] for at in range(0, len(block), 4))
+            self.make_model(f"m{model}", bfloat16)
+
+    def make_model(self, name, pattern):
+        def tensor(*shape):
+            count = 1
+            for size in shape:
+                count *= size
+            return "BF16", shape, (pattern * (2 * count // len(pattern) + 1))[:2 * count]
+        layer = "model.layers.0."
+        tensors = {"model.embed_tokens.weight": tensor(TOKENS, HIDDEN), "model.norm.weight": tensor(HIDDEN),
+                   layer + "input_layernorm.weight": tensor(HIDDEN),
+                   layer + "post_attention_layernorm.weight": tensor(HIDDEN)}
+        for part in "qkvo":
+            tensors[layer + f"self_attn.{part}_proj.weight"] = tensor(HIDDEN, HIDDEN)
+        for part, shape in (("gate", (INNER, HIDDEN)), ("up", (INNER, HIDDEN)), ("down", (HIDDEN, INNER))):
+            tensors[layer + f"mlp.{part}_proj.weight"] = tensor(*shape)
+        config = {"architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_size": HIDDEN,
+                  "intermediate_size": INNER, "num_attention_heads": 4, "num_key_value_heads": 4, "rms_norm_eps": 1e-6,
+                  "num_hidden_layers": 1, "vocab_size": TOKENS, "tie_word_embeddings": True, "hidden_act": "silu",
+                  "torch_dtype": "bfloat16", "max_position_embeddings": 64}
+        (self.folder / name).mkdir()
+        write_tensors(self.folder / name / "model.safetensors", tensors)
+        self.write(f"{name}/config.json", json.dumps(config))
+
+    def peak(self, *words):
+        """Bytes of anonymous memory at most, as often as it can be looked at."""
+        process = self.start(*words)
+        most = 0
+        while process.poll() is None:
+            try:
+                with open(f"/proc/{process.pid}/status", encoding="ascii") as status:
+                    for line in status:
+                        if line.startswith("RssAnon:"):
+                            most = max(most, 1024 * int(line.split()[1]))
+            except OSError:
+                pass
+            time.sleep(0.001)
+        result = self.finish(process)
+        self.assertEqual(result.code, 0, result.err)
+        return most
+
+    def test_every_method_stays_within_its_bound(self):
+        for method, shared in METHODS.items():
+            with self.subTest(method=method):
+                count = 1 if method == "passthrough" else 2 if method in TWO + ("nuslerp",) else MODELS
+                models = ", ".join(f"{{model: m{i}, parameters: {{weight: 0.4, density: 0.6}}}}" for i in range(count))
+                base = "" if method in NO_BASE else "base_model: m0\n"
+                self.write("merge.yml", f"models: [{models}]\n{base}merge_method: {method}\ndtype: bfloat16\n"
+                           f"parameters: {{{shared}}}\n")
+                bound = 2 * 4 * TOKENS * HIDDEN * count + LIMIT_BASE
+                peak = self.peak("merge", "merge.yml", "out", "--overwrite", "--seed", "1", "--threads", "2")
+                self.assertLessEqual(peak, bound, f"{peak >> 20} MB, the bound is {bound >> 20} MB")
+                self.assertGreater(peak, 1 << 20)
+
+
+if __name__ == "__main__":
+    unittest.main()
