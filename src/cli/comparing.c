@@ -232,13 +232,15 @@ static void print_pairing(mg_cli *cli, const mg_value *head, const char *metric,
     int64_t lost = 0;
     bool binary = true;
     for (int64_t i = 0; i < pairs->count; i++) {
-        a += pairs->a[i] / (double)pairs->count;
-        b += pairs->b[i] / (double)pairs->count;
+        a += pairs->a[i];
+        b += pairs->b[i];
         won += pairs->b[i] > pairs->a[i];
         lost += pairs->a[i] > pairs->b[i];
         binary = binary && (pairs->a[i] == 0 || pairs->a[i] == 1) &&
                  (pairs->b[i] == 0 || pairs->b[i] == 1);
     }
+    a /= (double)pairs->count;
+    b /= (double)pairs->count;
     mg_interval interval = mg_bootstrap_mean(pairs->differences, pairs->count, MG_DRAWS, 0);
     double p = binary ? mg_mcnemar(lost, won) : (double)NAN;
     mg_str task = mg_value_get(head, "task")->string;

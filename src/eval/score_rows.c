@@ -581,19 +581,24 @@ static mg_status call_library(mg_eval_run *run, int64_t filter, int64_t m, mg_er
     const mg_metric *metric = &task->metrics[m];
     mg_status status = MG_OK;
     mg_arena arena = { 0 };
-    mg_value members = mg_value_of_map(&arena, 2);
+    mg_value members = mg_value_of_map(&arena, 3);
     mg_value pairs = mg_value_of_list(&arena, run->count);
     mg_value answers;
     mg_function function = { .name = metric->name, .where = task->name };
     pairs.count = 0;
     for (int64_t i = 0; i < run->count; i++) {
-        add_call(&arena, &pairs, generation_gold(run, &run->rows[i]),
-                 &run->rows[i].filtered[filter].items[0]);
+        const mg_value *gold = generation_gold(run, &run->rows[i]);
+        mg_value list = mg_value_of_list(&arena, 1);
+        list.items[0] = *gold;
+        bool one = task->multiple_target && gold->kind != MG_LIST;
+        add_call(&arena, &pairs, one ? &list : gold, &run->rows[i].filtered[filter].items[0]);
     }
     members.entries[0].key = mg_value_of_str(&arena, mg_str_of("pairs"));
     members.entries[0].value = pairs;
     members.entries[1].key = mg_value_of_str(&arena, mg_str_of("keywords"));
     members.entries[1].value = metric->arguments != NULL ? *metric->arguments : mg_value_null;
+    members.entries[2].key = mg_value_of_str(&arena, mg_str_of("several"));
+    members.entries[2].value = mg_value_of_bool(task->multiple_target);
     MG_TRY_OR_DONE(
         mg_python_request(task->python, "library", &function, &members, &arena, &answers, err));
     for (int64_t i = 0; i < run->count && answers.kind == MG_LIST && i < answers.count; i++) {

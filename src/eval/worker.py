@@ -14,7 +14,7 @@ function by file and attribute:
   {"id", "op": "filter", "file", "name", "keywords", "responses", "docs"}     value: responses
   {"id", "op": "sample", "file", "name", "pool", "count", "docs", "seed"}     value: rows of each doc
   {"id", "op": "score", "file", "name", "keywords", "pairs"}                  as call_many: metric values
-  {"id", "op": "library", "name", "keywords", "pairs"}                        value: a known package's metric
+  {"id", "op": "library", "name", "keywords", "pairs", "several"}             value: a known package's metrics
 
 Failures name the place: "FILE:LINE: NAME: ERROR".  The end of the request stream ends the process,
 whatever user code is doing.  Task files that import lm_eval get a small stand-in; datasets.Dataset is
@@ -506,8 +506,14 @@ def op_library(request):
     except ImportError:
         raise UserError(f"metric '{name}' needs a Python package: pip install evaluate") from None
     metric = evaluate.load(name)
-    return plain([metric.compute(references=[gold], predictions=[said], **(request.get("keywords") or {}))
-                  for gold, said in pairs])
+    keywords = request.get("keywords") or {}
+
+    def score(gold, said):
+        return metric.compute(references=[gold], predictions=[said], **keywords)
+
+    if request["several"]:  # right answers: one that scores is enough
+        return plain([{name: float(any(score(gold, said)[name] for gold in golds))} for golds, said in pairs])
+    return plain([score(gold, said) for gold, said in pairs])
 
 
 OPERATIONS = {name[3:]: function for name, function in list(globals().items()) if name.startswith("op_")}

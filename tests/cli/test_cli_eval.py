@@ -220,6 +220,29 @@ class UserFunctions(ProgramTest):
             self.assertEqual(result.code, 3)
             self.assertIn(f"own_metric.py:4: score: {what}", result.err)
 
+    def test_metrics_of_the_evaluate_package_run_where_it_is_installed(self):
+        self.write("packages/evaluate.py", "class Metric:\n"
+                   "    def compute(self, references, predictions, scale=1):\n"
+                   "        hit = float(references[0] in predictions[0])\n"
+                   "        return {'wer': hit * scale, 'length': len(predictions[0])}\n\n\n"
+                   "def load(name):\n    return Metric()\n")
+        head = TASK.split("process_results")[0].replace("test: rows.jsonl", "test: two.jsonl")
+        self.write("two.jsonl", '{"q": "1+1は?", "a": ""}\n{"q": "2+2は?", "a": "never said"}\n')
+        env = environment(PYTHONPATH=str(self.folder / "packages"))
+        for target, scores in (('"{{a}}"', {"wer,none": 1.0, "length,none": None}),
+                               ("\"{{['never', a]}}\"", {"wer,none": 0.5})):
+            self.write("own.yaml", head.replace('doc_to_target: "{{a}}"', f"doc_to_target: {target}") +
+                       "metric_list: [{metric: wer, aggregation: mean, higher_is_better: false, scale: 2}]\n")
+            result = self.run_ok(*self.words("--json"), env=env)
+            results = json.loads(result.out)["results"]["own"]
+            for key, value in scores.items():
+                self.assertIn(key, results)
+                if value is not None:
+                    self.assertEqual(results[key], value)
+        result = self.attempt(*self.words(), env=environment(PYTHONPATH="/nonexistent"))
+        if result.code:
+            self.assertIn("pip install evaluate", result.err)
+
     def test_no_value_of_any_metric_is_noticed(self):
         self.metric("return {}")
         self.assertIn("no row gave a value", self.run_ok(*self.words()).err)
