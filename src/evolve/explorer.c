@@ -406,3 +406,19 @@ mg_niches *mg_explorer_niches(const mg_explorer *explorer)
 {
     return explorer->niches;
 }
+
+int64_t mg_explorer_generation(const mg_explorer *explorer)
+{
+    return mg_cma_generation(explorer->cma);
+}
+
+mg_status mg_explorer_to_full(mg_explorer *explorer, const mg_explorer_options *options,
+                              mg_error *err)
+{
+    MG_ASSERT(explorer->cma != NULL && explorer->bit_count == 0);
+    mg_cma *full = NULL;
+    MG_TRY(mg_cma_to_full(explorer->cma, &options->cma, &full, err));
+    mg_cma_destroy(explorer->cma);
+    explorer->cma = full;
+    return MG_OK;
+}

@@ -63,6 +63,12 @@ double mg_explorer_learning_rate(const mg_explorer *explorer);
 const char *mg_explorer_stop(const mg_explorer *explorer);
 /* Multiplies the step of CMA-ES by factor; not for NSGA-II. */
 void mg_explorer_scale_step(mg_explorer *explorer, double factor);
+/* Generations that CMA-ES has been told. */
+int64_t mg_explorer_generation(const mg_explorer *explorer);
+/* Gives CMA-ES over numbers alone, in the diagonal form, a full covariance; options as at creation
+ * but for the form. */
+MG_MUST_CHECK mg_status mg_explorer_to_full(mg_explorer *explorer,
+                                            const mg_explorer_options *options, mg_error *err);
 /* The population of NSGA-II; NULL for CMA-ES. */
 mg_nsga2 *mg_explorer_nsga2(const mg_explorer *explorer);
 

@@ -574,6 +574,9 @@ static mg_status maybe_restart(mg_loop *loop, progress_state *state, const char 
     MG_TRY(keep_mean(loop, state, *explorer, err));
     mg_restart_next(&state->restart, state->asked - state->run_begin);
     state->run_begin = state->asked;
+    if (loop->o->search->optimiser == MG_OPTIMISER_SWITCH) {
+        state->kind = mg_loop_choose_kind(loop); /* every run begins in the diagonal form */
+    }
     mg_explorer *next = NULL;
     MG_TRY(mg_loop_open_run(loop, state->kind, &state->restart, mg_str_of(""), &next, err));
     mg_explorer_destroy(*explorer);
@@ -626,6 +629,7 @@ static mg_status run_optimiser(mg_loop *loop, progress_state *state, double *mea
                 MG_TRY_OR_DONE(enter_epoch(loop, state, explorer, err));
             }
             MG_TRY_OR_DONE(run_generation(loop, state, explorer, err));
+            MG_TRY_OR_DONE(mg_loop_switch_form(loop, &state->kind, &state->restart, explorer, err));
         }
         MG_TRY_OR_DONE(save_state(loop, state, explorer, err));
     }

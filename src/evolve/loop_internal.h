@@ -218,6 +218,11 @@ MG_MUST_CHECK mg_status mg_loop_control_load(mg_loop *loop, mg_str state, mg_err
 MG_MUST_CHECK mg_status mg_loop_put_value(mg_loop *loop, const char *name, mg_str value,
                                           mg_error *err);
 
+/* With the optimiser `switch`: a full covariance, when it is time; *kind becomes that. */
+MG_MUST_CHECK mg_status mg_loop_switch_form(mg_loop *loop, mg_cma_kind *kind,
+                                            const mg_restart *restart, mg_explorer *explorer,
+                                            mg_error *err);
+
 /* polish.c: plans the polish for its budget (in questions); returns the questions it will ask. */
 int64_t mg_loop_plan_polish(mg_loop *loop, int64_t budget);
 /* The finalists of the polish around mean (best first), at most two. */

@@ -8,11 +8,12 @@
 #include "optim/bounds.h"
 #include "optim/warm.h"
 
-#define FULL_DIMENSION_MAX 100  /* above it the diagonal form */
-#define SEP_EVALUATIONS 20      /* fewer evaluations a gene: the diagonal form */
-#define RESTART_EVALUATIONS 300 /* fewer evaluations a gene: no restart unless asked for */
-#define WARM_BIT_MIN 0.02       /* no bit begins more certain than that */
-#define RESTART_SPREAD 0.2      /* of the range, around the best so far */
+#define FULL_DIMENSION_MAX 100   /* above it the diagonal form */
+#define SEP_EVALUATIONS 20       /* fewer evaluations a gene: the diagonal form */
+#define SWITCH_DIMENSION_MAX 400 /* above it the diagonal form stays */
+#define RESTART_EVALUATIONS 300  /* fewer evaluations a gene: no restart unless asked for */
+#define WARM_BIT_MIN 0.02        /* no bit begins more certain than that */
+#define RESTART_SPREAD 0.2       /* of the range, around the best so far */
 
 mg_cma_kind mg_loop_choose_kind(const mg_loop *loop)
 {
@@ -22,6 +23,7 @@ mg_cma_kind mg_loop_choose_kind(const mg_loop *loop)
     }
     switch (loop->o->search->optimiser) {
     case MG_OPTIMISER_SEP:
+    case MG_OPTIMISER_SWITCH:
         return MG_CMA_SEP;
     case MG_OPTIMISER_LM_MA:
         return MG_CMA_LM_MA;
@@ -202,6 +204,26 @@ mg_status mg_loop_open_run(mg_loop *loop, mg_cma_kind kind, const mg_restart *re
     if (status == MG_OK && options.kind == MG_EXPLORER_NICHES && state.size == 0) {
         status = mg_loop_add_experts(loop, mg_explorer_niches(*explorer_out), err);
     }
+    mg_free(start);
+    return status;
+}
+
+mg_status mg_loop_switch_form(mg_loop *loop, mg_cma_kind *kind, const mg_restart *restart,
+                              mg_explorer *explorer, mg_error *err)
+{
+    int64_t n = loop->o->space.dimension;
+    double population = (double)restart->population;
+    if (loop->o->search->optimiser != MG_OPTIMISER_SWITCH || *kind != MG_CMA_SEP ||
+        loop->o->space.bit_count > 0 || n > SWITCH_DIMENSION_MAX ||
+        (double)mg_explorer_generation(explorer) < 2.0 + 100.0 * (double)n / sqrt(population)) {
+        return MG_OK;
+    }
+    double *start = mg_new_array(double, n);
+    mg_explorer_options options = { .kind = MG_EXPLORER_GRADIENT };
+    run_start(loop, restart, start);
+    make_options(loop, MG_CMA_FULL, restart, start, &options.cma);
+    mg_status status = mg_explorer_to_full(explorer, &options, err);
+    *kind = status == MG_OK ? MG_CMA_FULL : *kind;
     mg_free(start);
     return status;
 }

@@ -247,9 +247,8 @@ static const char *const restart_names[] = { "ipop", "bipop", NULL };
 static const char *const restart_from_names[] = { "anywhere", "best", NULL };
 static const char *const ends_names[] = { "shared", "own", NULL };
 static const char *const mask_seed_names[] = { "run", "genome", NULL };
-static const char *const optimiser_names[] = {
-    "auto", "lra", "cma", "sep", "lm-ma", "nsga2", NULL
-};
+static const char *const optimiser_names[] = { "auto",  "lra",   "cma",    "sep",
+                                               "lm-ma", "nsga2", "switch", NULL };
 static const char *const item_control_names[] = { "halves", "uh", NULL };
 static const char *const switch_names[] = { "bernoulli", "margin", NULL };
 
@@ -841,6 +840,10 @@ static void check_search(const mg_value *block, const raw_search *raw,
     if (search->own_ends && search->granularity != MG_GRANULARITY_ANCHORS) {
         mg_diagnose(diagnostics, mg_value_get(block, "ends"),
                     "'ends: own' goes with the granularity anchors:A alone");
+    }
+    if (raw->optimiser == MG_OPTIMISER_SWITCH && config->search.space != MG_SPACE_PS) {
+        mg_diagnose(diagnostics, mg_value_get(block, "optimiser"),
+                    "the optimiser 'switch' belongs to the space 'ps'");
     }
     if (raw->has_switches && search->space == MG_SPACE_PS) {
         mg_diagnose(diagnostics, mg_value_get(block, "switches"),

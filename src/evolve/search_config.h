@@ -53,7 +53,8 @@ typedef enum mg_optimiser_choice {
     MG_OPTIMISER_SEP,
     MG_OPTIMISER_LM_MA,
     MG_OPTIMISER_NSGA2,
-    MG_OPTIMISER_NICHES /* by its preset alone */
+    MG_OPTIMISER_SWITCH, /* diagonal at first, full later */
+    MG_OPTIMISER_NICHES  /* by its preset alone */
 } mg_optimiser_choice;
 
 /* What decides how many questions a generation answers, with `items: auto` (evolution.md 8). */

@@ -93,6 +93,11 @@ double mg_cma_learning_rate(const mg_cma *cma);
 /* NULL while the run should go on, else the name of the criterion of 6.8 that stopped it. */
 const char *mg_cma_stop(const mg_cma *cma);
 
+/* The same distribution with a full covariance, between two generations of MG_CMA_SEP.  options are
+ * those of cma but for the kind.  *full_out is the caller's, and so is cma still. */
+MG_MUST_CHECK mg_status mg_cma_to_full(const mg_cma *cma, const mg_cma_options *options,
+                                       mg_cma **full_out, mg_error *err);
+
 /* The whole state as bytes (exact doubles, versioned), and back.  A restored optimiser continues
  * bit for bit.  MG_ERR_FORMAT. */
 void mg_cma_save(const mg_cma *cma, mg_buf *out);

@@ -178,6 +178,50 @@ static mg_status read_state(mg_cma *cma, mg_str rest, mg_error *err)
     return MG_OK;
 }
 
+/* A smoothed step of the diagonal among the entries of the whole matrix. */
+static void copy_rates(mg_cma *full, const mg_cma *cma)
+{
+    int64_t n = cma->n;
+    full->rate_mean.v = cma->rate_mean.v;
+    full->rate_mean.eta = cma->rate_mean.eta;
+    full->rate_cov.v = cma->rate_cov.v;
+    full->rate_cov.eta = cma->rate_cov.eta;
+    for (int64_t i = 0; cma->options.adapt_learning_rate && i < n; i++) {
+        full->rate_mean.e[i] = cma->rate_mean.e[i];
+        full->rate_cov.e[i * n + i] = cma->rate_cov.e[i];
+    }
+}
+
+mg_status mg_cma_to_full(const mg_cma *cma, const mg_cma_options *options, mg_cma **full_out,
+                         mg_error *err)
+{
+    MG_ASSERT(cma->options.kind == MG_CMA_SEP && options->kind == MG_CMA_FULL);
+    MG_ASSERT(!cma->sampled && options->dimension == cma->n);
+    MG_TRY(mg_cma_create(options, full_out, err));
+    mg_cma *full = *full_out;
+    MG_ASSERT(full->lambda == cma->lambda && (full->stretch != NULL) == (cma->stretch != NULL));
+    int64_t n = cma->n;
+    size_t vector = (size_t)n * sizeof(double);
+    full->generation = cma->generation;
+    full->sigma = cma->sigma;
+    full->flat_count = cma->flat_count;
+    memcpy(full->mean, cma->mean, vector);
+    memcpy(full->p_s, cma->p_s, vector);
+    memcpy(full->p_c, cma->p_c, vector);
+    memcpy(full->scale, cma->scale, vector);
+    if (cma->stretch != NULL) {
+        memcpy(full->stretch, cma->stretch, vector);
+    }
+    for (int64_t i = 0; i < n; i++) {
+        full->c[i * n + i] = cma->c[i];
+    }
+    mg_cma_decompose(full);
+    copy_rates(full, cma);
+    memcpy(full->order, cma->order, (size_t)cma->lambda * sizeof(int64_t));
+    memcpy(full->costs, cma->costs, (size_t)cma->lambda * sizeof(double));
+    return MG_OK;
+}
+
 mg_status mg_cma_load(const mg_cma_options *options, mg_str state, mg_cma **cma_out, mg_error *err)
 {
     *cma_out = NULL;

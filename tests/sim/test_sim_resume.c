@@ -211,6 +211,16 @@ static void parked_run_with_its_own_numbers_of_questions_ends_in_the_same_bytes(
     }
 }
 
+static void parked_run_that_changes_its_form_ends_in_the_same_bytes(void **state)
+{
+    (void)state;
+    sim s = sim_make(2, "default"); /* full after 90 generations */
+    s.search.optimiser = MG_OPTIMISER_SWITCH;
+    s.search.evaluations = 900;
+    s.fake.items = 20;
+    park_often(s, 4000);
+}
+
 static void parked_niches_end_in_the_same_bytes(void **state)
 {
     (void)state;
@@ -350,6 +360,7 @@ int main(void)
         cmocka_unit_test(parked_front_ends_in_the_same_bytes),
         cmocka_unit_test(parked_run_with_estimates_ends_in_the_same_bytes),
         cmocka_unit_test(parked_run_with_its_own_numbers_of_questions_ends_in_the_same_bytes),
+        cmocka_unit_test(parked_run_that_changes_its_form_ends_in_the_same_bytes),
         cmocka_unit_test(parked_niches_end_in_the_same_bytes),
         cmocka_unit_test(parked_run_with_margins_ends_in_the_same_bytes),
         cmocka_unit_test(killed_runs_end_in_the_same_bytes),

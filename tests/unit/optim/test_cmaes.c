@@ -579,6 +579,53 @@ static void flat_costs_widen_the_step_and_then_stop(void **state)
     mg_cma_destroy(cma);
 }
 
+/* A diagonal search of a turned valley is stuck; with the covariance made full it goes on. */
+static void full_form_takes_over_the_distribution(void **state)
+{
+    (void)state;
+    enum { N = 10 };
+    for (int lra = 0; lra < 2; lra++) {
+        double start[N];
+        mg_error err;
+        for (int i = 0; i < N; i++) {
+            start[i] = 1.0;
+        }
+        mg_cma_options o = { .kind = MG_CMA_SEP,
+                             .dimension = N,
+                             .start = start,
+                             .sigma = 0.5,
+                             .active = true,
+                             .adapt_learning_rate = lra == 1,
+                             .seed = 8 };
+        mg_cma *sep = make(&o);
+        double best = INFINITY;
+        for (int g = 0; g < 200; g++) {
+            run_generation(sep, rotated_ellipsoid, &best);
+        }
+        assert_true(best > 1e-3);
+        mg_cma *full = NULL;
+        o.kind = MG_CMA_FULL;
+        assert_ok(mg_cma_to_full(sep, &o, &full, &err), &err);
+        assert_int_equal(mg_cma_generation(full), 200);
+        for (int i = 0; i < N; i++) {
+            assert_true(fabs(mg_cma_deviation(full, i) / mg_cma_deviation(sep, i) - 1.0) < 1e-12);
+            assert_true(mg_cma_centre(full, i) == mg_cma_centre(sep, i));
+        }
+        mg_buf saved = { 0 };
+        mg_cma *back = NULL;
+        mg_cma_save(full, &saved);
+        assert_ok(mg_cma_load(&o, mg_buf_view(&saved), &back, &err), &err);
+        for (int g = 0; g < (lra == 1 ? 4000 : 600) && best > 1e-9; g++) {
+            run_generation(back, rotated_ellipsoid, &best);
+        }
+        assert_true(best <= 1e-9);
+        mg_buf_release(&saved);
+        mg_cma_destroy(back);
+        mg_cma_destroy(full);
+        mg_cma_destroy(sep);
+    }
+}
+
 static void injected_points_are_shortened_to_the_length_of_a_sample(void **state)
 {
     (void)state;
@@ -781,6 +828,7 @@ int main(void)
         cmocka_unit_test(failed_candidates_rank_last_and_the_run_goes_on),
         cmocka_unit_test(violations_rank_before_costs),
         cmocka_unit_test(flat_costs_widen_the_step_and_then_stop),
+        cmocka_unit_test(full_form_takes_over_the_distribution),
         cmocka_unit_test(injected_points_are_shortened_to_the_length_of_a_sample),
         cmocka_unit_test(decomposition_waits_as_long_as_the_rates_allow),
         cmocka_unit_test(stops_are_named),
