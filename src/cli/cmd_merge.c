@@ -74,6 +74,7 @@ static mg_status run_merge(mg_cli *cli, const mg_args *args, mg_error *err)
 {
     mg_status status = MG_OK;
     mg_arena arena = { NULL, 0, 0 };
+    mg_buf documents = { NULL, 0, 0 };
     mg_recipe *recipes;
     int64_t count;
     const char *out = mg_args_operand(args, 1);
@@ -104,6 +105,13 @@ static mg_status run_merge(mg_cli *cli, const mg_args *args, mg_error *err)
     if (count > 1 && intermediate == NULL) {
         parts = mg_arena_printf(&arena, "%s.parts.%ld", out, (long)getpid()).data;
         intermediate = parts;
+        merge.parts = parts;
+        mg_recipes_write(recipes, count, &documents);
+        for (int64_t i = 0; i < count; i++) { /* the parts vanish: all documents make OUT */
+            if (recipes[i].name.size == 0) {
+                recipes[i].text = mg_buf_view(&documents);
+            }
+        }
     }
     const mg_device *device = mg_device_cpu(mg_isa_best());
     if (count > 1) {
@@ -133,6 +141,7 @@ static mg_status run_merge(mg_cli *cli, const mg_args *args, mg_error *err)
 
 done:
     mg_model_set_destroy(set);
+    mg_buf_release(&documents);
     mg_arena_release(&arena);
     return status;
 }

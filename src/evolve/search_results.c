@@ -91,6 +91,7 @@ static mg_status save_model(mg_search *s, const mg_search_stage *stage, const ch
     MG_TRY_OR_DONE(mg_folder_remove(parts, err)); /* of a process that died */
     mg_recipes_write(recipes, count, &text);
     recipes[count - 1].text = mg_buf_view(&text);
+    options.parts = parts;
     MG_TRY_OR_DONE(mg_merge_documents(recipes, count, s->models, mg_device_cpu(mg_isa_best()),
                                       s->o->pool, &options, parts, false, folder, &arena, err));
     MG_TRY_OR_DONE(mg_folder_remove(parts, err));

@@ -69,8 +69,21 @@ static void add_ref(const mg_model_ref *ref, mg_buf *out)
     }
 }
 
+/* A model that lies in the folder parts is called by its name there, which the recipe gives it. */
+static void add_model(const mg_model_ref *ref, const char *parts, mg_buf *out)
+{
+    size_t size = parts != NULL ? strlen(parts) : 0;
+    bool inside = size > 0 && mg_str_starts(ref->path, parts) && ref->path.size > size + 1 &&
+                  ref->path.data[size] == '/';
+    if (inside) {
+        mg_buf_add(out, mg_str_slice(ref->path, size + 1, ref->path.size));
+    } else {
+        add_ref(ref, out);
+    }
+}
+
 void mg_card_write(const mg_plan *plan, const mg_recipe *recipe, mg_str name, mg_str yaml,
-                   mg_buf *out)
+                   const char *parts, mg_buf *out)
 {
     mg_arena arena = { NULL, 0, 0 };
     /* A spherical interpolation treats both ends alike, so it names no base. */
@@ -98,7 +111,7 @@ void mg_card_write(const mg_plan *plan, const mg_recipe *recipe, mg_str name, mg
             continue;
         }
         mg_buf_add_text(out, "* ");
-        add_ref(&plan->refs[i], out);
+        add_model(&plan->refs[i], parts, out);
         mg_buf_add_char(out, '\n');
     }
     mg_buf_add_text(out, "\n### Configuration\n\nThe following YAML configuration was used to "

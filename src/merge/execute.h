@@ -41,6 +41,7 @@ typedef struct mg_merge_options {
     bool copy_tokenizer;   /* default true */
     bool write_model_card; /* default true */
     bool allow_crimes;
+    const char *parts; /* folder whose models the card calls by their names; NULL = none */
 } mg_merge_options;
 
 MG_MUST_CHECK mg_status mg_merge_to_folder(const mg_recipe *recipe, mg_model_set *set,

@@ -114,8 +114,9 @@ static mg_status write_config(const mg_plan *plan, const char *folder, mg_arena 
     return status;
 }
 
-static mg_status write_card(const mg_plan *plan, const mg_recipe *recipe, const char *out,
-                            const char *folder, mg_arena *arena, mg_error *err)
+static mg_status write_card(const mg_plan *plan, const mg_recipe *recipe,
+                            const mg_merge_options *options, const char *out, const char *folder,
+                            mg_arena *arena, mg_error *err)
 {
     mg_buf yaml = { NULL, 0, 0 };
     mg_buf card = { NULL, 0, 0 };
@@ -124,7 +125,8 @@ static mg_status write_card(const mg_plan *plan, const mg_recipe *recipe, const 
     } else {
         mg_recipe_write(recipe, &yaml);
     }
-    mg_card_write(plan, recipe, mg_path_name(arena, out), mg_buf_view(&yaml), &card);
+    mg_card_write(plan, recipe, mg_path_name(arena, out), mg_buf_view(&yaml), options->parts,
+                  &card);
     mg_status status = mg_file_write_atomic(mg_path_join(arena, folder, "mergekit_config.yml").data,
                                             mg_buf_view(&yaml), err);
     if (status == MG_OK) {
@@ -199,7 +201,7 @@ mg_status mg_merge_to_folder(const mg_recipe *recipe, mg_model_set *set, const m
     MG_TRY_OR_DONE(mg_plan_execute(plan, device, pool, &options->execute, sink, err));
     MG_TRY_OR_DONE(write_config(plan, folder, &arena, err));
     if (options->write_model_card) {
-        MG_TRY_OR_DONE(write_card(plan, recipe, out, folder, &arena, err));
+        MG_TRY_OR_DONE(write_card(plan, recipe, options, out, folder, &arena, err));
     }
     MG_TRY_OR_DONE(copy_donor_files(plan, options, folder, &arena, err));
     MG_TRY_OR_DONE(write_chat_template(plan, recipe, options, folder, &arena, err));

@@ -41,6 +41,9 @@ class Hybrid(StagedTest):
         self.assertEqual([path.name for path in self.folder.iterdir() if "parts" in path.name], [])
         path = (self.run_folder / "stages" / "2-dfs.yaml").read_text()
         self.assertIn("name: parameter-space-winner", path)
+        card = (self.folder / "2-dfs" / "README.md").read_text()
+        self.assertNotIn(".parts", card)
+        self.assertIn("* parameter-space-winner", card)
         self.assertIn("---", path)
 
     def test_the_recipe_of_a_path_scores_as_the_path_did(self):
