@@ -23,7 +23,9 @@
 
 static const mg_option options[] = {
     { "tasks", 't', NULL, MG_OPTION_TEXTS, "A,B", NULL, NULL,
-      "Tasks, groups, tags or task files, separated by commas.", NULL },
+      "Tasks, groups, tags, task files, or patterns such as 'mgsm_*', separated by commas; or a "
+      "folder of task files, with a '/' in its name.",
+      NULL },
     { "include-path", 'I', "include_path", MG_OPTION_TEXTS, "DIR", NULL, NULL,
       "A folder of task files; may be repeated.", NULL },
     { "output", 'o', "output_path", MG_OPTION_TEXT, "FILE", NULL, NULL,
@@ -105,6 +107,35 @@ typedef struct eval_job {
     mg_error item_error;
 } eval_job;
 
+static void add_name(eval_job *job, const char *name)
+{
+    for (int64_t i = 0; i < job->name_count; i++) {
+        if (strcmp(job->names[i], name) == 0) {
+            return;
+        }
+    }
+    job->names[job->name_count++] = name;
+}
+
+/* One name that is a folder stands for the task files in it. */
+static mg_status read_folder(eval_job *job, mg_error *err)
+{
+    const char *folder = job->names[0];
+    mg_str *files;
+    int64_t count;
+    MG_TRY(mg_folder_list(folder, &job->arena, &files, &count, err));
+    job->names = mg_arena_array(&job->arena, const char *, count + 1);
+    job->name_count = 0;
+    for (int64_t i = 0; i < count; i++) {
+        if (mg_str_ends(files[i], ".yaml")) {
+            add_name(job, mg_path_join(&job->arena, folder, files[i].data).data);
+        }
+    }
+    return job->name_count > 0
+               ? MG_OK
+               : mg_fail(err, MG_ERR_USAGE, "--tasks: folder %s holds no *.yaml", folder);
+}
+
 static void read_names(eval_job *job)
 {
     int64_t room = 1;
@@ -122,7 +153,7 @@ static void read_names(eval_job *job)
         while (mg_str_split(&rest, ',', &part)) {
             part = mg_str_trim(part);
             if (part.size > 0) {
-                job->names[job->name_count++] = mg_arena_copy(&job->arena, part).data;
+                add_name(job, mg_arena_copy(&job->arena, part).data);
             }
         }
     }
@@ -194,6 +225,10 @@ static mg_status read_options(eval_job *job, mg_error *err)
     read_names(job);
     if (job->name_count == 0) {
         return mg_fail(err, MG_ERR_USAGE, "--tasks is missing: name tasks or task files");
+    }
+    if (job->name_count == 1 && mg_path_is_folder(job->names[0]) &&
+        strchr(job->names[0], '/') != NULL) {
+        MG_TRY(read_folder(job, err));
     }
     job->include_paths = mg_arena_array(&job->arena, const char *, paths + 1);
     for (int64_t i = 0; i < paths; i++) {

@@ -325,6 +325,42 @@ static mg_status open_tasks(mg_suite *suite, const expansion *work, mg_error *er
     return MG_OK;
 }
 
+static bool is_pending(const expansion *work, mg_str name)
+{
+    for (int64_t i = 0; i < work->count; i++) {
+        if (mg_str_equal(work->items[i].name, name)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* A name, or a pattern that stands for all names it matches; what a group has brought already is
+ * not asked for again. */
+static mg_status expand_name(expansion *work, const char *name, children *roots, mg_error *err)
+{
+    mg_settings none = { 0 };
+    const mg_task_entry *entry;
+    const mg_str *names;
+    int64_t count;
+    bool is_file = mg_str_ends(mg_str_of(name), ".yaml") || mg_str_ends(mg_str_of(name), ".yml");
+    if (is_file || strpbrk(name, "*?") == NULL) {
+        MG_TRY(mg_task_index_find(work->suite->index, name, &entry, err));
+        return expand_entry(work, entry, &none, 0, roots, err);
+    }
+    mg_task_index_match(work->suite->index, name, &names, &count);
+    if (count == 0) {
+        return mg_fail(err, MG_ERR_USAGE, "no task below the include paths matches '%s'", name);
+    }
+    for (int64_t i = 0; i < count; i++) {
+        if (!is_pending(work, names[i])) {
+            MG_TRY(mg_task_index_find(work->suite->index, names[i].data, &entry, err));
+            MG_TRY(expand_entry(work, entry, &none, 0, roots, err));
+        }
+    }
+    return MG_OK;
+}
+
 mg_status mg_suite_open(const char *const *names, int64_t count, const mg_task_options *options,
                         mg_suite **suite_out, mg_error *err)
 {
@@ -333,14 +369,11 @@ mg_status mg_suite_open(const char *const *names, int64_t count, const mg_task_o
     mg_suite *suite = mg_new(mg_suite);
     expansion work = { .suite = suite };
     children roots = { 0 };
-    mg_settings none = { 0 };
     suite->options = options;
     MG_TRY_OR_DONE(
         mg_task_index_create(options->include_paths, options->include_count, &suite->index, err));
     for (int64_t i = 0; i < count; i++) {
-        const mg_task_entry *entry;
-        MG_TRY_OR_DONE(mg_task_index_find(suite->index, names[i], &entry, err));
-        MG_TRY_OR_DONE(expand_entry(&work, entry, &none, 0, &roots, err));
+        MG_TRY_OR_DONE(expand_name(&work, names[i], &roots, err));
     }
     MG_TRY_OR_DONE(open_tasks(suite, &work, err));
     suite->options = NULL;

@@ -31,7 +31,8 @@ typedef struct mg_group {
     const mg_value *metadata; /* NULL = none */
 } mg_group;
 
-/* Opens what names stand for.  MG_ERR_CONFIG when a task is reached twice. */
+/* Opens what names stand for; a name may be a pattern with * and ?.  MG_ERR_CONFIG when a task is
+ * reached twice. */
 MG_MUST_CHECK mg_status mg_suite_open(const char *const *names, int64_t count,
                                       const mg_task_options *options, mg_suite **suite_out,
                                       mg_error *err);

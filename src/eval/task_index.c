@@ -9,6 +9,7 @@
 #include "base/map.h"
 #include "base/memory.h"
 
+#include <fnmatch.h>
 #include <stdlib.h>
 
 #define FILE_BYTES_MAX ((size_t)16 << 20)
@@ -340,6 +341,32 @@ mg_status mg_task_index_find(mg_task_index *index, const char *name,
     known.entry = *entry_out;
     mg_map_set(&index->known, key, known.number);
     return MG_OK;
+}
+
+void mg_task_index_match(mg_task_index *index, const char *pattern, const mg_str **names_out,
+                         int64_t *count_out)
+{
+    mg_str *names = mg_arena_array(&index->arena, mg_str, index->file_count + 1);
+    int64_t count = 0;
+    for (int64_t i = 0; i < index->file_count; i++) {
+        mg_settings settings;
+        mg_entry_kind kind;
+        mg_str name;
+        if (mg_settings_read(index->files[i].path.data, &index->arena, &settings, NULL) == MG_OK &&
+            kind_of(&settings, &kind, &name) && fnmatch(pattern, name.data, 0) == 0) {
+            names[count++] = name;
+        }
+    }
+    if (count > 0) {
+        qsort(names, (size_t)count, sizeof(mg_str), compare_names);
+    }
+    *count_out = 0;
+    for (int64_t i = 0; i < count; i++) {
+        if (i == 0 || !mg_str_equal(names[i], names[i - 1])) {
+            names[(*count_out)++] = names[i];
+        }
+    }
+    *names_out = names;
 }
 
 int64_t mg_task_index_root_count(const mg_task_index *index)

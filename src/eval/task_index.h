@@ -32,6 +32,10 @@ void mg_task_index_destroy(mg_task_index *index); /* NULL is fine */
  * MG_ERR_USAGE names the nearest task, MG_ERR_NOT_FOUND a file that is missing. */
 MG_MUST_CHECK mg_status mg_task_index_find(mg_task_index *index, const char *name,
                                            const mg_task_entry **entry_out, mg_error *err);
+/* The names of all tasks and groups below the include paths that match a pattern with * and ?,
+ * sorted, each once; they live in the index. */
+void mg_task_index_match(mg_task_index *index, const char *pattern, const mg_str **names_out,
+                         int64_t *count_out);
 /* The include paths and the folders of files named by path, resolved. */
 int64_t mg_task_index_root_count(const mg_task_index *index);
 const char *mg_task_index_root(const mg_task_index *index, int64_t root);

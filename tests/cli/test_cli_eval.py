@@ -62,6 +62,17 @@ class Eval(ProgramTest):
         self.fails(2, "eval", MODELS / "mini-ja", "--tasks", "mini_ja_native", "--include-path", TASKS,
                    "--gen-kwargs", "max_gen_toks")
 
+    def test_patterns_folders_and_repeated_names_are_understood(self):
+        base = ("eval", MODELS / "mini-ja", "--limit", "1", "--json")
+        for options in (("--tasks", "mini_ja_n*,mini_en_test,mini_en_test", "--include-path", TASKS),
+                        ("--tasks", "mini_?n_test", "--tasks", "*native", "--include-path", TASKS)):
+            report = json.loads(self.run_ok(*base, *options).out)
+            self.assertEqual(sorted(report["results"]), ["mini_en_test", "mini_ja_native"])
+        report = json.loads(self.run_ok(*base, "--tasks", f"{TASKS}/").out)
+        self.assertEqual(len(report["results"]), len(list(TASKS.glob("*.yaml"))))
+        result = self.fails(2, *base, "--tasks", "nothing_*", "--include-path", TASKS)
+        self.assertIn("nothing_*", result.err)
+
     def test_answers_alone_have_no_scores(self):
         report = json.loads(self.eval("--json", "--limit", "2", "--predict-only", "--log-samples", "s.jsonl",
                                       task="mini_ja_train").out)
