@@ -34,7 +34,8 @@ typedef struct mg_linear_tile {
     const float *a;       /* (rows, k) at MG_LINEAR_A_STRIDE; of round_row for bfloat16 */
     const char *b;        /* the first panel at the first k of this block */
     size_t b_panel_bytes; /* from one panel to the next */
-    size_t b_ahead;       /* from what is read to what should be fetched, 0 = nothing */
+    const char *ahead;    /* what to fetch beside the first row of a panel */
+    size_t ahead_step;    /* and from there for each further row */
     int64_t panel_rows;   /* to walk: k, or pairs of k */
     float *partial; /* (rows, columns) at MG_LINEAR_COLUMNS_BLOCK: read unless is_first, written
                        unless is_last */
@@ -107,7 +108,6 @@ typedef void mg_rows_kernel(const void *args, int64_t first, int64_t count);
 typedef struct mg_cpu_kernels {
     mg_isa isa;
     int64_t panel_columns;
-    bool always_ahead; /* a tile that is alone should fetch the next piece of k as well */
     mg_linear_kernels linear_f32;
     mg_linear_kernels linear_bf16;
     int64_t bf16_per_word; /* columns of x in a word of what round_row writes: 1 or 2 */

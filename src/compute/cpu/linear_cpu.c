@@ -137,6 +137,9 @@ typedef struct linear_block {
     int64_t panel_count;
 } linear_block;
 
+/* How far a lone tile fetches ahead: the latency of memory at the pace of a few rows. */
+#define FETCH_AHEAD_BYTES 4096
+
 /* The kernels of a task and how it walks the weight. */
 typedef struct linear_walk {
     const mg_linear_kernels *kernels;
@@ -169,8 +172,9 @@ static void copy_rows(const linear_context *context, const linear_block *block, 
 }
 
 /* All tiles of rows of the block with the panels panel .. panel+count-1; tile holds what they
- * share.  Heights differ by at most one.  The last tile, whose weights are at hand by then, fetches
- * those of the next piece of k. */
+ * share.  Heights differ by at most one.  Beside its work a tile fetches weights: a lone one those
+ * that it will need a little later, of several each its share of the next piece of k, so that
+ * memory is never idle. */
 static void run_tiles(const linear_context *context, const linear_block *block,
                       const linear_walk *walk, int64_t panel, int64_t count, mg_linear_tile tile)
 {
@@ -183,9 +187,10 @@ static void run_tiles(const linear_context *context, const linear_block *block,
     float *partial = tile.partial;
     tile.bias = args->bias != NULL ? args->bias + column : NULL;
     tile.columns = MG_MIN(args->weight.out_dim - column, count * context->kernels->panel_columns);
-    size_t ahead = tiles > 1 || context->kernels->always_ahead ? tile.b_ahead : 0;
+    size_t piece_bytes = (size_t)tile.panel_rows * walk->row_bytes;
+    tile.ahead = tile.b + (tiles > 1 ? piece_bytes : FETCH_AHEAD_BYTES);
+    tile.ahead_step = walk->row_bytes / (size_t)tiles;
     for (int64_t t = 0; t < tiles; t++) {
-        tile.b_ahead = t == tiles - 1 ? ahead : 0;
         int64_t row = mg_piece_first(block->row_count, tiles, t);
         int64_t rows = mg_piece_first(block->row_count, tiles, t + 1) - row;
         int64_t at = (block->row_first + row) * args->out_stride + column;
@@ -194,6 +199,7 @@ static void run_tiles(const linear_context *context, const linear_block *block,
         tile.out = args->out + at;
         tile.residual = args->residual != NULL ? args->residual + at : NULL;
         kernels[rows](&tile);
+        tile.ahead += piece_bytes / (size_t)tiles;
     }
 }
 
@@ -220,7 +226,6 @@ static void run_panels(const linear_context *context, const linear_block *block,
         tile.panel_rows = (k + walk->k_step - 1) / walk->k_step;
         tile.is_first = walk->k_first + done == 0;
         tile.is_last = walk->k_first + done + k == weight->in_dim;
-        tile.b_ahead = (size_t)tile.panel_rows * walk->row_bytes;
         run_tiles(context, block, walk, block->panel_first + panel, count, tile);
         tile.a += block->row_count * MG_LINEAR_A_STRIDE;
         done += k;
