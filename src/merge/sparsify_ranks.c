@@ -63,22 +63,26 @@ mg_status mg_sparsify_ranks(mg_job *job, const mg_rank_args *ranks, int64_t coun
     bool ordered = job->work == MG_F64 || job->count > UINT32_MAX;
     item_task tasks[MG_MIX_INPUTS_MAX];
     void *items;
-    size_t bytes = ordered ? 0 : (size_t)job->count * (size_t)count * sizeof(uint64_t);
+    /* As many at a time as there are threads: more would only take more room. */
+    int64_t width = MG_MIN(job->pool != NULL ? mg_pool_threads(job->pool) : 1, count);
+    size_t bytes = ordered ? 0 : (size_t)job->count * (size_t)width * sizeof(uint64_t);
     MG_TRY(mg_job_scratch(job, ITEMS_SLOT, bytes, &items, err));
-    int64_t open = 0;
-    for (int64_t i = 0; i < count; i++) {
-        if (!half || ordered || ranks[i].kept == 0) {
-            MG_TRY(job->device->mix->rank(job->stream, &ranks[i], err));
-            MG_TRY(job->device->stream_wait(job->stream, err));
+    for (int64_t i = 0; i < count;) {
+        int64_t open = 0;
+        for (; i < count && open < width; i++) {
+            if (!half || ordered || ranks[i].kept == 0) {
+                MG_TRY(job->device->mix->rank(job->stream, &ranks[i], err));
+                MG_TRY(job->device->stream_wait(job->stream, err));
+            }
+            if (!ordered && ranks[i].kept > 0) {
+                tasks[open] = (item_task){ &ranks[i], (uint64_t *)items + open * job->count };
+                mg_keys_args keys = { ranks[i].base,       ranks[i].x, job->work,
+                                      ranks[i].descending, job->count, tasks[open++].items };
+                MG_TRY(job->device->mix->keys(job->stream, &keys, err));
+            }
         }
-        if (!ordered && ranks[i].kept > 0) {
-            tasks[open] = (item_task){ &ranks[i], (uint64_t *)items + open * job->count };
-            mg_keys_args keys = { ranks[i].base,       ranks[i].x, job->work,
-                                  ranks[i].descending, job->count, tasks[open++].items };
-            MG_TRY(job->device->mix->keys(job->stream, &keys, err));
-        }
+        MG_TRY(job->device->stream_wait(job->stream, err));
+        mg_pool_run(open > 1 ? job->pool : NULL, open, order_items, tasks);
     }
-    MG_TRY(job->device->stream_wait(job->stream, err));
-    mg_pool_run(open > 1 ? job->pool : NULL, open, order_items, tasks);
     return MG_OK;
 }
