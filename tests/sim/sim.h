@@ -16,6 +16,7 @@ typedef struct sim {
     double validate_share;
     bool (*stop)(void *context);
     void *stop_context;
+    double (*penalty)(void *context, const double *genome);
     const mg_clock *clock;       /* NULL = the real one */
     int64_t bit_count, bits_max; /* the first coordinates, where there are any */
     double bit_start[64];
@@ -119,6 +120,7 @@ static inline mg_status sim_run(const sim *s, const char *folder, double *truth_
         .store = store,
         .clock = s->clock,
         .stop = s->stop,
+        .penalty = s->penalty,
         .context = s->stop_context,
     };
     mg_loop_result result;

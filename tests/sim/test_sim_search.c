@@ -333,6 +333,44 @@ static void changed_questions_are_answered_by_the_best_so_far(void **state)
     sim_remove(folder);
 }
 
+static double costly_first(void *context, const double *genome)
+{
+    (void)context;
+    return 10.0 * genome[0];
+}
+
+/* 1: secondary terms rank the samples, and no score knows of them. */
+static void penalties_move_the_search_and_enter_no_score(void **state)
+{
+    (void)state;
+    sim s = sim_make(6, "default");
+    s.search.evaluations = 200;
+    s.search.polish_share = 0.0;
+    s.penalty = costly_first;
+    char folder[64];
+    sim_folder(folder, sizeof(folder));
+    assert_ok(sim_run(&s, folder, NULL, &err), &err);
+    mg_store *store = NULL;
+    mg_arena arena = { 0 };
+    mg_candidate_row *rows;
+    mg_score_row *scores;
+    int64_t count;
+    double last = 1.0; /* the first gene of the mean, whose optimum without costs is 0.8 */
+    assert_ok(mg_store_open_reader(folder, &store, &err), &err);
+    assert_ok(mg_run_candidates(store, &arena, &rows, &count, &err), &err);
+    for (int64_t i = 0; i < count; i++) {
+        last = mg_str_is(rows[i].kind, "mean") ? rows[i].genome[0] : last;
+    }
+    assert_true(last < 0.3);
+    assert_ok(mg_run_scores(store, NULL, &arena, &scores, &count, &err), &err);
+    for (int64_t i = 0; i < count; i++) {
+        assert_true(scores[i].value >= 0.0 && scores[i].value <= 1.0);
+    }
+    mg_arena_release(&arena);
+    mg_store_close(store);
+    sim_remove(folder);
+}
+
 static void every_preset_runs(void **state)
 {
     (void)state;
@@ -745,6 +783,7 @@ int main(void)
         cmocka_unit_test(bits_find_their_sides_and_keep_their_limit),
         cmocka_unit_test(best_snapshot_of_all_generations_wins),
         cmocka_unit_test(changed_questions_are_answered_by_the_best_so_far),
+        cmocka_unit_test(penalties_move_the_search_and_enter_no_score),
         cmocka_unit_test(every_preset_runs),
         cmocka_unit_test(means_of_all_runs_are_finalists),
         cmocka_unit_test(front_of_two_tasks_spreads_between_them),
