@@ -237,6 +237,39 @@ typedef struct mg_mlp_args {
     mg_nn_activation activation;
 } mg_mlp_args;
 
+/* Deals rows out to experts.  Row r goes to the `keep` experts of the largest softmax of
+ * scores[r,:], the lower index first on ties, with weights = softmax over the sum of those kept.
+ * The rows * keep pairs then stand in the order of their experts, rows ascending within one:
+ *   place p holds row index[p];  expert e has the places first[e] .. first[e+1]-1
+ * Entry r*keep+i of chosen, weights and places is row r's i-th expert, its weight and its place.
+ * Rows whose scores are not numbers choose the first experts, with weights that are none either. */
+typedef struct mg_route_args {
+    int32_t *chosen; /* (rows, keep) */
+    float *weights;  /* (rows, keep) */
+    int32_t *places; /* (rows, keep) */
+    int32_t *index;  /* (rows * keep,) */
+    int32_t *first;  /* (expert_count + 1,) */
+    float *scores;   /* (rows, expert_count); lost */
+    int64_t rows;
+    int64_t expert_count;
+    int64_t keep; /* at most expert_count and MG_EXPERTS_KEPT_MAX */
+} mg_route_args;
+
+#define MG_EXPERTS_KEPT_MAX 64
+
+/* x[r,:] += the sum over row r's experts, in ascending order, of weight * outputs[place,:], added
+ * up from 0 first. */
+typedef struct mg_combine_args {
+    float *x;             /* (rows, dim) */
+    const float *outputs; /* (rows * keep, dim), by place */
+    const int32_t *chosen;
+    const float *weights;
+    const int32_t *places;
+    int64_t rows;
+    int64_t keep;
+    int64_t dim;
+} mg_combine_args;
+
 /* out = x + y over count values; out may be x or y. */
 typedef struct mg_add_args {
     float *out;
@@ -303,6 +336,8 @@ typedef struct mg_nn_ops {
     mg_status (*argmax)(mg_stream *stream, const mg_argmax_args *args, mg_error *err);
     mg_status (*logprob)(mg_stream *stream, const mg_logprob_args *args, mg_error *err);
     mg_status (*nonfinite)(mg_stream *stream, const mg_nonfinite_args *args, mg_error *err);
+    mg_status (*route)(mg_stream *stream, const mg_route_args *args, mg_error *err);
+    mg_status (*combine)(mg_stream *stream, const mg_combine_args *args, mg_error *err);
     /* OPTIONAL: NULL means the operations that they join, one after the other */
     mg_status (*rope_store)(mg_stream *stream, const mg_rope_store_args *args, mg_error *err);
     mg_status (*mlp)(mg_stream *stream, const mg_mlp_args *args, mg_error *err);

@@ -1025,6 +1025,65 @@ static void few_rows_of_large_matrices_multiply_rightly(void **state)
     }
 }
 
+/* Rows dealt to experts and added back: each expert gives its rows its number and their own. params:
+ * rows, experts, keep, dim, damage */
+static int64_t experts_case(const target *t, const int64_t *params, float *out)
+{
+    mg_error err;
+    int64_t rows = params[0];
+    int64_t experts = params[1];
+    int64_t keep = params[2];
+    int64_t dim = params[3];
+    int64_t dealt = rows * keep;
+    size_t int_bytes = sizeof(int32_t);
+    float *scores = random_block(t, rows * experts, 3.0f);
+    float *x = random_block(t, rows * dim, 1.0f);
+    float *outputs = random_block(t, dealt * dim, 1.0f);
+    float *weights = random_block(t, dealt, 1.0f);
+    int32_t *ints = (int32_t *)device_block(t, NULL, (size_t)(3 * dealt + experts + 1) * int_bytes);
+    if (params[4] != 0) {
+        float nan_value = NAN;
+        assert_ok(t->device->upload(t->stream, scores + (rows / 2) * experts, &nan_value,
+                                    sizeof(float), &err),
+                  &err);
+    }
+    mg_route_args route = { ints, weights, ints + dealt, ints + 2 * dealt, ints + 3 * dealt, scores,
+                            rows, experts, keep };
+    assert_ok(t->device->nn->route(t->stream, &route, &err), &err);
+    mg_combine_args combine = { x, outputs, ints, weights, ints + dealt, rows, keep, dim };
+    assert_ok(t->device->nn->combine(t->stream, &combine, &err), &err);
+    device_read(t, out, x, (size_t)(rows * dim) * sizeof(float));
+    device_read(t, out + rows * dim, weights, (size_t)dealt * sizeof(float));
+    int32_t *host = mg_new_array(int32_t, 3 * dealt + experts + 1);
+    device_read(t, host, ints, (size_t)(3 * dealt + experts + 1) * int_bytes);
+    int64_t count = rows * dim + dealt;
+    for (int64_t i = 0; i < 3 * dealt + experts + 1; i++) {
+        out[count + i] = (float)host[i]; /* small enough to be exact */
+    }
+    for (int64_t i = 0; i < dealt; i++) { /* each entry's place holds its row, within its expert */
+        int32_t place = host[dealt + i];
+        assert_int_equal(host[2 * dealt + place], i / keep);
+        assert_true(place >= host[3 * dealt + host[i]] && place < host[3 * dealt + host[i] + 1]);
+    }
+    const void *blocks[] = { scores, x, outputs, weights, ints };
+    for (int64_t i = 0; i < MG_ARRAY_COUNT(blocks); i++) {
+        device_free(t, blocks[i]);
+    }
+    mg_free(host);
+    return count + 3 * dealt + experts + 1;
+}
+
+static void rows_are_dealt_to_experts_and_added_back(void **state)
+{
+    (void)state;
+    static const int64_t shapes[][5] = { { 1, 8, 2, 32, 0 },   { 7, 4, 4, 17, 0 },
+                                         { 300, 8, 2, 40, 0 }, { 257, 60, 6, 8, 0 },
+                                         { 40, 8, 1, 300, 1 }, { 33, 16, 3, 5, 1 } };
+    for (int64_t s = 0; s < MG_ARRAY_COUNT(shapes); s++) {
+        compare_targets(experts_case, shapes[s]);
+    }
+}
+
 static void unknown_layouts_are_refused(void **state)
 {
     (void)state;
@@ -1090,6 +1149,7 @@ int main(void)
         cmocka_unit_test(joined_rotation_and_store_equals_its_parts),
         cmocka_unit_test(joined_mlp_equals_its_parts),
         cmocka_unit_test(few_rows_of_large_matrices_multiply_rightly),
+        cmocka_unit_test(rows_are_dealt_to_experts_and_added_back),
         cmocka_unit_test(unknown_layouts_are_refused),
         cmocka_unit_test(devices_are_named_after_their_instruction_set),
         cmocka_unit_test(a_stream_without_memory_is_an_error),

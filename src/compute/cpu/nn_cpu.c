@@ -123,4 +123,6 @@ const mg_nn_ops mg_nn_ops_cpu = {
     .argmax = argmax_cpu,
     .logprob = logprob_cpu,
     .nonfinite = nonfinite_cpu,
+    .route = mg_route_ref,
+    .combine = mg_combine_ref,
 };

@@ -106,6 +106,10 @@ MG_MUST_CHECK mg_status mg_cuda_few_gated(mg_stream *stream, const mg_mlp_args *
                                           const __nv_bfloat16 *x, __nv_bfloat16 *out,
                                           mg_error *err);
 
+/* experts_cuda.cu */
+mg_status mg_cuda_route(mg_stream *stream, const mg_route_args *args, mg_error *err);
+mg_status mg_cuda_combine(mg_stream *stream, const mg_combine_args *args, mg_error *err);
+
 mg_status mg_cuda_mlp(mg_stream *stream, const mg_mlp_args *args, mg_error *err);
 mg_status mg_cuda_gate(mg_stream *stream, const mg_gate_args *args, mg_error *err);
 mg_status mg_cuda_pack(mg_stream *stream, const mg_pack_args *args, mg_error *err);

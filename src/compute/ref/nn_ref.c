@@ -220,4 +220,6 @@ const mg_nn_ops mg_nn_ops_ref = {
     .argmax = argmax_ref,
     .logprob = logprob_ref,
     .nonfinite = nonfinite_ref,
+    .route = mg_route_ref,
+    .combine = mg_combine_ref,
 };

@@ -1,0 +1,141 @@
+/* compute/cuda/experts_cuda.cu - rows dealt out to experts on the card: no score or output of an
+ * expert goes to the host. */
+#include <math.h>
+
+#include "compute/cuda/cuda_internal.h"
+
+#define THREADS 256
+
+/* One thread for each row. */
+__global__ static void choose_kernel(mg_route_args args)
+{
+    int64_t row = (int64_t)blockIdx.x * THREADS + threadIdx.x;
+    if (row >= args.rows) {
+        return;
+    }
+    float *scores = args.scores + row * args.expert_count;
+    int32_t *chosen = args.chosen + row * args.keep;
+    float *weights = args.weights + row * args.keep;
+    float largest = scores[0];
+    for (int64_t e = 1; e < args.expert_count; e++) {
+        largest = fmaxf(largest, scores[e]);
+    }
+    float sum = 0;
+    for (int64_t e = 0; e < args.expert_count; e++) {
+        scores[e] = expf(scores[e] - largest);
+        sum += scores[e];
+    }
+    float kept = 0;
+    for (int64_t i = 0; i < args.keep; i++) {
+        int64_t best = -1;
+        for (int64_t e = 0; e < args.expert_count; e++) {
+            /* Scores that are not numbers choose the first experts: the result stays NaN. */
+            if (scores[e] != -1.0f && (best < 0 || scores[e] > scores[best])) {
+                best = e;
+            }
+        }
+        chosen[i] = (int32_t)best;
+        weights[i] = scores[best] / sum;
+        kept += weights[i];
+        scores[best] = -1.0f;
+    }
+    for (int64_t i = 0; i < args.keep; i++) {
+        weights[i] /= kept;
+    }
+}
+
+/* One block for each expert: counts the pairs of the experts before it, then gives its own pairs
+ * their places, in order. */
+__global__ static void deal_kernel(mg_route_args args)
+{
+    __shared__ int warps[THREADS / 32];
+    __shared__ int before;
+    const int expert = (int)blockIdx.x;
+    const int lane = (int)threadIdx.x % 32;
+    const int warp = (int)threadIdx.x / 32;
+    const int64_t pairs = args.rows * args.keep;
+    if (threadIdx.x == 0) {
+        before = 0;
+    }
+    __syncthreads();
+    int smaller = 0;
+    for (int64_t i = threadIdx.x; i < pairs; i += THREADS) {
+        smaller += args.chosen[i] < expert ? 1 : 0;
+    }
+    atomicAdd(&before, smaller);
+    __syncthreads();
+    int place = before;
+    if (threadIdx.x == 0) {
+        args.first[expert] = place;
+    }
+    for (int64_t at = 0; at < pairs; at += THREADS) {
+        int64_t i = at + threadIdx.x;
+        bool mine = i < pairs && args.chosen[i] == expert;
+        unsigned ballot = __ballot_sync(0xFFFFFFFFu, mine);
+        if (lane == 0) {
+            warps[warp] = __popc(ballot);
+        }
+        __syncthreads();
+        int ahead = __popc(ballot & ((1u << lane) - 1));
+        int total = 0;
+        for (int w = 0; w < THREADS / 32; w++) {
+            ahead += w < warp ? warps[w] : 0;
+            total += warps[w];
+        }
+        if (mine) {
+            args.index[place + ahead] = (int32_t)(i / args.keep);
+            args.places[i] = place + ahead;
+        }
+        place += total;
+        __syncthreads();
+    }
+    if (expert == args.expert_count - 1 && threadIdx.x == 0) {
+        args.first[args.expert_count] = place;
+    }
+}
+
+mg_status mg_cuda_route(mg_stream *stream, const mg_route_args *args, mg_error *err)
+{
+    MG_ASSERT(args->keep <= args->expert_count && args->keep <= MG_EXPERTS_KEPT_MAX);
+    if (args->rows > 0) {
+        choose_kernel<<<(unsigned)((args->rows + THREADS - 1) / THREADS), THREADS, 0,
+                        stream->handle>>>(*args);
+    }
+    deal_kernel<<<(unsigned)args->expert_count, THREADS, 0, stream->handle>>>(*args);
+    return mg_cuda_launched("route", err);
+}
+
+/* One block for each row. */
+__global__ static void combine_kernel(mg_combine_args args)
+{
+    __shared__ int order[MG_EXPERTS_KEPT_MAX];
+    int64_t row = blockIdx.x;
+    const int32_t *chosen = args.chosen + row * args.keep;
+    const float *weights = args.weights + row * args.keep;
+    const int32_t *places = args.places + row * args.keep;
+    if ((int)threadIdx.x < args.keep) { /* its rank among the row's experts */
+        int rank = 0;
+        for (int i = 0; i < args.keep; i++) {
+            rank += chosen[i] < chosen[threadIdx.x] ? 1 : 0;
+        }
+        order[rank] = (int)threadIdx.x;
+    }
+    __syncthreads();
+    for (int64_t d = threadIdx.x; d < args.dim; d += blockDim.x) {
+        float sum = 0;
+        for (int i = 0; i < args.keep; i++) {
+            sum += weights[order[i]] * args.outputs[places[order[i]] * args.dim + d];
+        }
+        args.x[row * args.dim + d] += sum;
+    }
+}
+
+mg_status mg_cuda_combine(mg_stream *stream, const mg_combine_args *args, mg_error *err)
+{
+    mg_cuda_twin_drop(stream);
+    if (args->rows == 0) {
+        return MG_OK;
+    }
+    combine_kernel<<<(unsigned)args->rows, THREADS, 0, stream->handle>>>(*args);
+    return mg_cuda_launched("combine", err);
+}
