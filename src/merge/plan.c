@@ -8,7 +8,6 @@
 #include "merge/plan.h"
 
 #include <math.h>
-#include <stdlib.h>
 
 #include "base/log.h"
 #include "merge/chat_template.h"
@@ -419,7 +418,10 @@ static bool find_inputs(planner *p, const slice_plan *slice, const weight_place 
     bool stored = false;
     bool missing = false;
     int64_t others = 0;
+    mg_plan_load *loads = mg_arena_array(arena, mg_plan_load, slice->source_count);
     job->base = -1;
+    job->loads = loads;
+    job->embeds = p->plan->vocabulary != NULL && place->weight->embed;
     for (int64_t i = 0; i < slice->source_count; i++) {
         const slice_source *source = &slice->sources[i];
         const mg_layout_weight *weight = place->weight;
@@ -448,6 +450,9 @@ static bool find_inputs(planner *p, const slice_plan *slice, const weight_place 
             mg_diagnose(&p->diagnostics, NULL, "%s", err.message);
             return false;
         }
+        loads[job->load_count].model = input->model;
+        loads[job->load_count].name = input->name;
+        loads[job->load_count++].label = input->source.label;
         if (input->source.part_count == 0) {
             missing = true;
             if (!place->weight->optional) {
@@ -556,7 +561,6 @@ static void plan_weight(planner *p, const slice_plan *slice, const weight_place 
         }
         plan->jobs = more;
     }
-    job.order = plan->job_count;
     plan->jobs[plan->job_count++] = job;
 }
 
@@ -714,14 +718,6 @@ static void plan_modules(planner *p)
     }
 }
 
-static int compare_jobs(const void *a, const void *b)
-{
-    const mg_plan_job *p = (const mg_plan_job *)a;
-    const mg_plan_job *q = (const mg_plan_job *)b;
-    int order = mg_str_compare(p->label, q->label);
-    return order != 0 ? order : p->order < q->order ? -1 : p->order > q->order;
-}
-
 mg_status mg_plan_create(const mg_recipe *recipe, mg_model_set *set, bool allow_crimes,
                          mg_plan **plan_out, mg_error *err)
 {
@@ -771,7 +767,7 @@ mg_status mg_plan_create(const mg_recipe *recipe, mg_model_set *set, bool allow_
         status = mg_fail(err, MG_ERR_CONFIG, "the merge has no tensors to write");
         goto done;
     }
-    qsort(plan->jobs, (size_t)plan->job_count, sizeof(mg_plan_job), compare_jobs);
+    mg_plan_order(plan);
     *plan_out = plan;
     plan = NULL;
 

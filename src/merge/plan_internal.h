@@ -22,6 +22,13 @@ typedef struct mg_plan_input {
     double params[MG_METHOD_PARAMS_MAX];
 } mg_plan_input;
 
+/* One tensor that mergekit would look for, there or not. */
+typedef struct mg_plan_load {
+    int64_t model;
+    mg_str name;
+    mg_str label; /* its name on disk, empty = none */
+} mg_plan_load;
+
 typedef enum mg_plan_action {
     MG_PLAN_MERGE,
     MG_PLAN_COPY, /* the only input, as it is */
@@ -41,11 +48,14 @@ typedef struct mg_plan_job {
     int64_t input_count;
     int64_t base; /* among inputs, -1 = none */
     double params[MG_METHOD_PARAMS_MAX];
-    double t;      /* position in its slice */
-    mg_str label;  /* largest name on disk: the execution order */
-    int64_t order; /* of planning: decides between equal labels */
-    bool rows;     /* tokens' rows are put into the order of the plan's vocabulary first */
-    bool unties;   /* a head of its own where the donor's is the embedding */
+    double t;         /* position in its slice */
+    mg_str label;     /* largest name on disk: the execution order */
+    int64_t order[3]; /* decides between equal labels (plan_order.c) */
+    const mg_plan_load *loads;
+    int64_t load_count;
+    bool embeds; /* its rows belong to tokens, and the plan has a vocabulary */
+    bool rows;   /* tokens' rows are put into the order of the plan's vocabulary first */
+    bool unties; /* a head of its own where the donor's is the embedding */
 } mg_plan_job;
 
 /* Output layer number -> the layer of the first source, for lists in config.json. */
@@ -84,6 +94,9 @@ MG_MUST_CHECK mg_status mg_model_set_tokens(mg_model_set *set, const mg_model_re
 MG_MUST_CHECK mg_status mg_plan_build_vocabulary(mg_plan *plan, const mg_recipe *recipe,
                                                  mg_model_set *set, mg_diagnostics *diagnostics,
                                                  mg_error *err);
+/* Sorts the jobs, which are in the order of planning, into the order of mergekit's task graph
+ * (plan_order.c). */
+void mg_plan_order(mg_plan *plan);
 /* The adapter of a reference that was got before, NULL = none. */
 const mg_adapter *mg_model_set_adapter(mg_model_set *set, const mg_model_ref *ref);
 /* The layouts that a model set keeps, for its plans. */

@@ -4,11 +4,13 @@
 
 #include <unistd.h>
 
+#include "base/fs.h"
 #include "merge/plan.h"
 #include "recipe/recipe.h"
 #include "text/yaml.h"
 
 #define MODELS MG_SOURCE_DIR "/examples/mini/models"
+#define GOLDEN MG_SOURCE_DIR "/tests/golden/merge"
 
 static mg_hub hub;
 static mg_model_set *set;
@@ -44,6 +46,54 @@ static mg_status plan_text(const char *text, mg_arena *arena, mg_plan **plan_out
     }
     mg_diagnostics_release(&diagnostics);
     return status;
+}
+
+/* The plan of a golden recipe; its first slice is appended once more when again. */
+static void plan_golden(const char *name, bool again, mg_arena *arena, mg_plan **plan_out)
+{
+    mg_error err;
+    mg_recipe recipe;
+    mg_str path = mg_arena_printf(arena, GOLDEN "/recipes/%s.yml", name);
+    assert_ok(mg_recipe_read(path.data, arena, &recipe, &err), &err);
+    mg_recipe_module module = recipe.modules[0];
+    mg_recipe_slice slices[8];
+    assert_true(module.slice_count < 8);
+    memcpy(slices, module.slices, (size_t)module.slice_count * sizeof(slices[0]));
+    slices[module.slice_count] = slices[0];
+    module.slices = slices;
+    module.slice_count += again;
+    recipe.modules = &module;
+    assert_ok(mg_plan_create(&recipe, set, false, plan_out, &err), &err);
+}
+
+static void repeated_layers_come_in_the_order_of_mergekit(void **state)
+{
+    (void)state;
+    mg_error err;
+    mg_arena arena = { NULL, 0, 0 };
+    mg_bytes text;
+    assert_ok(mg_file_read(GOLDEN "/franken_order.txt", 1 << 20, &text, &err), &err);
+    mg_str rest = mg_str_make((const char *)text.data, text.size);
+    mg_plan *plans[2];
+    int64_t at[2] = { 0, 0 };
+    plan_golden("passthrough", false, &arena, &plans[0]);
+    plan_golden("slices", true, &arena, &plans[1]);
+    mg_str line;
+    while (mg_str_split(&rest, '\n', &line) && line.size > 0) {
+        int which = mg_str_starts(line, "slices ");
+        int64_t space = mg_str_find(line, mg_str_of(" "), 0);
+        mg_str name = mg_str_make(line.data + space + 1, line.size - (size_t)space - 1);
+        mg_str ours = mg_plan_tensor(plans[which], at[which]++).name;
+        if (!mg_str_equal(name, ours)) {
+            fail_msg("%.*s, ours is %.*s", MG_STR_ARG(line), MG_STR_ARG(ours));
+        }
+    }
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(at[i], mg_plan_tensor_count(plans[i]));
+        mg_plan_destroy(plans[i]);
+    }
+    mg_bytes_release(&text);
+    mg_arena_release(&arena);
 }
 
 static void tensors_come_in_the_order_of_their_names_on_disk(void **state)
@@ -191,6 +241,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(tensors_come_in_the_order_of_their_names_on_disk),
+        cmocka_unit_test(repeated_layers_come_in_the_order_of_mergekit),
         cmocka_unit_test(mistakes_are_found_without_reading_weights),
         cmocka_unit_test(explaining_shows_inputs_and_resolved_parameters),
         cmocka_unit_test(weights_that_cancel_are_pointed_out),
