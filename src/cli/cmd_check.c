@@ -7,11 +7,15 @@
 #include "merge/plan.h"
 #include "recipe/recipe.h"
 #include "text/json.h"
+#include "text/yaml.h"
 
 /* A merge moves about this many bytes a second on an ordinary disk. */
 #define CHECK_BYTES_PER_SECOND 1e9
 
 static const mg_option options[] = {
+    { "layouts", 0, NULL, MG_OPTION_TEXT, "DIR", NULL, NULL,
+      "Read architecture definitions, in mergekit's JSON form, from the .json files of DIR.",
+      NULL },
     { "allow-crimes", 0, NULL, MG_OPTION_FLAG, NULL, NULL, NULL,
       "Allow models of different architectures.", NULL },
 };
@@ -90,6 +94,22 @@ static void look_at_plan(const forecast *f, mg_buf *findings)
     }
 }
 
+/* Whether the file at path has a `genome`, as mergekit-evolve's have. */
+static bool is_search(const char *path, mg_arena *arena)
+{
+    mg_bytes text;
+    mg_value document;
+    if (mg_file_read(path, MG_YAML_BYTES_MAX, &text, NULL) != MG_OK) {
+        return false;
+    }
+    mg_status status = mg_yaml_parse(mg_str_make((const char *)text.data, text.size), path, arena,
+                                     &document, NULL);
+    bool found =
+        status == MG_OK && document.kind == MG_MAP && mg_value_get(&document, "genome") != NULL;
+    mg_bytes_release(&text);
+    return found;
+}
+
 static mg_status run_check(mg_cli *cli, const mg_args *args, mg_error *err)
 {
     mg_status status = MG_OK;
@@ -101,6 +121,16 @@ static mg_status run_check(mg_cli *cli, const mg_args *args, mg_error *err)
     memset(&f, 0, sizeof(f));
     mg_model_set *set = mg_model_set_create(mg_cli_hub(cli));
 
+    if (mg_args_given(args, "layouts")) {
+        MG_TRY_OR_DONE(mg_model_set_read_layouts(set, mg_args_text(args, "layouts"), err));
+    }
+    if (is_search(mg_args_operand(args, 0), &arena)) {
+        status = mg_fail(err, MG_ERR_USAGE,
+                         "%s is the file of a search, not of a merge: 'merganser evolve' takes it "
+                         "and checks it before it starts",
+                         mg_args_operand(args, 0));
+        goto done;
+    }
     mg_status read = mg_recipe_read(mg_args_operand(args, 0), &arena, &recipe, err);
     if (read == MG_ERR_NOT_FOUND || read == MG_ERR_IO) {
         status = read;

@@ -10,6 +10,9 @@
 static const mg_option options[] = {
     { "explain", 0, NULL, MG_OPTION_TEXT, "TENSOR", NULL, NULL,
       "Of a configuration: which inputs, weights and method make this tensor.", NULL },
+    { "layouts", 0, NULL, MG_OPTION_TEXT, "DIR", NULL, NULL,
+      "Read architecture definitions, in mergekit's JSON form, from the .json files of DIR.",
+      NULL },
     { "allow-crimes", 0, NULL, MG_OPTION_FLAG, NULL, NULL, NULL,
       "Allow models of different architectures.", NULL },
 };
@@ -41,7 +44,11 @@ static void print_json(mg_cli *cli, const listing *list)
 {
     mg_buf text = { NULL, 0, 0 };
     mg_buf_add_text(&text, "{\"architecture\": ");
-    mg_json_write_str(&text, list->architecture, false);
+    if (list->architecture.size > 0) {
+        mg_json_write_str(&text, list->architecture, false);
+    } else {
+        mg_buf_add_text(&text, "null");
+    }
     mg_buf_add_text(&text, ", \"tensors\": [");
     for (int64_t i = 0; i < list->count; i++) {
         mg_view view = list->at(list->owner, i);
@@ -133,6 +140,9 @@ static mg_status inspect_recipe(mg_cli *cli, const char *path, const mg_args *ar
     mg_model_set *set = mg_model_set_create(mg_cli_hub(cli));
     const char *tensor = mg_args_text(args, "explain");
 
+    if (mg_args_given(args, "layouts")) {
+        MG_TRY_OR_DONE(mg_model_set_read_layouts(set, mg_args_text(args, "layouts"), err));
+    }
     MG_TRY_OR_DONE(mg_recipe_read(path, &arena, &recipe, err));
     MG_TRY_OR_DONE(mg_plan_create(&recipe, set, mg_args_flag(args, "allow-crimes"), &plan, err));
     if (tensor != NULL) {

@@ -21,8 +21,14 @@ static const mg_option options[] = {
       "Copy the tokenizer of the base model, or of the first one named.", NULL },
     { "write-model-card", 0, NULL, MG_OPTION_FLAG, NULL, "on", NULL,
       "Write README.md and mergekit_config.yml.", NULL },
+    { "layouts", 0, NULL, MG_OPTION_TEXT, "DIR", NULL, NULL,
+      "Read architecture definitions, in mergekit's JSON form, from the .json files of DIR.",
+      NULL },
     { "allow-crimes", 0, NULL, MG_OPTION_FLAG, NULL, NULL, NULL,
       "Merge models of different architectures.", NULL },
+    { "unsafe-truncate-embeddings", 0, NULL, MG_OPTION_FLAG, NULL, NULL, NULL,
+      "Cut embeddings to the rows of the smallest vocabulary, whatever tokens they belong to.",
+      NULL },
     { "intermediate-dir", 'I', NULL, MG_OPTION_TEXT, "DIR", NULL, NULL,
       "Where the named merges of a CONFIG with several documents go, and stay (default: beside "
       "OUT, "
@@ -95,11 +101,17 @@ static mg_status run_merge(mg_cli *cli, const mg_args *args, mg_error *err)
     merge.write_model_card = mg_args_flag(args, "write-model-card");
     merge.allow_crimes = mg_args_flag(args, "allow-crimes");
 
+    if (mg_args_given(args, "layouts")) {
+        MG_TRY_OR_DONE(mg_model_set_read_layouts(set, mg_args_text(args, "layouts"), err));
+    }
     status = mg_recipe_read_all(mg_args_operand(args, 0), &arena, &recipes, &count, err);
     if (status == MG_ERR_CONFIG) {
         mg_add_missing_models(mg_args_operand(args, 0), mg_cli_hub(cli), err);
     }
     MG_TRY_OR_DONE(status);
+    for (int64_t i = 0; i < count; i++) {
+        recipes[i].truncate_embeddings = mg_args_flag(args, "unsafe-truncate-embeddings");
+    }
     const char *intermediate = mg_args_text(args, "intermediate-dir");
     const char *parts = NULL;
     if (count > 1 && intermediate == NULL) {

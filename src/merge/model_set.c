@@ -63,6 +63,11 @@ bool mg_model_set_first_time(mg_model_set *set, const char *what)
     return first;
 }
 
+mg_status mg_model_set_read_layouts(mg_model_set *set, const char *folder, mg_error *err)
+{
+    return mg_layouts_read_folder(set->layouts, folder, err);
+}
+
 mg_layouts *mg_model_set_layouts(mg_model_set *set)
 {
     return set->layouts;

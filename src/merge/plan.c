@@ -284,6 +284,25 @@ static void use_vocabulary(const planner *p, const weight_place *place, mg_plan_
     }
 }
 
+/* --unsafe-truncate-embeddings: rows beyond the smallest vocabulary are left out. */
+static void truncate_rows(const planner *p, const weight_place *place, mg_plan_job *job,
+                          mg_plan_input *inputs)
+{
+    if (!p->recipe->truncate_embeddings || p->plan->vocabulary != NULL || !place->weight->embed) {
+        return;
+    }
+    int64_t rows = INT64_MAX;
+    for (int64_t i = 0; i < job->input_count; i++) {
+        if (inputs[i].source.shape.rank == 0) {
+            return;
+        }
+        rows = MG_MIN(rows, inputs[i].source.shape.dims[0]);
+    }
+    for (int64_t i = 0; i < job->input_count; i++) {
+        inputs[i].source.shape.dims[0] = rows;
+    }
+}
+
 /* false, with a mistake told, when the inputs cannot make one tensor. */
 static bool check_inputs(planner *p, mg_plan_job *job, const weight_place *place)
 {
@@ -522,6 +541,7 @@ static void plan_weight(planner *p, const slice_plan *slice, const weight_place 
         return;
     }
     use_vocabulary(p, place, &job, inputs);
+    truncate_rows(p, place, &job, inputs);
     if (!check_inputs(p, &job, place)) {
         return;
     }

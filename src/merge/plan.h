@@ -21,6 +21,11 @@ void mg_model_set_destroy(mg_model_set *set); /* NULL is fine */
 MG_MUST_CHECK mg_status mg_model_set_get(mg_model_set *set, const mg_model_ref *ref,
                                          mg_snapshot **snapshot_out, mg_error *err);
 
+/* Adds the architecture definitions (mergekit's JSON) of every .json file in folder; they win over
+ * built-in ones of the same class.  Before any plan is made.  MG_ERR_NOT_FOUND, MG_ERR_FORMAT. */
+MG_MUST_CHECK mg_status mg_model_set_read_layouts(mg_model_set *set, const char *folder,
+                                                  mg_error *err);
+
 typedef struct mg_plan mg_plan;
 
 /* Resolves recipe; opens its models through set, which must outlive the plan.  All mistakes are in

@@ -103,10 +103,11 @@ typedef struct mg_recipe {
     mg_str tokenizer_source;   /* legacy key, empty = none */
     mg_mask_kind mask;         /* block `merganser: {mask: philox, seed: N}` */
     uint64_t mask_seed;
-    mg_rescale_kind rescale; /* `rescale: l1 | density` in that block */
-    mg_order_kind order;     /* `order: torch | index` in that block */
-    mg_str text;             /* the YAML as read, for mergekit_config.yml; empty when built */
-    mg_str name;             /* document name in several-document files */
+    mg_rescale_kind rescale;  /* `rescale: l1 | density` in that block */
+    mg_order_kind order;      /* `order: torch | index` in that block */
+    bool truncate_embeddings; /* to the rows of the smallest; a command sets it, no file */
+    mg_str text;              /* the YAML as read, for mergekit_config.yml; empty when built */
+    mg_str name;              /* document name in several-document files */
 } mg_recipe;
 
 /* Reads one document.  Mistakes go to diagnostics (all of them); the recipe lives in arena, which

@@ -222,6 +222,59 @@ class InspectAndCheck(ProgramTest):
         self.assertEqual(result.code, 1, result.err)
         self.assertIn("mini-math-z", result.out + result.err)
 
+    def test_check_knows_the_file_of_a_search(self):
+        self.write("search.yml", "genome: {models: [a, b], merge_method: linear}\ntasks: [t]\n")
+        self.assertIn("'merganser evolve' takes it", self.fails(2, "check", "search.yml").err)
+
+    def test_architectures_can_be_defined_by_files(self):
+        name = json.loads((MODELS / "mini-ja" / "config.json").read_text())["architectures"][0]
+        definition = {"model_type": "own", "architectures": [name], "num_layers_config_key": "num_hidden_layers",
+                      "pre_weights": [{"name": "model.embed_tokens.weight", "is_embed": True}],
+                      "post_weights": [],
+                      "layer_templates": {"weights": [{"name": "model.layers.${layer_index}.input_layernorm.weight"}]}}
+        (self.folder / "layouts").mkdir()
+        self.write("layouts/own.json", json.dumps(definition))
+        self.write("merge.yml", LINEAR)
+        found = json.loads(self.run_ok("check", "merge.yml", "--json", "--layouts", "layouts").out)
+        self.assertEqual(found["tensors"], 1 + 8)
+        self.fails(3, "check", "merge.yml", "--layouts", "nowhere")
+
+    def test_a_file_without_a_model_has_no_architecture(self):
+        found = json.loads(self.run_ok("inspect", MODELS / "mini-ja" / "model.safetensors", "--json").out)
+        self.assertIsNone(found["architecture"])
+
+    def test_embeddings_are_cut_to_the_smallest_vocabulary_when_asked(self):
+        (self.folder / "long").mkdir()
+        for name in ("config.json", "tokenizer.json"):
+            (self.folder / "long" / name).write_bytes((MODELS / "mini-ja" / name).read_bytes())
+        data = (MODELS / "mini-ja" / "model.safetensors").read_bytes()
+        size = struct.unpack("<Q", data[:8])[0]
+        header, body = json.loads(data[8:8 + size]), data[8 + size:]
+        for name in ("model.embed_tokens.weight", "lm_head.weight"):
+            entry = header[name]
+            rows, columns = entry["shape"]
+            begin, end = entry["data_offsets"]
+            body += body[begin:end] + bytes(16 * columns * 2)
+            entry["shape"] = [rows + 16, columns]
+            entry["data_offsets"] = [len(body) - (end - begin) - 16 * columns * 2, len(body)]
+        # The old places of both would be holes: the other tensors move up.
+        packed = b""
+        for name, entry in header.items():
+            if name != "__metadata__":
+                begin, end = entry["data_offsets"]
+                entry["data_offsets"] = [len(packed), len(packed) + end - begin]
+                packed += body[begin:end]
+        text = json.dumps(header).encode()
+        (self.folder / "long" / "model.safetensors").write_bytes(struct.pack("<Q", len(text)) + text + packed)
+        recipe = LINEAR.replace(str(MODELS / "mini-ja"), "long")
+        self.write("merge.yml", recipe)
+        self.assertIn("they must be equal", self.fails(2, "merge", "merge.yml", "out").err)
+        self.run_ok("merge", "merge.yml", "cut", "--unsafe-truncate-embeddings")
+        self.write("plain.yml", LINEAR)
+        self.run_ok("merge", "plain.yml", "plain")
+        cut, plain = read_tensors(self.folder / "cut"), read_tensors(self.folder / "plain")
+        self.assertEqual(cut, plain)
+
 
 if __name__ == "__main__":
     unittest.main()
