@@ -1,8 +1,8 @@
 /* hub/layout_table.c - the tensors of known architectures (merging.md, Appendix A).
  *
- * The rows follow the definitions of mergekit, with its known mistakes put right: GPT-NeoX buffers
- * are optional, T5 need not be gated, weights that a configuration switches on or off are optional,
- * and so are heads that can be tied. */
+ * The rows follow the definitions of mergekit, also in the order of their tensors, with its known
+ * mistakes put right: GPT-NeoX buffers are optional, T5 need not be gated, weights that a
+ * configuration switches on or off are optional, and so are heads that can be tied. */
 #include "hub/layout_internal.h"
 
 /* clang-format off */
@@ -11,12 +11,11 @@ const mg_layout_row mg_layout_rows[] = {
       .model_type = "_afmoe_partial",
       .pre = "model.embed_tokens!E",
       .layer_prefix = "model.layers.N.",
-      .layer = "input_layernorm, pre_mlp_layernorm, post_mlp_layernorm, "
-               "post_attention_layernorm, mlp.{down_proj?, gate_proj?, "
-               "up_proj?}, mlp.shared_experts.{down_proj?, gate_proj?, "
-               "up_proj?}, =mlp.expert_bias?, mlp.router.gate?, "
-               "self_attn.{q_norm, q_proj, k_norm, k_proj, o_proj, v_proj, "
-               "gate_proj}",
+      .layer = "input_layernorm, pre_mlp_layernorm, mlp.{down_proj?, "
+               "gate_proj?, up_proj?}, mlp.shared_experts.{down_proj?, "
+               "gate_proj?, up_proj?}, =mlp.expert_bias?, mlp.router.gate?, "
+               "post_mlp_layernorm, self_attn.{q_norm, q_proj, k_norm, "
+               "k_proj, o_proj, v_proj, gate_proj}, post_attention_layernorm",
       .post = "model.norm, lm_head!E?~" },
     { .architectures = "ApertusForCausalLM",
       .model_type = "apertus",
@@ -31,53 +30,53 @@ const mg_layout_row mg_layout_rows[] = {
       .model_type = "arcee",
       .pre = "model.embed_tokens!E",
       .layer_prefix = "model.layers.N.",
-      .layer = "input_layernorm, post_attention_layernorm, mlp.{down_proj, "
-               "up_proj}, self_attn.{k_proj, o_proj, q_proj, v_proj}",
+      .layer = "input_layernorm, mlp.{down_proj, up_proj}, "
+               "post_attention_layernorm, self_attn.{k_proj, o_proj, q_proj, "
+               "v_proj}",
       .post = "model.norm, lm_head!E?~" },
     { .architectures = "BaichuanForCausalLM",
       .model_type = "baichuan",
       .pre = "model.embed_tokens!E",
       .layer_prefix = "model.layers.N.",
-      .layer = "input_layernorm, post_attention_layernorm, self_attn.{W_pack, "
-               "o_proj}, mlp.{gate_proj, down_proj, up_proj}",
+      .layer = "input_layernorm, self_attn.{W_pack, o_proj}, "
+               "post_attention_layernorm, mlp.{gate_proj, down_proj, "
+               "up_proj}",
       .post = "model.norm, lm_head!E" },
     { .architectures = "BertForMaskedLM",
       .model_type = "bert",
-      .pre = "bert.embeddings.position_embeddings, "
-             "bert.embeddings.token_type_embeddings, "
-             "bert.embeddings.word_embeddings!E, "
-             "bert.embeddings.LayerNorm(+b)@, "
+      .pre = "bert.embeddings.{position_embeddings, token_type_embeddings, "
+             "word_embeddings!E, LayerNorm+b@, LayerNorm@}, "
              "=bert.embeddings.position_ids?#i64",
       .layer_prefix = "bert.encoder.layer.N.",
       .layer = "attention.self.{query(+b), key(+b), value(+b)}, "
-               "attention.output.{dense(+b), LayerNorm(+b)@}, "
-               "intermediate.dense(+b), output.{dense(+b), LayerNorm(+b)@}",
+               "attention.output.{dense(+b), LayerNorm+b@, LayerNorm@}, "
+               "intermediate.dense(+b), output.{dense(+b), LayerNorm+b@, "
+               "LayerNorm@}",
       .post = "bert.pooler.dense(+b), cls.predictions+b!E, "
               "cls.predictions.decoder!E?~",
       .alias = MG_ALIAS_GAMMA },
     { .architectures = "BertForSequenceClassification BertForMultipleChoice BertForTokenClassification",
       .model_type = "bert",
-      .pre = "bert.embeddings.position_embeddings, "
-             "bert.embeddings.token_type_embeddings, "
-             "bert.embeddings.word_embeddings!E, "
-             "bert.embeddings.LayerNorm(+b)@, "
+      .pre = "bert.embeddings.{position_embeddings, token_type_embeddings, "
+             "word_embeddings!E, LayerNorm+b@, LayerNorm@}, "
              "=bert.embeddings.position_ids?#i64",
       .layer_prefix = "bert.encoder.layer.N.",
       .layer = "attention.self.{query(+b), key(+b), value(+b)}, "
-               "attention.output.{dense(+b), LayerNorm(+b)@}, "
-               "intermediate.dense(+b), output.{dense(+b), LayerNorm(+b)@}",
-      .post = "bert.pooler.dense(+b)?, classifier(+b)",
+               "attention.output.{dense(+b), LayerNorm+b@, LayerNorm@}, "
+               "intermediate.dense(+b), output.{dense(+b), LayerNorm+b@, "
+               "LayerNorm@}",
+      .post = "bert.pooler.dense(+b)?, classifier+b, classifier",
       .alias = MG_ALIAS_GAMMA },
     { .architectures = "BertModel",
       .model_type = "bert",
-      .pre = "embeddings.position_embeddings@, "
-             "embeddings.token_type_embeddings@, "
-             "embeddings.word_embeddings!E@, embeddings.LayerNorm(+b)@, "
+      .pre = "embeddings.{position_embeddings@, token_type_embeddings@, "
+             "word_embeddings!E@, LayerNorm+b@, LayerNorm@}, "
              "=embeddings.position_ids?#i64@",
       .layer_prefix = "encoder.layer.N.",
       .layer = "attention.self.{query(+b)@, key(+b)@, value(+b)@}, "
-               "attention.output.{dense(+b)@, LayerNorm(+b)@}, "
-               "intermediate.dense(+b)@, output.{dense(+b)@, LayerNorm(+b)@}",
+               "attention.output.{dense(+b)@, LayerNorm+b@, LayerNorm@}, "
+               "intermediate.dense(+b)@, output.{dense(+b)@, LayerNorm+b@, "
+               "LayerNorm@}",
       .post = "pooler.dense(+b)@",
       .alias = MG_ALIAS_BERT },
     { .architectures = "ChatGLMModel",
@@ -85,8 +84,9 @@ const mg_layout_row mg_layout_rows[] = {
       .pre = "transformer.embedding.word_embeddings!E, "
              "=transformer.rotary_pos_emb.inv_freq",
       .layer_prefix = "transformer.encoder.layers.N.",
-      .layer = "input_layernorm, post_attention_layernorm, mlp.{dense_4h_to_h, "
-               "dense_h_to_4h}, self_attention.{dense, query_key_value(+b)}",
+      .layer = "input_layernorm, mlp.{dense_4h_to_h, dense_h_to_4h}, "
+               "post_attention_layernorm, self_attention.{dense, "
+               "query_key_value+b, query_key_value}",
       .post = "transformer.encoder.final_layernorm, transformer.output_layer!E" },
     { .architectures = "CohereForCausalLM",
       .model_type = "cohere",
@@ -104,86 +104,83 @@ const mg_layout_row mg_layout_rows[] = {
       .post = "model.norm, lm_head!E?" },
     { .architectures = "DistilBertForMaskedLM",
       .model_type = "distilbert",
-      .pre = "distilbert.embeddings.position_embeddings, "
-             "distilbert.embeddings.word_embeddings!E, "
-             "distilbert.embeddings.LayerNorm(+b)@",
+      .pre = "distilbert.embeddings.{position_embeddings, "
+             "word_embeddings!E, LayerNorm+b@, LayerNorm@}",
       .layer_prefix = "distilbert.transformer.layer.N.",
       .layer = "attention.{k_lin(+b), q_lin(+b), v_lin(+b), out_lin(+b)}, "
-               "sa_layer_norm(+b), output_layer_norm(+b), ffn.{lin1(+b), "
-               "lin2(+b)}",
-      .post = "vocab_transform(+b), vocab_layer_norm(+b), vocab_projector!E?~, "
-              "vocab_projector+b!E",
+               "sa_layer_norm+b, sa_layer_norm, ffn.{lin1(+b), lin2(+b)}, "
+               "output_layer_norm+b, output_layer_norm",
+      .post = "vocab_transform(+b), vocab_layer_norm+b, vocab_layer_norm, "
+              "vocab_projector!E?~, vocab_projector+b!E",
       .alias = MG_ALIAS_GAMMA },
     { .architectures = "DistilBertForSequenceClassification",
       .model_type = "distilbert",
-      .pre = "distilbert.embeddings.position_embeddings, "
-             "distilbert.embeddings.word_embeddings!E, "
-             "distilbert.embeddings.LayerNorm(+b)@",
+      .pre = "distilbert.embeddings.{position_embeddings, "
+             "word_embeddings!E, LayerNorm+b@, LayerNorm@}",
       .layer_prefix = "distilbert.transformer.layer.N.",
       .layer = "attention.{k_lin(+b), q_lin(+b), v_lin(+b), out_lin(+b)}, "
-               "sa_layer_norm(+b), output_layer_norm(+b), ffn.{lin1(+b), "
-               "lin2(+b)}",
-      .post = "classifier(+b), pre_classifier(+b)",
+               "sa_layer_norm+b, sa_layer_norm, ffn.{lin1(+b), lin2(+b)}, "
+               "output_layer_norm+b, output_layer_norm",
+      .post = "classifier+b, classifier, pre_classifier+b, pre_classifier",
       .alias = MG_ALIAS_GAMMA },
     { .architectures = "DistilBertForTokenClassification",
       .model_type = "distilbert",
-      .pre = "distilbert.embeddings.position_embeddings, "
-             "distilbert.embeddings.word_embeddings!E, "
-             "distilbert.embeddings.LayerNorm(+b)@",
+      .pre = "distilbert.embeddings.{position_embeddings, "
+             "word_embeddings!E, LayerNorm+b@, LayerNorm@}",
       .layer_prefix = "distilbert.transformer.layer.N.",
       .layer = "attention.{k_lin(+b), q_lin(+b), v_lin(+b), out_lin(+b)}, "
-               "sa_layer_norm(+b), output_layer_norm(+b), ffn.{lin1(+b), "
-               "lin2(+b)}",
-      .post = "classifier(+b)",
+               "sa_layer_norm+b, sa_layer_norm, ffn.{lin1(+b), lin2(+b)}, "
+               "output_layer_norm+b, output_layer_norm",
+      .post = "classifier+b, classifier",
       .alias = MG_ALIAS_GAMMA },
     { .architectures = "DistilBertModel",
       .model_type = "distilbert",
-      .pre = "distilbert.embeddings.position_embeddings, "
-             "distilbert.embeddings.word_embeddings!E, "
-             "distilbert.embeddings.LayerNorm(+b)@",
+      .pre = "distilbert.embeddings.{position_embeddings, "
+             "word_embeddings!E, LayerNorm+b@, LayerNorm@}",
       .layer_prefix = "distilbert.transformer.layer.N.",
       .layer = "attention.{k_lin(+b), q_lin(+b), v_lin(+b), out_lin(+b)}, "
-               "sa_layer_norm(+b), output_layer_norm(+b), ffn.{lin1(+b), "
-               "lin2(+b)}",
+               "sa_layer_norm+b, sa_layer_norm, ffn.{lin1(+b), lin2(+b)}, "
+               "output_layer_norm+b, output_layer_norm",
       .alias = MG_ALIAS_GAMMA },
     { .architectures = "ExaoneForCausalLM",
       .model_type = "exaone",
       .pre = "transformer.wte!E",
       .layer_prefix = "transformer.h.N.",
-      .layer = "ln_1, ln_2, attn.attention.{q_proj, k_proj, v_proj, out_proj}, "
-               "mlp.{c_fc_0, c_fc_1, c_proj}",
+      .layer = "ln_1, attn.attention.{q_proj, k_proj, v_proj, out_proj}, "
+               "ln_2, mlp.{c_fc_0, c_fc_1, c_proj}",
       .post = "transformer.ln_f, lm_head!E" },
     { .architectures = "FalconForCausalLM",
       .model_type = "falcon",
       .pre = "transformer.word_embeddings!E",
       .layer_prefix = "transformer.h.N.",
-      .layer = "ln_attn(+b), ln_mlp(+b), mlp.{dense_4h_to_h, dense_h_to_4h}, "
-               "self_attention.{dense, query_key_value}",
+      .layer = "ln_attn+b, ln_attn, ln_mlp+b, ln_mlp, mlp.{dense_4h_to_h, "
+               "dense_h_to_4h}, self_attention.{dense, query_key_value}",
       .post = "transformer.ln_f(+b), lm_head!E" },
     { .architectures = "GemmaForCausalLM",
       .model_type = "gemma",
       .pre = "model.embed_tokens!E",
       .layer_prefix = "model.layers.N.",
-      .layer = "input_layernorm, post_attention_layernorm, self_attn.{q_proj, "
-               "k_proj, v_proj, o_proj}, mlp.{up_proj, gate_proj, down_proj}",
+      .layer = "input_layernorm, self_attn.{q_proj, k_proj, v_proj, o_proj}, "
+               "post_attention_layernorm, mlp.{up_proj, gate_proj, "
+               "down_proj}",
       .post = "model.norm" },
     { .architectures = "Gemma2ForCausalLM",
       .model_type = "gemma2",
       .pre = "model.embed_tokens!E",
       .layer_prefix = "model.layers.N.",
-      .layer = "input_layernorm, post_attention_layernorm, "
-               "pre_feedforward_layernorm, post_feedforward_layernorm, "
-               "self_attn.{q_proj, k_proj, v_proj, o_proj}, mlp.{up_proj, "
-               "gate_proj, down_proj}",
+      .layer = "input_layernorm, self_attn.{q_proj, k_proj, v_proj, o_proj}, "
+               "post_attention_layernorm, pre_feedforward_layernorm, "
+               "mlp.{up_proj, gate_proj, down_proj}, "
+               "post_feedforward_layernorm",
       .post = "model.norm, lm_head!E?~" },
     { .architectures = "Gemma3ForCausalLM",
       .model_type = "gemma3_text",
       .pre = "model.embed_tokens!E",
       .layer_prefix = "model.layers.N.",
-      .layer = "input_layernorm, post_attention_layernorm, "
-               "pre_feedforward_layernorm, post_feedforward_layernorm, "
-               "self_attn.{q_proj, q_norm, k_proj, k_norm, v_proj, o_proj}, "
-               "mlp.{up_proj, gate_proj, down_proj}",
+      .layer = "input_layernorm, self_attn.{q_proj, q_norm, k_proj, k_norm, "
+               "v_proj, o_proj}, post_attention_layernorm, "
+               "pre_feedforward_layernorm, mlp.{up_proj, gate_proj, "
+               "down_proj}, post_feedforward_layernorm",
       .post = "model.norm, lm_head!E?~" },
     { .architectures = "Gemma3ForConditionalGeneration",
       .model_type = "gemma3",
@@ -215,27 +212,29 @@ const mg_layout_row mg_layout_rows[] = {
       .model_type = "glm4",
       .pre = "model.embed_tokens!E",
       .layer_prefix = "model.layers.N.",
-      .layer = "input_layernorm, post_attention_layernorm, post_mlp_layernorm, "
-               "post_self_attn_layernorm, mlp.{down_proj, gate_up_proj}, "
-               "self_attn.{q_proj, q_proj+b?, k_proj, k_proj+b?, v_proj, "
-               "v_proj+b?, o_proj}",
+      .layer = "input_layernorm, mlp.{down_proj, gate_up_proj}, "
+               "post_attention_layernorm, post_mlp_layernorm, "
+               "post_self_attn_layernorm, self_attn.{q_proj, q_proj+b?, "
+               "k_proj, k_proj+b?, v_proj, v_proj+b?, o_proj}",
       .post = "model.norm, lm_head!E?~" },
     { .architectures = "Glm4MoeForCausalLM",
       .model_type = "glm4_moe",
       .pre = "model.embed_tokens!E",
       .layer_prefix = "model.layers.N.",
-      .layer = "input_layernorm, post_attention_layernorm, mlp.{down_proj, "
-               "gate_proj, up_proj}, self_attn.{q_norm?, k_norm?, q_proj, "
-               "q_proj+b?, k_proj, k_proj+b?, v_proj, v_proj+b?, o_proj}",
+      .layer = "input_layernorm, mlp.{down_proj, gate_proj, up_proj}, "
+               "post_attention_layernorm, self_attn.{q_norm?, k_norm?, "
+               "q_proj, q_proj+b?, k_proj, k_proj+b?, v_proj, v_proj+b?, "
+               "o_proj}",
       .post = "model.norm, lm_head!E?~" },
     { .architectures = "GPTNeoXForCausalLM",
       .model_type = "gpt_neox",
       .pre = "gpt_neox.embed_in!E",
       .layer_prefix = "gpt_neox.layers.N.",
       .layer = "attention.{dense(+b), query_key_value(+b)}, "
-               "input_layernorm(+b), post_attention_layernorm(+b), "
-               "attention+b?, mlp.{dense_4h_to_h(+b), dense_h_to_4h(+b)}, "
-               "=attention.masked_bias?, =attention.rotary_emb.inv_freq?",
+               "input_layernorm(+b), mlp.{dense_4h_to_h(+b), "
+               "dense_h_to_4h(+b)}, post_attention_layernorm(+b), "
+               "attention+b?, =attention.masked_bias?, "
+               "=attention.rotary_emb.inv_freq?",
       .post = "gpt_neox.final_layer_norm(+b), embed_out!E" },
     { .architectures = "GPT2ForSequenceClassification",
       .model_type = "gpt2",
@@ -267,21 +266,22 @@ const mg_layout_row mg_layout_rows[] = {
       .model_type = "granite",
       .pre = "model.embed_tokens!E",
       .layer_prefix = "model.layers.N.",
-      .layer = "input_layernorm, post_attention_layernorm, self_attn.{q_proj, "
-               "q_proj+b?, k_proj, k_proj+b?, v_proj, v_proj+b?, o_proj, "
-               "o_proj+b?}, mlp.{gate_proj, gate_proj+b?, up_proj, up_proj+b?, "
-               "down_proj, down_proj+b?}",
+      .layer = "input_layernorm, self_attn.{q_proj, q_proj+b?, k_proj, "
+               "k_proj+b?, v_proj, v_proj+b?, o_proj, o_proj+b?}, "
+               "post_attention_layernorm, mlp.{gate_proj, gate_proj+b?, "
+               "up_proj, up_proj+b?, down_proj, down_proj+b?}",
       .post = "model.norm, lm_head!E?~" },
     { .architectures = "GraniteMoeHybridForCausalLM",
       .model_type = "granitemoehybrid",
       .pre = "model.embed_tokens!E",
       .layer_prefix = "model.layers.N.",
-      .layer = "input_layernorm, post_attention_layernorm, "
-               "shared_mlp.{input_linear, output_linear}, "
-               "block_sparse_moe.{input_linear, output_linear}, "
-               "block_sparse_moe.router.layer, self_attn.{k_proj?, o_proj?, "
-               "q_proj?, v_proj?}, =mamba.A_log?, =mamba.D?, =mamba.dt_bias?, "
-               "mamba.{conv1d(+b)?, in_proj?, norm?, out_proj?}",
+      .layer = "input_layernorm, shared_mlp.{input_linear, output_linear}, "
+               "block_sparse_moe.input_linear, "
+               "block_sparse_moe.router.layer, "
+               "block_sparse_moe.output_linear, post_attention_layernorm, "
+               "self_attn.{k_proj?, o_proj?, q_proj?, v_proj?}, "
+               "=mamba.A_log?, mamba.{conv1d+b?, conv1d?}, =mamba.D?, "
+               "=mamba.dt_bias?, mamba.{in_proj?, norm?, out_proj?}",
       .post = "model.norm, lm_head!E?~" },
     { .architectures = "InternLM2ForCausalLM",
       .model_type = "internlm2",
@@ -310,17 +310,18 @@ const mg_layout_row mg_layout_rows[] = {
       .model_type = "llama",
       .pre = "model.embed_tokens!E",
       .layer_prefix = "model.layers.N.",
-      .layer = "input_layernorm, post_attention_layernorm, self_attn.{q_proj, "
-               "k_proj, v_proj, o_proj}, mlp.{up_proj, gate_proj, down_proj}",
+      .layer = "input_layernorm, self_attn.{q_proj, k_proj, v_proj, o_proj}, "
+               "post_attention_layernorm, mlp.{up_proj, gate_proj, "
+               "down_proj}",
       .post = "model.norm, score, score+b?" },
     { .architectures = "LlamaForCausalLM LLaMaForCausalLM",
       .model_type = "llama",
       .pre = "model.embed_tokens!E",
       .layer_prefix = "model.layers.N.",
-      .layer = "input_layernorm, post_attention_layernorm, self_attn.{q_proj, "
-               "q_proj+b?, k_proj, k_proj+b?, v_proj, v_proj+b?, o_proj, "
-               "o_proj+b?}, mlp.{up_proj, up_proj+b?, gate_proj, gate_proj+b?, "
-               "down_proj, down_proj+b?}",
+      .layer = "input_layernorm, self_attn.{q_proj, q_proj+b?, k_proj, "
+               "k_proj+b?, v_proj, v_proj+b?, o_proj, o_proj+b?}, "
+               "post_attention_layernorm, mlp.{up_proj, up_proj+b?, "
+               "gate_proj, gate_proj+b?, down_proj, down_proj+b?}",
       .post = "model.norm, lm_head!E?~" },
     { .architectures = "Llama4ForConditionalGeneration",
       .model_type = "llama4",
@@ -357,15 +358,16 @@ const mg_layout_row mg_layout_rows[] = {
       .model_type = "mamba",
       .pre = "backbone.embeddings!E",
       .layer_prefix = "backbone.layers.N.",
-      .layer = "=mixer.A_log, =mixer.D, mixer.{conv1d(+b), dt_proj(+b), "
-               "in_proj, out_proj, x_proj}, norm",
+      .layer = "=mixer.A_log, mixer.{conv1d+b, conv1d}, =mixer.D, "
+               "mixer.{dt_proj+b, dt_proj, in_proj, out_proj, x_proj}, norm",
       .post = "backbone.norm_f, lm_head!E?~" },
     { .architectures = "MistralForCausalLM",
       .model_type = "mistral",
       .pre = "model.embed_tokens!E",
       .layer_prefix = "model.layers.N.",
-      .layer = "input_layernorm, post_attention_layernorm, self_attn.{q_proj, "
-               "k_proj, v_proj, o_proj}, mlp.{up_proj, gate_proj, down_proj}",
+      .layer = "input_layernorm, self_attn.{q_proj, k_proj, v_proj, o_proj}, "
+               "post_attention_layernorm, mlp.{up_proj, gate_proj, "
+               "down_proj}",
       .post = "model.norm, lm_head!E?~" },
     { .architectures = "Mistral3ForConditionalGeneration",
       .model_type = "mistral3",
@@ -394,40 +396,41 @@ const mg_layout_row mg_layout_rows[] = {
       .model_type = "mixtral",
       .pre = "model.embed_tokens!E",
       .layer_prefix = "model.layers.N.",
-      .layer = "input_layernorm, post_attention_layernorm, self_attn.{q_proj, "
-               "k_proj, v_proj, o_proj}, =mlp.experts.gate_up_proj, "
+      .layer = "input_layernorm, self_attn.{q_proj, k_proj, v_proj, o_proj}, "
+               "post_attention_layernorm, =mlp.experts.gate_up_proj, "
                "=mlp.experts.down_proj, mlp.gate",
       .post = "model.norm, lm_head!E?~" },
     { .architectures = "Olmo2ForCausalLM",
       .model_type = "olmo2",
       .pre = "model.embed_tokens!E",
       .layer_prefix = "model.layers.N.",
-      .layer = "self_attn.{q_proj, k_proj, v_proj, o_proj}, "
-               "post_attention_layernorm, post_feedforward_layernorm, "
-               "mlp.{up_proj, gate_proj, down_proj}, self_attn.{q_norm, "
-               "k_norm}",
+      .layer = "self_attn.{q_proj, q_norm, k_proj, k_norm, v_proj, o_proj}, "
+               "post_attention_layernorm, mlp.{up_proj, gate_proj, "
+               "down_proj}, post_feedforward_layernorm",
       .post = "model.norm, lm_head!E?~" },
     { .architectures = "MixFormerSequentialForCausalLM",
       .model_type = "mixformer-sequential",
       .layer_count_key = "n_layer",
       .pre = "layers.0.wte!E",
       .layer_prefix = "layers.N.",
-      .layer = "ln(+b), mixer.{Wqkv(+b), out_proj(+b)}, "
-               "=mixer.rotary_emb.inv_freq, mlp.{fc1(+b), fc2(+b)}",
+      .layer = "ln+b, ln, mixer.{Wqkv+b, Wqkv, out_proj+b, out_proj}, "
+               "=mixer.rotary_emb.inv_freq, mlp.{fc1+b, fc1, fc2+b, fc2}",
       .post = "layers.L.linear!E, layers.L.linear+b!E, layers.L.ln(+b)" },
     { .architectures = "PhiForCausalLM",
       .model_type = "phi-msft",
       .layer_count_key = "n_layer",
       .pre = "transformer.embd.wte!E",
       .layer_prefix = "transformer.h.N.",
-      .layer = "ln(+b), mixer.{out_proj(+b), Wqkv(+b)}, mlp.{fc1(+b), fc2(+b)}",
+      .layer = "ln+b, ln, mixer.{out_proj+b, out_proj, Wqkv+b, Wqkv}, "
+               "mlp.{fc1+b, fc1, fc2+b, fc2}",
       .post = "lm_head.linear+b!E, lm_head.linear!E, lm_head.ln(+b)" },
     { .architectures = "PhiForCausalLM",
       .model_type = "phi",
       .pre = "model.embed_tokens!E",
       .layer_prefix = "model.layers.N.",
-      .layer = "input_layernorm(+b), self_attn.{dense(+b), q_proj(+b), "
-               "k_proj(+b), v_proj(+b)}, mlp.{fc1(+b), fc2(+b)}",
+      .layer = "input_layernorm+b, input_layernorm, self_attn.{dense+b, "
+               "dense, q_proj+b, q_proj, k_proj+b, k_proj, v_proj+b, "
+               "v_proj}, mlp.{fc1+b, fc1, fc2+b, fc2}",
       .post = "lm_head+b!E, lm_head!E, model.final_layernorm(+b)" },
     { .architectures = "Phi3SmallForCausalLM",
       .model_type = "phi3small",
@@ -448,15 +451,16 @@ const mg_layout_row mg_layout_rows[] = {
       .model_type = "qwen",
       .pre = "transformer.wte!E",
       .layer_prefix = "transformer.h.N.",
-      .layer = "attn.{c_attn(+b), c_proj}, ln_1, ln_2, mlp.{c_proj, w1, w2}",
+      .layer = "attn.{c_attn+b, c_attn, c_proj}, ln_1, ln_2, mlp.{c_proj, "
+               "w1, w2}",
       .post = "transformer.ln_f, lm_head!E" },
     { .architectures = "Qwen2ForCausalLM",
       .model_type = "qwen2",
       .pre = "model.embed_tokens!E",
       .layer_prefix = "model.layers.N.",
-      .layer = "input_layernorm, post_attention_layernorm, mlp.{down_proj, "
-               "gate_proj, up_proj}, self_attn.{k_proj(+b), o_proj, "
-               "q_proj(+b), v_proj(+b)}",
+      .layer = "input_layernorm, mlp.{down_proj, gate_proj, up_proj}, "
+               "post_attention_layernorm, self_attn.{k_proj+b, k_proj, "
+               "o_proj, q_proj+b, q_proj, v_proj+b, v_proj}",
       .post = "model.norm, lm_head!E?~" },
     { .architectures = "Qwen2_5_VLForConditionalGeneration",
       .model_type = "qwen2_5_vl",
@@ -507,18 +511,19 @@ const mg_layout_row mg_layout_rows[] = {
       .model_type = "qwen3",
       .pre = "model.embed_tokens!E",
       .layer_prefix = "model.layers.N.",
-      .layer = "input_layernorm, post_attention_layernorm, mlp.{down_proj, "
-               "gate_proj, up_proj}, self_attn.{k_norm, k_proj, k_proj+b?, "
-               "q_norm, q_proj, q_proj+b?, v_proj, v_proj+b?, o_proj, "
-               "o_proj+b?}",
+      .layer = "input_layernorm, mlp.{down_proj, gate_proj, up_proj}, "
+               "post_attention_layernorm, self_attn.{k_norm, k_proj, "
+               "k_proj+b?, q_norm, q_proj, q_proj+b?, v_proj, v_proj+b?, "
+               "o_proj, o_proj+b?}",
       .post = "model.norm, lm_head!E?~" },
     { .architectures = "Qwen3MoeForCausalLM",
       .model_type = "qwen3_moe",
       .pre = "model.embed_tokens!E",
       .layer_prefix = "model.layers.N.",
-      .layer = "input_layernorm, post_attention_layernorm, "
-               "=mlp.experts.down_proj, =mlp.experts.gate_up_proj, mlp.gate, "
-               "self_attn.{k_norm, k_proj, q_norm, q_proj, v_proj, o_proj}",
+      .layer = "input_layernorm, =mlp.experts.down_proj, "
+               "=mlp.experts.gate_up_proj, mlp.gate, "
+               "post_attention_layernorm, self_attn.{k_norm, k_proj, q_norm, "
+               "q_proj, v_proj, o_proj}",
       .post = "model.norm, lm_head!E?~" },
     { .architectures = "Qwen3VLMoeForConditionalGeneration",
       .model_type = "qwen3_vl_moe",
@@ -626,32 +631,35 @@ const mg_layout_row mg_layout_rows[] = {
       .model_type = "solar",
       .pre = "model.embed_tokens!E",
       .layer_prefix = "model.layers.N.",
-      .layer = "input_layernorm, post_attention_layernorm, self_attn.{k_proj, "
-               "q_proj, v_proj, o_proj}, mlp.{gate_proj, up_proj, down_proj}",
+      .layer = "input_layernorm, self_attn.{k_proj, q_proj, v_proj, o_proj}, "
+               "post_attention_layernorm, mlp.{gate_proj, up_proj, "
+               "down_proj}",
       .post = "model.norm, lm_head!E?~" },
     { .architectures = "StableLMEpochForCausalLM",
       .model_type = "stablelm_epoch",
       .pre = "model.embed_tokens!E",
       .layer_prefix = "model.layers.N.",
-      .layer = "input_layernorm(+b), post_attention_layernorm(+b), "
-               "self_attn.{q_proj, k_proj, v_proj, o_proj}, mlp.{up_proj, "
+      .layer = "input_layernorm(+b), self_attn.{q_proj, k_proj, v_proj, "
+               "o_proj}, post_attention_layernorm(+b), mlp.{up_proj, "
                "gate_proj, down_proj}",
       .post = "model.norm, model.norm+b?, lm_head!E" },
     { .architectures = "StableLmForCausalLM",
       .model_type = "stablelm",
       .pre = "model.embed_tokens!E",
       .layer_prefix = "model.layers.N.",
-      .layer = "input_layernorm(+b), post_attention_layernorm(+b)?, "
-               "mlp.{down_proj, gate_proj, up_proj}, self_attn.{q_proj, "
-               "q_proj+b?, k_proj, k_proj+b?, v_proj, v_proj+b?, o_proj}",
+      .layer = "input_layernorm(+b), mlp.{down_proj, gate_proj, up_proj}, "
+               "post_attention_layernorm(+b)?, self_attn.{q_proj, q_proj+b?, "
+               "k_proj, k_proj+b?, v_proj, v_proj+b?, o_proj}",
       .post = "model.norm(+b), lm_head!E" },
     { .architectures = "Starcoder2ForCausalLM",
       .model_type = "starcoder2",
       .pre = "model.embed_tokens!E",
       .layer_prefix = "model.layers.N.",
-      .layer = "input_layernorm(+b), post_attention_layernorm(+b), "
-               "self_attn.{q_proj(+b), k_proj(+b), v_proj(+b), o_proj(+b)}, "
-               "mlp.{c_fc(+b), c_proj(+b)}",
+      .layer = "input_layernorm+b, input_layernorm, self_attn.{q_proj+b, "
+               "q_proj, k_proj+b, k_proj, v_proj+b, v_proj, o_proj+b, "
+               "o_proj}, post_attention_layernorm+b, "
+               "post_attention_layernorm, mlp.{c_fc+b, c_fc, c_proj+b, "
+               "c_proj}",
       .post = "lm_head!E?~, model.norm(+b)" },
     { .architectures = "T5ForConditionalGeneration",
       .model_type = "t5",
