@@ -1,6 +1,7 @@
 /* eval/field.c - doc_to_text and its kin: columns, templates, literals, functions (tasks.md 7). */
 #include "base/memory.h"
 #include "eval/task_internal.h"
+#include "text/utf8.h"
 
 #include <inttypes.h>
 
@@ -9,11 +10,11 @@ mg_status mg_field_compile(mg_field *field, mg_error *err)
     if (field->kind != MG_FIELD_TEXT || field->template_ != NULL) {
         return MG_OK;
     }
-    mg_arena names = { 0 };
-    mg_str name = mg_arena_printf(&names, "%.*s: %s", MG_STR_ARG(field->where), field->key);
     mg_status status =
-        mg_template_compile(field->text, name.data, MG_TEMPLATE_TASK, &field->template_, err);
-    mg_arena_release(&names);
+        mg_template_compile(field->text, "template", MG_TEMPLATE_TASK, &field->template_, err);
+    if (status != MG_OK) {
+        mg_error_prefix(err, "%.*s: %s", MG_STR_ARG(field->where), field->key);
+    }
     return status;
 }
 
@@ -41,7 +42,8 @@ static mg_status read_text(mg_task *task, mg_field_role role, bool has_choices, 
 {
     int64_t number;
     if (role == MG_ROLE_CHOICE) {
-        if (!mg_python_literal(text, &task->arena, value_out) || value_out->kind != MG_LIST) {
+        if (!mg_python_literal(text, &task->arena, value_out) ||
+            (value_out->kind != MG_LIST && value_out->kind != MG_STRING)) {
             return mg_fail(err, MG_ERR_CONFIG, "'%.*s' is no Python list", MG_STR_ARG(text));
         }
         return MG_OK;
@@ -58,7 +60,23 @@ static mg_status read_text(mg_task *task, mg_field_role role, bool has_choices, 
     return MG_OK;
 }
 
-/* Choices as texts: a number or a truth value is written as Python prints it. */
+/* The letters of a text, which Python counts when a text stands for a list. */
+static mg_value letters_of(mg_arena *arena, mg_str text)
+{
+    mg_value list = mg_value_of_list(arena, (int64_t)text.size);
+    size_t at = 0;
+    list.count = 0;
+    while (at < text.size) {
+        size_t bytes;
+        (void)mg_utf8_decode(text, at, &bytes);
+        list.items[list.count++] = mg_value_of_str(arena, mg_str_slice(text, at, at + bytes));
+        at += bytes;
+    }
+    return list;
+}
+
+/* Choices as texts: a number or a truth value is written as Python prints it; a text stands for its
+ * letters. */
 static mg_status check_choices(mg_task *task, mg_value *choices, mg_error *err)
 {
     if (choices->kind == MG_MAP) {
@@ -67,6 +85,11 @@ static mg_status check_choices(mg_task *task, mg_value *choices, mg_error *err)
             list.items[i] = choices->entries[i].value;
         }
         *choices = list;
+    }
+    if (choices->kind == MG_STRING && choices->string.size > 0) {
+        *choices = letters_of(&task->arena, choices->string);
+        task->choices_are_letters = true;
+        return MG_OK;
     }
     if (choices->kind != MG_LIST || choices->count == 0) {
         return mg_fail(err, MG_ERR_CONFIG, "%s, expected a list of choices",

@@ -73,14 +73,32 @@ static int64_t argmax(const double *values, int64_t count)
 
 #define GOLD_NONE (-100)
 
-static int64_t gold_index(const mg_value *gold, const mg_value *choices)
+/* Whether text is choice index, or where choices are the letters of one text stands in it there:
+ * Python finds texts in a text as it finds items in a list. */
+static bool is_choice(const mg_value *choices, bool letters, int64_t index, mg_str text)
+{
+    if (!letters) {
+        return mg_str_equal(choices->items[index].string, text);
+    }
+    size_t at = 0;
+    for (int64_t i = index; i < choices->count && at < text.size; i++) {
+        mg_str letter = choices->items[i].string;
+        if (!mg_str_equal(mg_str_slice(text, at, at + letter.size), letter)) {
+            return false;
+        }
+        at += letter.size;
+    }
+    return at == text.size;
+}
+
+static int64_t gold_index(const mg_value *gold, const mg_value *choices, bool letters)
 {
     int64_t index;
     if (gold->kind == MG_BOOL) {
         index = gold->boolean ? 1 : 0;
     } else if (gold->kind == MG_STRING) {
         for (int64_t i = 0; i < choices->count; i++) {
-            if (mg_str_equal(choices->items[i].string, gold->string)) {
+            if (is_choice(choices, letters, i, gold->string)) {
                 return i;
             }
         }
@@ -96,15 +114,16 @@ typedef struct golds {
     const mg_value *value;
     const mg_value *choices;
     bool several;
+    bool letters; /* choices are the letters of a text */
 } golds;
 
 static bool is_gold(const golds *g, int64_t index)
 {
     if (!g->several) {
-        return gold_index(g->value, g->choices) == index;
+        return gold_index(g->value, g->choices, g->letters) == index;
     }
     for (int64_t i = 0; i < g->value->count; i++) {
-        if (gold_index(&g->value->items[i], g->choices) == index) {
+        if (gold_index(&g->value->items[i], g->choices, g->letters) == index) {
             return true;
         }
     }
@@ -115,7 +134,8 @@ static bool gold_is_greedy(const golds *g, const mg_score *scores)
 {
     int64_t count = g->several ? g->value->count : 1;
     for (int64_t i = 0; i < count; i++) {
-        int64_t index = gold_index(g->several ? &g->value->items[i] : g->value, g->choices);
+        int64_t index =
+            gold_index(g->several ? &g->value->items[i] : g->value, g->choices, g->letters);
         if (index == GOLD_NONE) {
             continue;
         }
@@ -138,11 +158,11 @@ static mg_value pair(mg_eval_run *run, mg_value a, mg_value b)
 static mg_value gold_value(mg_eval_run *run, const golds *g)
 {
     if (!g->several) {
-        return mg_value_of_int(gold_index(g->value, g->choices));
+        return mg_value_of_int(gold_index(g->value, g->choices, g->letters));
     }
     mg_value list = mg_value_of_list(&run->arena, g->value->count);
     for (int64_t i = 0; i < list.count; i++) {
-        list.items[i] = mg_value_of_int(gold_index(&g->value->items[i], g->choices));
+        list.items[i] = mg_value_of_int(gold_index(&g->value->items[i], g->choices, g->letters));
     }
     return list;
 }
@@ -227,8 +247,8 @@ static void score_choices(mg_eval_run *run, mg_run_row *row, int64_t filter)
     const mg_task *task = run->task;
     const mg_row_text *text = &task->rows[row->item];
     golds g = { task->multiple_input > 0 ? &text->text : &text->target, &text->choices,
-                task->multiple_target && text->target.kind == MG_LIST &&
-                    task->multiple_input == 0 };
+                task->multiple_target && text->target.kind == MG_LIST && task->multiple_input == 0,
+                task->choices_are_letters };
     double *lls = mg_new_array(double, g.choices->count);
     for (int64_t i = 0; i < g.choices->count; i++) {
         lls[i] = row->scores[i].logprob;

@@ -1,5 +1,6 @@
 /* eval/task_data.c - the rows of a task, its examples, and what the fields say about them. */
 #include "base/fs.h"
+#include "base/log.h"
 #include "base/memory.h"
 #include "eval/task_internal.h"
 
@@ -326,6 +327,10 @@ mg_status mg_task_load(mg_task *task, mg_error *err)
     MG_TRY_OR_DONE(mg_fewshot_choose(task, rows, err));
     if (task->fewshot.count > 0) {
         MG_TRY_OR_DONE(evaluate_pool(task, err));
+    }
+    if (task->choices_are_letters) {
+        mg_note("%.*s: doc_to_choice is a text, not a list: each of its letters is a choice",
+                MG_STR_ARG(task->format.choice.where));
     }
 
 done:

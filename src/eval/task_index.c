@@ -304,7 +304,13 @@ static mg_status find_path(mg_task_index *index, const char *name, const mg_task
     if (!kind_of(&settings, &kind, &found)) {
         return mg_fail(err, MG_ERR_CONFIG, "%s: has neither a task nor a group name", name);
     }
-    add_root(index, mg_path_folder(&index->arena, path.data));
+    mg_str folder = mg_path_folder(&index->arena, path.data);
+    int64_t known = index->root_count;
+    int64_t root = add_root(index, folder);
+    if (root == known && kind == MG_ENTRY_GROUP) { /* its members lie beside it */
+        MG_TRY(walk(index, folder.data, root, DEPTH_MAX, err));
+        qsort(index->files, (size_t)index->file_count, sizeof(index_file), compare_files);
+    }
     *entry_out = keep_entry(index, kind, found, &settings);
     return MG_OK;
 }

@@ -28,7 +28,8 @@ MG_MUST_CHECK mg_status mg_task_index_create(const char *const *include_paths, i
                                              mg_task_index **index_out, mg_error *err);
 void mg_task_index_destroy(mg_task_index *index); /* NULL is fine */
 
-/* name may also be the path of a YAML file, whose folder then counts as an include path.
+/* name may also be the path of a YAML file, whose folder then counts as an include path; the files
+ * beside that of a group are searched too.
  * MG_ERR_USAGE names the nearest task, MG_ERR_NOT_FOUND a file that is missing. */
 MG_MUST_CHECK mg_status mg_task_index_find(mg_task_index *index, const char *name,
                                            const mg_task_entry **entry_out, mg_error *err);

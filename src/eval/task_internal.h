@@ -106,6 +106,7 @@ struct mg_task {
     int32_t *shots;          /* item_count x fewshot.count: indexes into the pool */
     int64_t multiple_input;  /* number of choices, 0 = the usual single input */
     bool multiple_target;
+    bool choices_are_letters; /* doc_to_choice gave a text */
 };
 
 /* Collects mistakes, one a line. */

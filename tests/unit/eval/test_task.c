@@ -282,13 +282,61 @@ static void a_row_s_own_template_error_names_it(void **state)
     mg_task *task;
     assert_true(open_task(f, "task: t\n" HEAD "doc_to_text: '{{missing}}'\ndoc_to_target: ''\n",
                           &task, &err) != MG_OK);
-    assert_non_null(strstr(err.message, "t.yaml:5: doc_to_text: row 0"));
+    assert_non_null(strstr(err.message, "t.yaml:5: doc_to_text: row 0: template:1:1: 'missing'"));
+    assert_true(open_task(f,
+                          "task: t\n" HEAD "doc_to_text: '{{q | nofilter}}'\ndoc_to_target: ''\n",
+                          &task, &err) != MG_OK);
+    assert_non_null(strstr(err.message, "t.yaml:5: doc_to_text: template:1:"));
     assert_status(open_task(f,
                             "task: t\n" HEAD "doc_to_text: '{{q}}'\ntraining_split: null\n"
                             "doc_to_target: ''\nnum_fewshot: 5\n",
                             &task, &err),
                   MG_ERR_CONFIG);
     assert_non_null(strstr(err.message, "examples wanted"));
+}
+
+static void a_text_as_doc_to_choice_stands_for_its_letters(void **state)
+{
+    fixture *f = *state;
+    mg_error err;
+    mg_task *task;
+    mg_prepared_task *prepared;
+    const char *choices[] = { "w", "\"{{ \\\"'\\\" + w + \\\"'\\\" }}\"",
+                              "!function letters.letters" };
+    put(f, "letters.py", "def letters(doc):\n    return doc['w']\n");
+    put(f, "letters.jsonl",
+        "{\"q\": \"one\", \"w\": \"ABC\", \"t\": \"A\"}\n{\"q\": \"two\", \"w\": \"日本\", \"t\": "
+        "\"本日\"}\n"
+        "{\"q\": \"three\", \"w\": \"CD\", \"t\": \"CD\"}\n{\"q\": \"four\", \"w\": \"XY\", \"t\": "
+        "\"\"}\n");
+    for (int i = 0; i < 3; i++) {
+        mg_str text = mg_arena_printf(
+            &f->arena,
+            "task: t\ndataset_path: json\ndataset_kwargs: {data_files: {test: letters.jsonl}}\n"
+            "test_split: test\noutput_type: multiple_choice\ndoc_to_text: '{{q}}'\n"
+            "doc_to_choice: %s\ndoc_to_target: t\n",
+            choices[i]);
+        assert_ok(open_task(f, text.data, &task, &err), &err);
+        assert_ok(mg_prepare_task(task, f->tokenizer, 512, &prepared, &err), &err);
+        assert_int_equal(mg_prepared_task_request_count(prepared, 0), 3);
+        assert_int_equal(mg_prepared_task_request_count(prepared, 1), 2);
+        mg_prepared_task_destroy(prepared);
+        /* 'CD' and '' stand at the front of their texts, '本日' nowhere in its */
+        assert_float_equal(run(f, task), 0.75, 0);
+        mg_task_close(task);
+    }
+}
+
+static void a_group_that_is_named_by_its_path_finds_the_tasks_beside_it(void **state)
+{
+    fixture *f = *state;
+    mg_error err;
+    mg_suite *suite;
+    put(f, "t.yaml", "task: t\n" HEAD "doc_to_text: q\ndoc_to_target: ''\n");
+    put(f, "g.yaml", "group: g\ntask: [t]\n");
+    const char *path = mg_path_join(&f->arena, f->root, "g.yaml").data;
+    assert_ok(mg_suite_open(&path, 1, &f->options, &suite, &err), &err);
+    mg_suite_close(suite);
 }
 
 static void unknown_tasks_name_the_nearest(void **state)
@@ -450,6 +498,8 @@ int main(void)
         WITH(a_row_that_fails_is_marked_with_the_reason),
         WITH(logits_that_are_not_finite_fail_the_row),
         WITH(a_row_s_own_template_error_names_it),
+        WITH(a_text_as_doc_to_choice_stands_for_its_letters),
+        WITH(a_group_that_is_named_by_its_path_finds_the_tasks_beside_it),
         WITH(unknown_tasks_name_the_nearest),
         WITH(unsupported_features_are_named),
         WITH(a_filter_that_the_task_s_own_file_registers_is_found),
