@@ -90,6 +90,8 @@ static mg_status check_device(const mg_device *device, mg_error *err)
     MG_REQUIRE(argmax)
     MG_REQUIRE(logprob)
     MG_REQUIRE(nonfinite)
+    MG_REQUIRE(route)
+    MG_REQUIRE(combine)
 #undef MG_REQUIRE
     return MG_OK;
 }
@@ -107,10 +109,14 @@ static void copy_config(mg_model *model, const mg_model_config *config)
     copy->model_type = mg_arena_copy(&model->arena, config->model_type);
     copy->parallel_residual = config->parallel_residual && model->arch->may_be_parallel;
     int32_t *suppressed = mg_arena_array(&model->arena, int32_t, config->suppressed_count);
-    for (int64_t i = 0; i < config->suppressed_count; i++) {
-        suppressed[i] = config->suppressed_ids[i];
-    }
     copy->suppressed_ids = suppressed;
+    copy->suppressed_count = 0;
+    for (int64_t i = 0; i < config->suppressed_count; i++) {
+        /* A merged vocabulary may be smaller than that of the folder which names the ids. */
+        if (config->suppressed_ids[i] < config->vocab_size) {
+            suppressed[copy->suppressed_count++] = config->suppressed_ids[i];
+        }
+    }
     copy->layer_is_sliding = mg_arena_array(&model->arena, bool, config->layer_count);
     for (int64_t i = 0; i < config->layer_count && config->layer_is_sliding != NULL; i++) {
         copy->layer_is_sliding[i] = config->layer_is_sliding[i];

@@ -406,6 +406,42 @@ static void experts_may_be_stored_fused_or_one_by_one(void **state)
     mg_model_destroy(model);
 }
 
+static void suppressed_tokens_beyond_a_smaller_vocabulary_are_left_out(void **state)
+{
+    (void)state;
+    static const int32_t suppressed[] = { 3, TINY_VOCAB, TINY_VOCAB - 1, 1000000 };
+    mg_error err;
+    mg_model *model = NULL;
+    mg_model_config config = tiny_config();
+    config.suppressed_ids = suppressed;
+    config.suppressed_count = MG_ARRAY_COUNT(suppressed);
+    assert_ok(mg_model_create(&config, mg_device_ref(), MG_F32, &model, &err), &err);
+    mg_generation_rules rules = mg_model_generation_rules(model);
+    assert_int_equal(rules.suppressed_count, 2);
+    assert_int_equal(rules.suppressed[0], 3);
+    assert_int_equal(rules.suppressed[1], TINY_VOCAB - 1);
+    mg_model_destroy(model);
+}
+
+static void an_operation_that_the_device_lacks_is_named(void **state)
+{
+    (void)state;
+    static const char *const names[] = { "linear", "route", "combine" };
+    for (int64_t i = 0; i < MG_ARRAY_COUNT(names); i++) {
+        mg_error err;
+        mg_model *model = NULL;
+        mg_model_config config = tiny_config();
+        mg_device device = *mg_device_ref();
+        mg_nn_ops ops = *device.nn;
+        device.nn = &ops;
+        ops.linear = i == 0 ? NULL : ops.linear;
+        ops.route = i == 1 ? NULL : ops.route;
+        ops.combine = i == 2 ? NULL : ops.combine;
+        assert_status(mg_model_create(&config, &device, MG_F32, &model, &err), MG_ERR_UNSUPPORTED);
+        assert_non_null(strstr(err.message, names[i]));
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -422,6 +458,8 @@ int main(void)
         cmocka_unit_test(token_outside_the_vocabulary_is_an_error),
         cmocka_unit_test(multimodal_prefixes_are_taken_off),
         cmocka_unit_test(experts_may_be_stored_fused_or_one_by_one),
+        cmocka_unit_test(suppressed_tokens_beyond_a_smaller_vocabulary_are_left_out),
+        cmocka_unit_test(an_operation_that_the_device_lacks_is_named),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
