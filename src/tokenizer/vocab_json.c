@@ -331,6 +331,10 @@ static double power_of_ten(int64_t exponent)
     return power;
 }
 
+/* Of the exponent that a number writes; beyond it, no number of digits before or behind the point
+ * that is short enough to be read brings it back into the range of a double. */
+#define EXPONENT_MAX 1000
+
 /* A score, as the tokenizers library reads it: all digits as one integer (those that no longer fit
  * 64 bits are dropped), then one product or quotient with a power of ten.  That may be an ulp
  * beside the nearest double, and decides between segmentations that tie but for rounding. */
@@ -346,6 +350,9 @@ static bool read_score(mg_str number, double *score_out)
     uint64_t digits = 0;
     int64_t exponent = 0;
     size_t i = negative ? 1 : 0;
+    if (number.data[i] < '0' || number.data[i] > '9') { /* "+1" and ".5" are no JSON */
+        return false;
+    }
     for (; i < number.size && number.data[i] != 'e' && number.data[i] != 'E'; i++) {
         if (number.data[i] == '.') {
             behind_point = true;
@@ -359,12 +366,14 @@ static bool read_score(mg_str number, double *score_out)
         exponent += full ? !behind_point : -behind_point;
     }
     int64_t written = 0;
+    bool known = true;
     if (i < number.size) {
         size_t sign = number.data[i + 1] == '+' ? 1 : 0;
-        (void)mg_str_to_int(mg_str_slice(number, i + 1 + sign, number.size), &written);
+        known = mg_str_to_int(mg_str_slice(number, i + 1 + sign, number.size), &written) &&
+                written >= -EXPONENT_MAX && written <= EXPONENT_MAX;
+        exponent += known ? written : 0;
     }
-    exponent += written;
-    if (exponent < -308 || exponent > 308) {
+    if (!known || exponent < -308 || exponent > 308) {
         *score_out = nearest;
         return true;
     }

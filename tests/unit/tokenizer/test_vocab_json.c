@@ -154,6 +154,8 @@ static void scores_are_rounded_as_the_tokenizers_library_does(void **state)
         { "1e-5", 0x1.4f8b588e368f1p-17 },
         { "-2.5E+3", -2500.0 },
         { "-123456789012345678901234567890e-20", -0x1.26580b487e6b7p+30 },
+        { "0.1e-9223372036854775808", 0.0 },
+        { "-1e-99999999999999999999", 0.0 },
     };
     for (size_t i = 0; i < MG_ARRAY_COUNT(cases); i++) {
         mg_error err;
@@ -167,6 +169,21 @@ static void scores_are_rounded_as_the_tokenizers_library_does(void **state)
         assert_true(scores[0] == cases[i].score);
         mg_free(scores);
         mg_buf_release(&json);
+        mg_vocab_release(&vocab);
+    }
+}
+
+static void scores_that_are_no_json_numbers_are_format_errors(void **state)
+{
+    (void)state;
+    static const char *const texts[] = { "[[\"a\",+1.5]]", "[[\"a\",.5]]", "[[\"a\",-.5]]",
+                                         "[[\"a\",-]]",    "[[\"a\",e5]]", "[[\"a\",1e]]" };
+    for (size_t i = 0; i < MG_ARRAY_COUNT(texts); i++) {
+        mg_error err;
+        mg_vocab vocab = { 0 };
+        double *scores;
+        assert_status(mg_vocab_read_pieces(mg_str_of(texts[i]), &vocab, &scores, &err),
+                      MG_ERR_FORMAT);
         mg_vocab_release(&vocab);
     }
 }
@@ -213,6 +230,7 @@ int main(void)
         cmocka_unit_test(damaged_merges_are_format_errors),
         cmocka_unit_test(pieces_have_scores),
         cmocka_unit_test(scores_are_rounded_as_the_tokenizers_library_does),
+        cmocka_unit_test(scores_that_are_no_json_numbers_are_format_errors),
         cmocka_unit_test(the_rest_of_the_document_keeps_everything_else),
         cmocka_unit_test(deep_nesting_is_a_format_error),
     };
