@@ -294,6 +294,7 @@ void mg_order_top(uint64_t *items, int64_t count, int64_t kept, uint64_t *bits)
     if (kept <= 0) {
         return;
     }
+    kept = MG_MIN(kept, count);
     if (kept <= count / HEAP_SHARE) {
         heap_select(items, kept, count);
     } else {

@@ -26,7 +26,8 @@ void mg_order_sort(uint64_t *items, int64_t count);
  * parts that hold an end of that range are sorted, so the time is linear; items end in some other
  * order. */
 void mg_order_select(uint64_t *items, int64_t count, int64_t first, int64_t kept, uint64_t *bits);
-/* Sets bits of the indexes that torch.topk would choose as the kept smallest keys. */
+/* Sets bits of the indexes that torch.topk would choose as the kept smallest keys; of all where
+ * there are not so many (a share of the elements may have been rounded up). */
 void mg_order_top(uint64_t *items, int64_t count, int64_t kept, uint64_t *bits);
 
 MG_END_C

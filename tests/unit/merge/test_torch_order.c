@@ -151,9 +151,25 @@ static void nan_is_the_largest_magnitude(void **state)
     assert_true(mg_order_key(1.0f, true) < mg_order_key(0.5f, true));
 }
 
+static void more_than_there_are_are_all(void **state)
+{
+    (void)state;
+    static const float values[] = { 3, 1, 2, 1, 5 };
+    const int64_t count = MG_ARRAY_COUNT(values);
+    for (int64_t kept = count; kept <= count + 70; kept += 35) {
+        uint64_t *items = make_items(values, count, true);
+        uint64_t *bits = mg_new_array(uint64_t, 1);
+        mg_order_top(items, count, kept, bits);
+        assert_int_equal(bits[0], 0x1f);
+        mg_free(items);
+        mg_free(bits);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(more_than_there_are_are_all),
         cmocka_unit_test(equal_values_come_in_the_order_of_torch),
         cmocka_unit_test(nan_is_the_largest_magnitude),
     };
