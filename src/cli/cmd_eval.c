@@ -563,7 +563,12 @@ static mg_status run_eval(mg_cli *cli, const mg_args *args, mg_error *err)
                                   mg_args_text(args, "metric"), err);
     }
     if (mg_args_operand_count(args) != 1) {
-        return mg_fail(err, MG_ERR_USAGE, "expected one MODEL");
+        int64_t count = mg_args_operand_count(args);
+        return count == 0 ? mg_fail(err, MG_ERR_USAGE, "expected one MODEL")
+                          : mg_fail(err, MG_ERR_USAGE,
+                                    "expected one MODEL, found '%s' and '%s' (a value of "
+                                    "--apply-chat-template follows a '=')",
+                                    mg_args_operand(args, 0), mg_args_operand(args, 1));
     }
     MG_TRY_OR_DONE(read_options(&job, err));
     mg_cli_progress(cli, "reading tasks", 0, 0, NULL);

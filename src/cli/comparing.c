@@ -316,7 +316,13 @@ mg_status mg_samples_compare(mg_cli *cli, const char *a_path, const char *b_path
             print_pairing(cli, a.lines[i], name, &pairs);
         }
     }
-    if (!any) {
+    if (!any && metric != NULL) {
+        const char *first = first_metric(a.lines[0]);
+        status = mg_fail(err, MG_ERR_CONFIG,
+                         "%s and %s have no question in common with metric '%s'%s%s%s", a_path,
+                         b_path, metric, first != NULL ? "; the first of A is '" : "",
+                         first != NULL ? first : "", first != NULL ? "'" : "");
+    } else if (!any) {
         status = mg_fail(err, MG_ERR_CONFIG, "%s and %s have no question and metric in common",
                          a_path, b_path);
     }

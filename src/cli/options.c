@@ -246,6 +246,11 @@ static mg_status take_long(mg_args *args, int word_count, char **words, int *use
         if (text != NULL && (negated || option->kind == MG_OPTION_COUNT)) {
             return mg_fail(err, MG_ERR_USAGE, "--%.*s takes no value", MG_STR_ARG(name));
         }
+        bool may_take = text == NULL && !negated && option->kind != MG_OPTION_COUNT;
+        if (may_take && word_count > 1 && is_choice("true|True|false|False", words[1])) {
+            text = words[1]; /* as the harness writes it */
+            *used_out = 2;
+        }
         return set_value(args, index, text != NULL ? text : negated ? "off" : "on", err);
     }
     if (text == NULL) {

@@ -165,6 +165,13 @@ class Eval(ProgramTest):
         result = self.run_ok("eval", "--compare", "mini-ja.jsonl", "mini-math-a.jsonl")
         self.assertIn("p", result.out)
         self.assertIn("60", result.out)
+        result = self.fails(2, "eval", "--compare", "mini-ja.jsonl", "mini-math-a.jsonl", "--metric", "accuracy")
+        self.assertIn("with metric 'accuracy'; the first of A is 'exact_match'", result.err)
+
+    def test_a_second_model_is_named(self):
+        result = self.fails(2, "eval", MODELS / "mini-ja", "--apply_chat_template", "tool_use", "--tasks", "mini_ja_test")
+        self.assertIn("found", result.err)
+        self.assertIn("'tool_use'", result.err)
 
     def test_unknown_tasks_get_the_nearest_name(self):
         result = self.fails(2, "eval", MODELS / "mini-ja", "--tasks", "mini_ja_nativ", "--include-path", TASKS)

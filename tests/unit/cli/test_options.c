@@ -83,6 +83,11 @@ static void flags_take_a_truth_and_switches_a_text_behind_an_equals_sign(void **
     assert_true(mg_args_flag(args, "chat"));
     assert_string_equal(mg_args_text(args, "chat"), "tool_use");
     mg_args_destroy(args);
+    assert_ok(parse(&args, &err, 5, "a", "--overwrite", "True", "--copy-tokenizer", "false"), &err);
+    assert_true(mg_args_flag(args, "overwrite"));
+    assert_false(mg_args_flag(args, "copy-tokenizer"));
+    assert_int_equal(mg_args_operand_count(args), 1);
+    mg_args_destroy(args);
     assert_ok(parse(&args, &err, 3, "a", "--chat=tool_use", "--no-chat"), &err);
     assert_false(mg_args_flag(args, "chat"));
     mg_args_destroy(args);
