@@ -39,23 +39,34 @@ typedef struct move {
     int64_t gain, start, length, target;
 } move;
 
-/* One row of the table from the one above it; edits may be NULL. */
+/* The cells [*begin_out, *end_out) of row i that lie in the band. */
+static void band_of(const table *t, int64_t i, int64_t *begin_out, int64_t *end_out)
+{
+    int64_t width = t->wanted_count + 1;
+    double ratio = (double)t->wanted_count / (double)t->said_count;
+    int64_t band = BAND < ratio / 2 ? (int64_t)ceil(ratio / 2 + BAND) : BAND;
+    int64_t middle = (int64_t)floor((double)i * ratio);
+    *begin_out = MG_MAX(middle - band, 0);
+    *end_out = i >= t->said_count ? width : MG_MIN(width, middle + band);
+}
+
+/* One row of the table from the one above it; edits may be NULL.  Of the cells outside the band
+ * those are set that this row and the next one look at. */
 static void fill_row(const table *t, const int32_t *words, int64_t i, const int32_t *above,
                      int32_t *row, unsigned char *edits)
 {
-    int64_t m = t->wanted_count;
-    double ratio = (double)m / (double)t->said_count;
-    int64_t band = BAND < ratio / 2 ? (int64_t)ceil(ratio / 2 + BAND) : BAND;
-    int64_t middle = (int64_t)floor((double)i * ratio);
-    int64_t begin = MG_MAX(middle - band, 0);
-    int64_t end = i == t->said_count ? m + 1 : MG_MIN(m + 1, middle + band);
-    for (int64_t j = 0; j <= m; j++) {
+    int64_t begin, end, next_begin, next_end;
+    band_of(t, i, &begin, &end);
+    band_of(t, i + 1, &next_begin, &next_end);
+    if (begin > 0) {
+        row[begin - 1] = FAR;
+    }
+    for (int64_t j = end; j < next_end; j++) {
+        row[j] = FAR;
+    }
+    for (int64_t j = begin; j < end; j++) {
         int32_t best = FAR;
         edit how = EDIT_NONE;
-        if (j < begin || j >= end) {
-            row[j] = FAR;
-            continue;
-        }
         if (j > 0) {
             bool same = words[i - 1] == t->wanted[j - 1];
             if (above[j - 1] + !same < best) {
