@@ -191,7 +191,50 @@ static mg_status fill_row(reader *r, const mg_candidate_row *candidate, mg_repor
     return read_score(r, candidate->id, test, &row->test, err);
 }
 
-/* Differences on set; better when the paired test says so. */
+/* Whether every question of set moves the score alike, as one right answer more or less does. */
+static bool counts_alike(const reader *r, const question_set *set)
+{
+    double first = 0.0;
+    int64_t begin = 0;
+    while (begin < set->count) {
+        int32_t task = set->questions[begin].task;
+        int64_t end = begin;
+        while (end < set->count && set->questions[end].task == task) {
+            end++;
+        }
+        double share = r->weights[task] / (double)(end - begin);
+        first = begin == 0 ? share : first;
+        if (fabs(share - first) > 1e-9 * fabs(first)) {
+            return false;
+        }
+        begin = end;
+    }
+    return true;
+}
+
+/* Turns differences of answers into what has score for its mean and spreads as the score does:
+ * every task has its weight, and varies around its own mean alone. */
+static void weigh(const reader *r, const question_set *set, double score, double *values)
+{
+    int64_t begin = 0;
+    while (begin < set->count) {
+        int32_t task = set->questions[begin].task;
+        int64_t end = begin;
+        while (end < set->count && set->questions[end].task == task) {
+            end++;
+        }
+        double mean;
+        double error;
+        mg_mean_error(values + begin, end - begin, &mean, &error);
+        double share = r->weights[task] * (double)set->count / (double)(end - begin);
+        for (; begin < end; begin++) {
+            values[begin] = score + share * (values[begin] - mean);
+        }
+    }
+}
+
+/* Differences on set; better when the paired test says so.  That counts questions: where they do
+ * not count alike, the interval of the weighted difference decides. */
 static mg_status compare(reader *r, int64_t winner, const mg_report_row *other,
                          const question_set *set, const char *set_name, mg_report_pair *pair,
                          mg_error *err)
@@ -210,8 +253,9 @@ static mg_status compare(reader *r, int64_t winner, const mg_report_row *other,
                               .other = other->label,
                               .set = mg_str_of(set_name),
                               .items = set->count,
-                              .binary = true,
-                              .p = NAN };
+                              .binary = counts_alike(r, set),
+                              .p = NAN,
+                              .chosen_by = set != &r->test && set != &r->report };
     for (int64_t i = 0; i < set->count; i++) {
         pair->binary = pair->binary && (a[i] == 0.0 || a[i] == 1.0) && (b[i] == 0.0 || b[i] == 1.0);
         pair->only_winner += a[i] > b[i] ? 1 : 0;
@@ -221,6 +265,9 @@ static mg_status compare(reader *r, int64_t winner, const mg_report_row *other,
     double error;
     int64_t tasks;
     pair->difference = weighted(r, set, a, &error, &tasks);
+    if (tasks > 1 || r->weights[set->questions[0].task] != 1.0) {
+        weigh(r, set, pair->difference, a);
+    }
     pair->interval = mg_bootstrap_mean(a, set->count, BOOTSTRAP_DRAWS, 1);
     if (pair->binary) {
         pair->p = mg_mcnemar(pair->only_winner, pair->only_other);

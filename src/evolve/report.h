@@ -41,10 +41,11 @@ typedef struct mg_report_pair {
     int64_t items;
     double difference;               /* of the scores, winner minus other */
     int64_t only_winner, only_other; /* questions that one alone got right; binary answers */
-    bool binary;
-    double p;             /* mid-p McNemar; NaN when not binary */
+    bool binary; /* and questions that count alike: the paired test is that of the difference */
+    double p;    /* mid-p McNemar; NaN when not binary */
     mg_interval interval; /* of the difference, bootstrap, 95 % */
     bool better;          /* significantly */
+    bool chosen_by;       /* the winner is the winner by these very questions */
 } mg_report_pair;
 
 /* What one of several stages has found, and whether it is better than what it began with. */

@@ -154,6 +154,8 @@ static void add_pair(const mg_report_pair *pair, const char *subject, mg_buf *ou
     }
     if (mg_str_is(pair->set, "search")) {
         mg_buf_add_text(out, " (it was chosen by these questions, which flatters it)");
+    } else if (pair->chosen_by) {
+        mg_buf_add_text(out, " (it was chosen by these questions too, which flatters it a little)");
     }
     mg_buf_add_text(out, ".\n");
     mg_arena_release(&arena);

@@ -140,6 +140,51 @@ static void winner_that_is_not_better_is_called_so(void **state)
     mg_report_markdown(&report, &text);
     assert_non_null(strstr(text.data, "is NOT shown to be better than mini-math"));
     assert_non_null(strstr(text.data, "nothing that is surely better than the best source"));
+    assert_null(strstr(text.data, "chosen by these questions"));
+    put_set(store, "set/test", 1, 0, 0); /* nothing is left that did not choose the winner */
+    mg_buf_clear(&text);
+    assert_ok(mg_report_read(store, &arena, &report, &err), &err);
+    mg_report_text(&report, false, &text);
+    assert_non_null(strstr(text.data, "on 50 held-out questions"));
+    assert_non_null(strstr(text.data, "chosen by these questions too"));
+    mg_buf_release(&text);
+    mg_arena_release(&arena);
+    mg_store_close(store);
+}
+
+/* Few questions of great weight against many of little: the pooled counts say the opposite of the
+ * score. */
+static void weighted_tasks_are_compared_by_the_weighted_difference(void **state)
+{
+    (void)state;
+    mg_store *store = make_store(90); /* the winner has 10 fewer of the 200 than mini-math */
+    mg_arena arena = { 0 };
+    mg_buf text = { 0 };
+    mg_report report;
+    mg_question both[TEST + 20];
+    for (int32_t i = 0; i < TEST + 20; i++) {
+        both[i] = i < 20 ? (mg_question){ 0, 1000 + i } : (mg_question){ 1, i - 20 };
+    }
+    mg_str bytes = mg_str_make((const char *)both, sizeof(both));
+    assert_ok(mg_store_put(store, "set/test", bytes, &err), &err);
+    assert_ok(mg_store_put(store, "tasks", mg_str_of("3 train\n0.1 test\n"), &err), &err);
+    assert_ok(mg_store_put(store, "winner", mg_str_of("5 12.5"), &err), &err);
+    const int32_t right[] = { 10, 10, 10, 0, 0, 16 };
+    for (int64_t id = 0; id < 6; id++) {
+        put_answers(store, id, 0, 1000, 20, right[id]);
+    }
+    assert_ok(mg_report_read(store, &arena, &report, &err), &err);
+    const mg_report_pair *pair = &report.against_source;
+    assert_int_equal(pair->only_winner, 6);
+    assert_int_equal(pair->only_other, 10);
+    double difference = 3.0 * 6.0 / 20.0 - 0.1 * 10.0 / 200.0;
+    assert_true(fabs(pair->difference - difference) < 1e-12);
+    assert_true(pair->interval.low < difference && difference < pair->interval.high);
+    assert_true(fabs(pair->interval.high - pair->interval.low -
+                     2.0 * 1.96 * 3.0 * sqrt(0.21 / 20.0)) < 0.15);
+    assert_true(isnan(pair->p) && !pair->binary);
+    mg_report_text(&report, false, &text);
+    assert_null(strstr(text.data, "p = "));
     mg_buf_release(&text);
     mg_arena_release(&arena);
     mg_store_close(store);
@@ -269,6 +314,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         REPORT_TEST(finished_run_names_its_winner_and_tests_it),
         REPORT_TEST(winner_that_is_not_better_is_called_so),
+        REPORT_TEST(weighted_tasks_are_compared_by_the_weighted_difference),
         REPORT_TEST(running_search_shows_the_best_so_far),
         REPORT_TEST(empty_store_has_an_empty_report),
         REPORT_TEST(expected_optimism_follows_its_table),
