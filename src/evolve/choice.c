@@ -99,6 +99,24 @@ static void keep_least_violating(mg_loop_candidate **list, int64_t *count)
     *count = kept;
 }
 
+/* Takes out of list who has failed; when that is everyone, the first one's reason ends the run. */
+static mg_status drop_failed(mg_loop_candidate **list, int64_t *count, mg_error *err)
+{
+    const mg_loop_candidate *first = list[0];
+    int64_t kept = 0;
+    for (int64_t i = 0; i < *count; i++) {
+        if (!list[i]->failed) {
+            list[kept++] = list[i];
+        }
+    }
+    *count = kept;
+    return kept > 0 ? MG_OK
+                    : mg_fail(err, MG_ERR_NUMERIC,
+                              "every finalist failed on questions beyond those of the search, the "
+                              "best with: %.*s; with the cause gone, the same command goes on",
+                              MG_STR_ARG(first->note));
+}
+
 /* The first count questions of a random order of the validation questions, sorted. */
 static mg_item_set race_questions(mg_loop *loop, const int64_t *order, int64_t count)
 {
@@ -237,11 +255,13 @@ mg_status mg_loop_choose(mg_loop *loop, mg_loop_candidate *const *finalists, int
             compared[compared_count++] = c;
         }
     }
+    MG_TRY_OR_DONE(drop_failed(alive, &alive_count, err));
     keep_least_violating(alive, &alive_count);
     int64_t blocks = (loop->select.count + BLOCK - 1) / BLOCK;
     begin_phase(loop, "choice", blocks > 0 ? compared_count + blocks * count : 0);
     MG_TRY_OR_DONE(mg_loop_evaluate(loop, compared, compared_count, &loop->select, false, err));
     MG_TRY_OR_DONE(race(loop, alive, &alive_count, err));
+    MG_TRY_OR_DONE(drop_failed(alive, &alive_count, err));
     MG_TRY_OR_DONE(store_finalists(loop, finalists, count, err));
     int64_t winner = 0;
     MG_TRY_OR_DONE(pick(loop, alive, alive_count, &winner, err));

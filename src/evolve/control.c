@@ -172,6 +172,7 @@ static mg_status control_by_ranks(mg_loop *loop, int64_t generation,
     double *again = mg_new_array(double, count);
     double *values = mg_new_array(double, loop->search.count);
     mg_loop_candidate **chosen = mg_new_array(mg_loop_candidate *, count);
+    bool *had_failed = mg_new_array(bool, count);
     mg_arena arena = { 0 };
     int64_t asked = loop->search.count;
     mg_item_set others = { mg_arena_printf(&loop->arena, "again/%lld", (long long)asked).data,
@@ -181,6 +182,7 @@ static mg_status control_by_ranks(mg_loop *loop, int64_t generation,
     int64_t chosen_count = mg_uh_choose(costs, count, mg_rng_uniform(&rng), indexes);
     for (int64_t i = 0; i < chosen_count; i++) {
         chosen[i] = candidates[indexes[i]];
+        had_failed[i] = chosen[i]->failed;
     }
     MG_TRY_OR_DONE(mg_loop_evaluate(loop, chosen, chosen_count, &others, false, err));
     memcpy(again, costs, (size_t)count * sizeof(double));
@@ -190,6 +192,7 @@ static mg_status control_by_ranks(mg_loop *loop, int64_t generation,
             again[indexes[i]] =
                 costs[indexes[i]] + chosen[i]->search_score - mg_loop_score(loop, &others, values);
         }
+        chosen[i]->failed = had_failed[i]; /* its score on the search questions stands */
     }
     mg_uh uh = { .smoothed = control->smoothed, .items = control->items };
     int64_t numbers = loop->o->space.dimension - loop->o->space.bit_count;
@@ -206,6 +209,7 @@ done:
     mg_free(again);
     mg_free(values);
     mg_free(chosen);
+    mg_free(had_failed);
     return status;
 }
 

@@ -502,13 +502,18 @@ static mg_status settle(evaluation *e, int64_t index, mg_error *err)
     mg_loop_candidate *c = e->candidates[index];
     const mg_item_set *set = e->set;
     mg_status status = MG_OK;
+    double *values = e->values[index];
+    take_values(set, job, values);
+    double score = mg_loop_score(loop, set, values);
+    double violation = violation_of(loop, set, values);
+    if (job->status == MG_OK && !isfinite(score - violation)) { /* sums of the largest numbers */
+        job->status = mg_fail(&job->error, MG_ERR_NUMERIC, "its score is not finite");
+    }
     bool complete = job->status == MG_OK;
     bool again = !e->last_try && worth_another_try(job->status);
     c->failed = !complete && !again && job->status != MG_ERR_INTERRUPTED;
     c->note =
         c->failed ? mg_arena_copy(&loop->arena, mg_str_of(job->error.message)) : mg_str_of("");
-    double *values = e->values[index];
-    take_values(set, job, values);
     MG_TRY(mg_store_begin(loop->o->store, err));
     MG_TRY_OR_DONE(write_candidate(loop, c, err));
     MG_TRY_OR_DONE(write_answers(loop, c, job, err));
@@ -521,8 +526,6 @@ static mg_status settle(evaluation *e, int64_t index, mg_error *err)
     }
     MG_TRY_OR_DONE(mg_store_commit(loop->o->store, err));
     if (complete) {
-        double score = mg_loop_score(loop, set, values);
-        double violation = violation_of(loop, set, values);
         remember_score(loop, c->id, mg_str_of(set->name), score, violation);
         MG_TRY_OR_DONE(adopt_score(loop, c, set, score, violation, err));
         tell_recorded(loop, c, set, score, job->seconds);
@@ -585,6 +588,7 @@ mg_status mg_loop_adopt_stored(mg_loop *loop, mg_loop_candidate *c, const mg_ite
                                mg_error *err)
 {
     int64_t row = stored_row(loop, c, set);
+    c->failed = c->failed && row < 0; /* if it did, then on questions that are asked later */
     bool known = set == &loop->search ? !isnan(c->search_score)
                                       : set != mg_loop_judge(loop) || !isnan(c->mark);
     if (row < 0 || known) {
@@ -618,6 +622,7 @@ static void keep_unanswered(mg_job *job)
     }
     for (int64_t i = 0; i < count; i++) {
         job->values[i] = NAN;
+        job->texts[i] = mg_str_of("");
     }
     job->questions = left;
     job->question_count = count;

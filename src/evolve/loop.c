@@ -108,6 +108,18 @@ done:
     return status;
 }
 
+/* What an end that is to be moved has left for reports. */
+static mg_status forget_end(mg_loop *loop, mg_error *err)
+{
+    static const char *const names[] = { "winner", "finalists", "spread", "half_out", "stages" };
+    int64_t count = MG_ARRAY_COUNT(names) - (loop->o->stage.index > 0 ? 1 : 0);
+    for (int64_t i = 0; i < count; i++) { /* stages before this one have ended for good */
+        MG_TRY(mg_store_put(loop->o->store, names[i], mg_str_of(""), err));
+    }
+    MG_TRY(mg_loop_put_value(loop, "front", mg_str_of(""), err));
+    return mg_loop_put_value(loop, "winner", mg_str_of(""), err);
+}
+
 static mg_status load_counters(mg_loop *loop, progress_state *state, bool *found_out, mg_error *err)
 {
     mg_buf text = { 0 };
@@ -146,8 +158,7 @@ static mg_status load_counters(mg_loop *loop, progress_state *state, bool *found
         evaluations == loop->evaluations_total && minutes == loop->o->search->minutes;
     if (state->finished && !same_budget) {
         state->finished = false;
-        MG_TRY(mg_store_put(loop->o->store, "winner", mg_str_of(""), err));
-        MG_TRY(mg_loop_put_value(loop, "winner", mg_str_of(""), err));
+        MG_TRY(forget_end(loop, err));
         return mg_loop_forget_from(loop, next_id(loop, state), err);
     }
     return MG_OK;
@@ -385,8 +396,7 @@ static mg_status adopt_all_stored(mg_loop *loop, mg_error *err)
 {
     for (int64_t i = 0; i < loop->candidate_count; i++) {
         mg_loop_candidate *c = loop->candidates[i];
-        bool mine = c != NULL && !c->failed &&
-                    (strcmp(c->kind, "sample") == 0 || strcmp(c->kind, "mean") == 0);
+        bool mine = c != NULL && (strcmp(c->kind, "sample") == 0 || strcmp(c->kind, "mean") == 0);
         if (mine) {
             MG_TRY(mg_loop_adopt_stored(loop, c, &loop->search, err));
             MG_TRY(mg_loop_adopt_stored(loop, c, &loop->held_out, err));

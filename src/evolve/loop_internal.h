@@ -133,7 +133,8 @@ MG_MUST_CHECK mg_status mg_loop_forget_from(mg_loop *loop, int64_t id, mg_error 
 MG_MUST_CHECK mg_status mg_loop_evaluate(mg_loop *loop, mg_loop_candidate *const *candidates,
                                          int64_t count, const mg_item_set *set, bool retry_failed,
                                          mg_error *err);
-/* Takes the score of a candidate on set over where the store has it; asks nothing. */
+/* Takes the score of a candidate on set over where the store has it, which then has not failed by
+ * these questions; asks nothing. */
 MG_MUST_CHECK mg_status mg_loop_adopt_stored(mg_loop *loop, mg_loop_candidate *candidate,
                                              const mg_item_set *set, mg_error *err);
 /* Forgets scores on loop->search, whose questions change, and the best so far if it hangs on them.

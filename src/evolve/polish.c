@@ -51,11 +51,11 @@ int64_t mg_loop_plan_polish(mg_loop *loop, int64_t budget)
     return questions;
 }
 
-/* The first count questions of a random order of the pool, sorted. */
-static mg_item_set first_questions(mg_loop *loop, const int64_t *order, int64_t count,
-                                   int64_t round)
+/* The first count questions of a random order of the pool, sorted.  The name says
+ * how many: with another budget a round has others. */
+static mg_item_set first_questions(mg_loop *loop, const int64_t *order, int64_t count)
 {
-    mg_item_set set = { mg_arena_printf(&loop->arena, "polish/%lld", (long long)round).data,
+    mg_item_set set = { mg_arena_printf(&loop->arena, "polish/%lld", (long long)count).data,
                         mg_arena_array(&loop->arena, mg_question, MG_MAX(count, 1)), count };
     bool *chosen = mg_new_array(bool, loop->pool.count);
     for (int64_t i = 0; i < count; i++) {
@@ -201,7 +201,7 @@ mg_status mg_loop_polish(mg_loop *loop, const double *mean, int64_t first_id, in
     for (int64_t round = 0; left >= FINALISTS && before < loop->pool.count; round++) {
         int64_t after = asked_after(loop, round);
         loop->polished = asked;
-        set = first_questions(loop, order, after, round);
+        set = first_questions(loop, order, after);
         MG_TRY_OR_DONE(mg_loop_evaluate(loop, list, left, &set, round == 0, err));
         MG_TRY_OR_DONE(rank(loop, list, left, &set, err));
         asked += left * (after - before);

@@ -82,10 +82,18 @@ static void answer(fake *f, mg_job *job)
             return;
         }
         mg_question q = job->questions[i];
+        if (q.task == 1 && job->genome != NULL && draw(hash, f->o.seed, 5) < f->o.late_share) {
+            job->status = mg_fail(&job->error, MG_ERR_NUMERIC, "logits are not finite");
+            return;
+        }
         int64_t item = q.task == 0 ? q.item : f->o.items + q.item;
         double u = draw(hash ^ f->o.seed, (uint64_t)item, 2);
         double noise = log(u / (1.0 - u));
-        job->values[i] = abilities[q.task] - f->difficulty[item] + noise > 0.0 ? 1.0 : 0.0;
+        double right = f->o.right != 0.0 ? f->o.right : 1.0;
+        job->values[i] = abilities[q.task] - f->difficulty[item] + noise > 0.0 ? right : 0.0;
+        if (q.task == 0) {
+            job->texts[i] = mg_str_of("an answer");
+        }
         f->answers++;
         if (f->o.clock_seconds != NULL) {
             *f->o.clock_seconds += SECONDS_AN_ANSWER;

@@ -1,8 +1,8 @@
 /* tests/sim/fake_fitness.h - the noise bench of evolution.md 17.12 behind the fitness interface.
  *
  * A candidate x has the ability 0.1 - 3 |x - optimum|^2; an item of difficulty b is answered
- * rightly when ability - b + logistic noise > 0, the noise hashed from (candidate, item).  Faults
- * come from a seed. */
+ * rightly when ability - b + logistic noise > 0, the noise hashed from (candidate, item).  Answers to
+ * the first task have a text.  Faults come from a seed. */
 #pragma once
 
 #include "evolve/fitness.h"
@@ -18,6 +18,8 @@ typedef struct fake_options {
     double *clock_seconds; /* moved on by every answer; NULL = time stands still */
     bool opposed;          /* the second task wants the mirror image of the first one's optimum */
     double lasting_effect; /* sd, in logits, of what is particular to a candidate */
+    double late_share;     /* of candidates: non-finite on the second task */
+    double right;          /* value of a right answer; 0 = 1 */
 } fake_options;
 
 mg_fitness *fake_fitness_create(const fake_options *options);

@@ -240,6 +240,46 @@ static void parked_run_with_margins_ends_in_the_same_bytes(void **state)
     park_often(s, 900);
 }
 
+/* Who fails on validation questions has not failed on those of the search. */
+static void parked_run_with_late_failures_ends_in_the_same_bytes(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1; seed <= 3; seed++) {
+        sim s = sim_make(6, "default");
+        s.search.evaluations = 100;
+        s.search.items = 40;
+        s.search.seed = s.fake.seed = seed;
+        s.tasks[1].role = MG_ROLE_SELECT;
+        s.fake.late_share = 0.5;
+        park_often(s, 150);
+    }
+}
+
+static void run_whose_finalists_all_failed_goes_on_without_the_cause(void **state)
+{
+    (void)state;
+    sim s = sim_make(6, "default");
+    s.search.evaluations = 100;
+    s.tasks[1].role = MG_ROLE_SELECT;
+    mg_buf whole = { 0 };
+    mg_buf parts = { 0 };
+    char folder[64];
+    mg_error err;
+    reference(&s, &whole);
+    sim_folder(folder, sizeof(folder));
+    s.fake.late_share = 1.0;
+    assert_status(sim_run(&s, folder, NULL, &err), MG_ERR_NUMERIC);
+    assert_non_null(strstr(err.message, "logits are not finite"));
+    assert_status(sim_run(&s, folder, NULL, &err), MG_ERR_NUMERIC);
+    s.fake.late_share = 0.0;
+    assert_ok(sim_run(&s, folder, NULL, &err), &err);
+    sim_dump(folder, &parts);
+    assert_same(&whole, &parts);
+    sim_remove(folder);
+    mg_buf_release(&whole);
+    mg_buf_release(&parts);
+}
+
 static void killed_runs_end_in_the_same_bytes(void **state)
 {
     (void)state;
@@ -290,6 +330,40 @@ static void killed_runs_end_in_the_same_bytes(void **state)
     }
     mg_buf_release(&whole);
     mg_buf_release(&parts);
+}
+
+/* A round of the polish has other questions with another budget: no score of one may be taken for
+ * one of the other. */
+static void sets_of_the_polish_are_named_by_their_questions(void **state)
+{
+    (void)state;
+    sim s = sim_make(3, "default");
+    char folder[64];
+    mg_error err;
+    mg_store *store = NULL;
+    mg_arena arena = { 0 };
+    mg_score_row *scores;
+    int64_t count;
+    int64_t polished = 0;
+    sim_folder(folder, sizeof(folder));
+    for (int64_t evaluations = 150; evaluations <= 300; evaluations += 150) {
+        s.search.evaluations = evaluations;
+        assert_ok(sim_run(&s, folder, NULL, &err), &err);
+    }
+    assert_ok(mg_store_open_reader(folder, &store, &err), &err);
+    assert_ok(mg_run_scores(store, NULL, &arena, &scores, &count, &err), &err);
+    for (int64_t i = 0; i < count; i++) {
+        if (scores[i].task == -1 && mg_str_starts(scores[i].item_set, "polish/")) {
+            char name[32];
+            snprintf(name, sizeof(name), "polish/%lld", (long long)scores[i].items);
+            assert_true(mg_str_is(scores[i].item_set, name));
+            polished++;
+        }
+    }
+    assert_true(polished > 10);
+    mg_arena_release(&arena);
+    mg_store_close(store);
+    sim_remove(folder);
 }
 
 static void finished_run_asks_nothing_again(void **state)
@@ -363,6 +437,9 @@ int main(void)
         cmocka_unit_test(parked_run_that_changes_its_form_ends_in_the_same_bytes),
         cmocka_unit_test(parked_niches_end_in_the_same_bytes),
         cmocka_unit_test(parked_run_with_margins_ends_in_the_same_bytes),
+        cmocka_unit_test(parked_run_with_late_failures_ends_in_the_same_bytes),
+        cmocka_unit_test(run_whose_finalists_all_failed_goes_on_without_the_cause),
+        cmocka_unit_test(sets_of_the_polish_are_named_by_their_questions),
         cmocka_unit_test(killed_runs_end_in_the_same_bytes),
         cmocka_unit_test(finished_run_asks_nothing_again),
         cmocka_unit_test(larger_budget_continues_a_finished_run),

@@ -178,6 +178,48 @@ static void answers_of_a_second_try_are_counted_once(void **state)
     assert_int_equal(counted, stored);
 }
 
+static void second_tries_store_no_text_of_another_question(void **state)
+{
+    (void)state;
+    sim s = sim_make(6, "default");
+    s.search.evaluations = 60;
+    s.fake.flaky_share = 0.5;
+    s.tasks[1].role = MG_ROLE_SEARCH;
+    char folder[64];
+    mg_store *store = NULL;
+    mg_arena arena = { 0 };
+    mg_candidate_row *rows;
+    mg_answer_row *answers;
+    int64_t count;
+    int64_t answer_count;
+    sim_folder(folder, sizeof(folder));
+    assert_ok(sim_run(&s, folder, NULL, &err), &err);
+    assert_ok(mg_store_open_reader(folder, &store, &err), &err);
+    assert_ok(mg_run_candidates(store, &arena, &rows, &count, &err), &err);
+    for (int64_t i = 0; i < count; i++) {
+        assert_ok(mg_run_answers(store, rows[i].id, &arena, &answers, &answer_count, &err), &err);
+        for (int64_t a = 0; a < answer_count; a++) {
+            assert_true((answers[a].text.size > 0) == (answers[a].task == 0));
+        }
+    }
+    mg_arena_release(&arena);
+    mg_store_close(store);
+    sim_remove(folder);
+}
+
+static void a_score_beyond_all_numbers_is_a_failure(void **state)
+{
+    (void)state;
+    sim s = sim_make(6, "default");
+    s.search.evaluations = 60;
+    s.fake.right = 1e308;
+    char folder[64];
+    sim_folder(folder, sizeof(folder));
+    assert_status(sim_run(&s, folder, NULL, &err), MG_ERR_NUMERIC);
+    assert_non_null(strstr(err.message, "its score is not finite"));
+    sim_remove(folder);
+}
+
 /* The start point is the default merge; both are finalists and answer everything but the test. */
 static void equal_genomes_are_evaluated_once(void **state)
 {
@@ -778,6 +820,8 @@ int main(void)
         cmocka_unit_test(validation_questions_are_never_asked_of_samples),
         cmocka_unit_test(failing_candidates_do_not_end_the_search),
         cmocka_unit_test(answers_of_a_second_try_are_counted_once),
+        cmocka_unit_test(second_tries_store_no_text_of_another_question),
+        cmocka_unit_test(a_score_beyond_all_numbers_is_a_failure),
         cmocka_unit_test(equal_genomes_are_evaluated_once),
         cmocka_unit_test(search_ends_with_the_reason_when_most_candidates_fail),
         cmocka_unit_test(bits_find_their_sides_and_keep_their_limit),
