@@ -847,7 +847,7 @@ static mg_status compare_with_default(mg_loop *loop, const mg_loop_candidate *wi
     mg_status status = MG_OK;
     MG_TRY_OR_DONE(mg_loop_values(loop, winner, set, values, err));
     result->gain = mg_loop_score(loop, set, values);
-    result->breaks_guards = winner->mark_violation > (first->failed ? 0.0 : first->mark_violation);
+    result->violation = winner->mark_violation - (first->failed ? 0.0 : first->mark_violation);
     if (!first->failed) {
         MG_TRY_OR_DONE(mg_loop_values(loop, first, set, values, err));
         result->gain -= mg_loop_score(loop, set, values);

@@ -116,9 +116,9 @@ typedef struct mg_loop_result {
     int64_t winner; /* id of the candidate in the store; a merge */
     int64_t end_id; /* behind the last candidate */
     double gain; /* over the default merge, on validation questions, else on those of the search */
-    bool breaks_guards; /* more than the default merge does */
-    double seconds;     /* that the stage took, in all processes */
-    double *genome;     /* dimension; ends with mg_loop_result_release */
+    double violation; /* of guards, beyond that of the default merge; below 0: less than that */
+    double seconds;   /* that the stage took, in all processes */
+    double *genome;   /* dimension; ends with mg_loop_result_release */
 } mg_loop_result;
 
 /* Runs or continues the search in options->store.  MG_ERR_INTERRUPTED when stop said so: the same

@@ -8,6 +8,8 @@
 #include "evolve/search_internal.h"
 #include "merge/execute.h"
 
+#define ROUNDING 1e-12 /* differences of scores that are none */
+
 mg_status mg_search_keep_stage(mg_search *s, int64_t index, mg_error *err)
 {
     const mg_evolve_config *file = s->o->config;
@@ -39,15 +41,21 @@ done:
 int64_t mg_search_best_stage(const mg_search *s)
 {
     int64_t best = 0;
-    double value =
-        0.0; /* of a stage, against the first: each is compared with what it began with */
+    /* Of a stage, against the first: each is compared with what it began with. */
+    double value = 0.0;
+    double violation = 0.0;
     double best_value = 0.0;
+    double best_violation = 0.0;
     for (int64_t k = 1; k < s->o->config->stage_count; k++) {
         const mg_loop_result *result = &s->stages[k].result;
         value += isnan(result->gain) ? 0.0 : result->gain;
-        if (!result->breaks_guards && value > best_value + 1e-12) {
+        violation += result->violation;
+        bool breaks = violation > best_violation + ROUNDING;
+        bool mends = violation < best_violation - ROUNDING;
+        if (mends || (!breaks && value > best_value + ROUNDING)) {
             best = k;
             best_value = value;
+            best_violation = violation;
         }
     }
     return best;

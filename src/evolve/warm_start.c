@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "evolve/stage.h"
 #include "optim/warm.h"
 #include "store/run.h"
 
@@ -110,15 +111,17 @@ static mg_status add_best(mg_store *earlier, const char *folder, int64_t dimensi
     int64_t row_count;
     int64_t score_count;
     int64_t usable = 0;
+    int64_t end_id; /* of the first stage: the vectors of later ones mean something else */
     mg_status status = MG_OK;
+    MG_TRY_OR_DONE(mg_stage_first_id(earlier, 1, &end_id, err));
     MG_TRY_OR_DONE(judging_set(earlier, &set, err));
     MG_TRY_OR_DONE(mg_run_candidates(earlier, &arena, &rows, &row_count, err));
     MG_TRY_OR_DONE(mg_run_scores(earlier, set.data, &arena, &scores, &score_count, err));
     for (int64_t i = 0; i < score_count; i++) { /* the usable ones move to the front */
         int64_t row = find_row(rows, row_count, scores[i].candidate);
         bool fits = scores[i].task == -1 && row >= 0 && !rows[row].failed &&
-                    rows[row].genome_count == dimension && isfinite(scores[i].value) &&
-                    finite_vector(rows[row].genome, dimension);
+                    (end_id == 0 || rows[row].id < end_id) && rows[row].genome_count == dimension &&
+                    isfinite(scores[i].value) && finite_vector(rows[row].genome, dimension);
         if (!fits) {
             continue;
         }

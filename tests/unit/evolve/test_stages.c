@@ -8,7 +8,9 @@
 #include "base/memory.h"
 #include "evolve/attraction.h"
 #include "evolve/search_config.h"
+#include "evolve/search_internal.h"
 #include "evolve/stage.h"
+#include "evolve/warm_start.h"
 #include "store/run.h"
 
 static mg_error err;
@@ -157,6 +159,71 @@ static void a_partner_knows_what_the_winner_does_not(void **state)
     assert_int_equal(mg_attraction_choose(failed[0], 2, 2, 1), -1);
 }
 
+static void a_stage_that_breaks_guards_is_no_result_nor_what_comes_from_it(void **state)
+{
+    (void)state;
+    mg_evolve_config config = { .stage_count = 3 };
+    mg_search_options options = { .config = &config };
+    mg_search *s = mg_new(mg_search);
+    s->o = &options;
+    s->stages[1].result.gain = 0.1;
+    s->stages[2].result.gain = 0.1;
+    assert_int_equal(mg_search_best_stage(s), 2);
+    s->stages[1].result.violation = 0.05; /* the third begins there, and breaks them no further */
+    assert_int_equal(mg_search_best_stage(s), 0);
+    s->stages[2].result.violation = -0.05;
+    assert_int_equal(mg_search_best_stage(s), 2);
+    s->stages[2].result.gain = -0.2;
+    s->stages[2].result.violation = -0.06; /* keeps guards that the first breaks */
+    assert_int_equal(mg_search_best_stage(s), 2);
+    mg_free(s);
+}
+
+static void put_scored(mg_store *store, int64_t id, double gene, double value)
+{
+    mg_candidate_row row = {
+        .id = id, .kind = mg_str_of("sample"), .genome = &gene, .genome_count = 1
+    };
+    mg_score_row score = {
+        .candidate = id, .item_set = mg_str_of("search"), .task = -1, .value = value, .items = 10
+    };
+    assert_ok(mg_run_put_candidate(store, &row, &err), &err);
+    assert_ok(mg_run_put_score(store, &score, &err), &err);
+}
+
+static void a_warm_start_takes_vectors_of_the_first_stage_alone(void **state)
+{
+    (void)state;
+    char folder[] = "/tmp/mg_warm_XXXXXX";
+    char own[] = "/tmp/mg_warm_own_XXXXXX";
+    assert_non_null(mkdtemp(folder));
+    assert_non_null(mkdtemp(own));
+    mg_store *earlier;
+    mg_store *store;
+    mg_arena arena = { 0 };
+    const double *points;
+    int64_t count;
+    mg_stage second = { .index = 1, .count = 2, .first_id = 3 };
+    assert_ok(mg_store_open(folder, &earlier, NULL, &err), &err);
+    assert_ok(mg_store_put(earlier, "genes", mg_str_of("ties\nweight\n"), &err), &err);
+    put_scored(earlier, 1, 0.25, 0.5);
+    put_scored(earlier, 2, 0.5, 0.6);
+    assert_ok(mg_stage_begin(earlier, &second, "one", &err), &err);
+    put_scored(earlier, 3, 7.0, 0.9); /* as many genes, and other ones */
+    mg_store_close(earlier);
+    assert_ok(mg_store_open(own, &store, NULL, &err), &err);
+    mg_str name = mg_str_of(folder);
+    assert_ok(mg_warm_start_read(store, &name, 1, mg_str_of("ties\nweight\n"), 1, &arena, &points,
+                                 &count, &err),
+              &err);
+    assert_int_equal(count, 1);
+    assert_true(points[0] == 0.5);
+    mg_arena_release(&arena);
+    mg_store_close(store);
+    assert_ok(mg_folder_remove(folder, &err), &err);
+    assert_ok(mg_folder_remove(own, &err), &err);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -165,6 +232,8 @@ int main(void)
         cmocka_unit_test(thorough_is_coarse_first_unless_a_granularity_is_named),
         cmocka_unit_test(a_stage_from_another_origin_begins_anew),
         cmocka_unit_test(a_partner_knows_what_the_winner_does_not),
+        cmocka_unit_test(a_stage_that_breaks_guards_is_no_result_nor_what_comes_from_it),
+        cmocka_unit_test(a_warm_start_takes_vectors_of_the_first_stage_alone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
