@@ -872,10 +872,11 @@ static void fill_search(const mg_value *root, const raw_file *raw,
     preset_pair presets = choose_presets(block, &raw->search, diagnostics);
     mg_search_config first;
     mg_search_config then;
-    mg_diagnostics again = { 0 }; /* the same mistakes, of which one telling is enough */
+    mg_diagnostics again = { .file = diagnostics->file }; /* mostly the same mistakes */
     fill_settings(block, &raw->search, overrides, presets.first, &config->genome, &first,
                   diagnostics);
     fill_settings(block, &raw->search, overrides, presets.then, &config->genome, &then, &again);
+    mg_diagnostics_merge(diagnostics, &again);
     mg_diagnostics_release(&again);
     config->search = first;
     config->search.space = presets.space;

@@ -68,6 +68,34 @@ void mg_diagnose_warn(mg_diagnostics *diagnostics, const mg_value *where, const 
     mg_free(text);
 }
 
+static bool has_line(const mg_diagnostics *diagnostics, mg_str wanted)
+{
+    mg_str rest = mg_buf_view(&diagnostics->text);
+    mg_str line;
+    while (rest.size > 0 && mg_str_split(&rest, '\n', &line)) {
+        if (mg_str_equal(line, wanted)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+void mg_diagnostics_merge(mg_diagnostics *diagnostics, const mg_diagnostics *other)
+{
+    mg_str rest = mg_buf_view(&other->text);
+    mg_str line;
+    while (rest.size > 0 && mg_str_split(&rest, '\n', &line)) {
+        if (has_line(diagnostics, line)) {
+            continue;
+        }
+        if (diagnostics->count > 0) {
+            mg_buf_add_char(&diagnostics->text, '\n');
+        }
+        mg_buf_add(&diagnostics->text, line);
+        diagnostics->count++;
+    }
+}
+
 mg_status mg_diagnostics_finish(const mg_diagnostics *diagnostics, mg_error *err)
 {
     if (diagnostics->count == 0) {

@@ -25,6 +25,8 @@ void mg_diagnose(mg_diagnostics *diagnostics, const mg_value *where, const char 
 /* A note for the person (base/log.h) with the same prefix; not a mistake. */
 void mg_diagnose_warn(mg_diagnostics *diagnostics, const mg_value *where, const char *format, ...)
     MG_PRINTF(3, 4);
+/* Adds the mistakes of another that are not there yet. */
+void mg_diagnostics_merge(mg_diagnostics *diagnostics, const mg_diagnostics *other);
 /* MG_OK without mistakes, else MG_ERR_CONFIG with all of them in err. */
 MG_MUST_CHECK mg_status mg_diagnostics_finish(const mg_diagnostics *diagnostics, mg_error *err);
 

@@ -187,6 +187,11 @@ static void contradictions_are_mistakes(void **state)
         "genome: {models: [a, b], smooth: true}\ntasks: [t]\nsearch: {space: dfs}\n",
         "genome: {models: [a, b]}\ntasks: [t]\nsearch: {space: dfs, preset: quick}\n",
         "genome: {models: [a, b]}\ntasks: [t]\nsearch: {space: hybrid}\n",
+        /* what only the second space of a hybrid refuses */
+        "genome: {models: [a, b], merge_method: linear}\ntasks: [t]\n"
+        "search: {preset: paper-hybrid, optimiser: nsga2}\n",
+        "genome: {models: [a, b], merge_method: linear}\ntasks: [t]\n"
+        "search: {preset: paper-hybrid, items: auto}\n",
         "[]\n",
         "genome: [\n",
     };
