@@ -327,29 +327,40 @@ static double cluster(clusters *k, mg_rng *rng)
     return total;
 }
 
-/* The anchor of each cluster: the item nearest to its centre that is none yet.  Clusters that are
- * empty (items alike) take any item, with no weight. */
+/* The item nearest to the centre of a cluster that is no anchor yet; its own alone, unless it has
+ * none. */
+static int64_t nearest_item(const clusters *k, int64_t cluster, int64_t members, const bool *chosen)
+{
+    int64_t best = -1;
+    double least = INFINITY;
+    for (int64_t i = 0; i < k->items; i++) {
+        double d =
+            squared_distance(k->vectors + i * k->width, k->centres + cluster * k->width, k->width);
+        bool own = members == 0 || k->of[i] == cluster;
+        if (own && !chosen[i] && (best < 0 || d < least)) {
+            least = d;
+            best = i;
+        }
+    }
+    return best;
+}
+
+/* The anchor of each cluster.  Clusters that are empty come last, so that they leave everyone an
+ * item: they take any, with no weight. */
 static void take_anchors(const clusters *k, bool *chosen, double *weights)
 {
-    for (int64_t c = 0; c < k->count; c++) {
-        int64_t best = -1;
-        double least = INFINITY;
+    for (int64_t turn = 0; turn < 2 * k->count; turn++) {
+        int64_t c = turn % k->count;
         int64_t members = 0;
         for (int64_t i = 0; i < k->items; i++) {
             members += k->of[i] == c ? 1 : 0;
         }
-        for (int64_t i = 0; i < k->items; i++) {
-            double d =
-                squared_distance(k->vectors + i * k->width, k->centres + c * k->width, k->width);
-            bool own = members == 0 || k->of[i] == c;
-            if (own && !chosen[i] && (best < 0 || d < least)) {
-                least = d;
-                best = i;
-            }
+        if ((members == 0) == (turn >= k->count)) {
+            int64_t best = nearest_item(k, c, members, chosen);
+            MG_ASSERT(best >= 0);
+            chosen[best] = true;
+            weights[best] = (double)members / (double)k->items;
         }
-        MG_ASSERT(best >= 0);
-        chosen[best] = true;
-        weights[best] = (double)members / (double)k->items;
     }
 }
 

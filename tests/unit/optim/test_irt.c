@@ -154,6 +154,31 @@ static void weights_and_shares_enter_the_estimates(void **state)
     assert_true(fabs(e.gmp - 0.6875) < 1e-12);
 }
 
+/* Clusters become empty on the way: the items of the others stay theirs. */
+static void anchors_of_any_vectors_are_as_many_as_wanted(void **state)
+{
+    (void)state;
+    enum { POINTS = 24, WIDTH = 3 };
+    double vectors[POINTS * WIDTH];
+    int64_t anchors[POINTS];
+    double weights[POINTS];
+    for (uint64_t seed = 0; seed < 300; seed++) {
+        mg_rng rng = mg_rng_make(seed, MG_STREAM_ITEMS);
+        for (int i = 0; i < POINTS * WIDTH; i++) {
+            vectors[i] = floor(6.0 * mg_rng_uniform(&rng)) / 5.0;
+        }
+        for (int64_t count = 1; count <= POINTS; count += 3) {
+            double sum = 0.0;
+            mg_irt_anchors(vectors, POINTS, WIDTH, count, seed, anchors, weights);
+            for (int64_t a = 0; a < count; a++) {
+                assert_true(a == 0 || anchors[a] > anchors[a - 1]);
+                sum += weights[a];
+            }
+            assert_true(fabs(sum - 1.0) < 1e-9);
+        }
+    }
+}
+
 static void anchors_stand_for_their_clusters(void **state)
 {
     (void)state;
@@ -190,6 +215,7 @@ int main(void)
         cmocka_unit_test(missing_and_fractional_answers_fit_too),
         cmocka_unit_test(answers_that_are_all_alike_stay_finite),
         cmocka_unit_test(weights_and_shares_enter_the_estimates),
+        cmocka_unit_test(anchors_of_any_vectors_are_as_many_as_wanted),
         cmocka_unit_test(anchors_stand_for_their_clusters),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
