@@ -234,20 +234,25 @@ static void find_move(table *t, move *best, int64_t *tried)
     }
 }
 
-static void make_table(table *t, const int32_t *said)
+static mg_status make_table(table *t, const int32_t *said, mg_error *err)
 {
     int64_t n = t->said_count;
     int64_t width = t->wanted_count + 1;
+    size_t cells = (size_t)((n + 1) * width); /* at most CELLS_MAX */
+    void *block;
+    MG_TRY(mg_memory_try(cells * sizeof(int32_t), "a table of edits", &block, err));
+    t->costs = (int32_t *)block;
+    MG_TRY(mg_memory_try(cells, "a table of edits", &block, err));
+    t->edits = (unsigned char *)block;
     t->words = mg_new_array(int32_t, n + 1);
     t->moved = mg_new_array(int32_t, n + 1);
     t->best_moved = mg_new_array(int32_t, n + 1);
     t->scratch = mg_new_array(int32_t, 2 * width);
-    t->costs = mg_new_array(int32_t, (n + 1) * width);
-    t->edits = mg_new_array(unsigned char, (n + 1) * width);
     t->align = mg_new_array(int64_t, width);
     t->wanted_off = mg_new_array(bool, width);
     t->said_off = mg_new_array(bool, n + 1);
     memcpy(t->words, said, (size_t)n * sizeof(int32_t));
+    return MG_OK;
 }
 
 static void release_table(table *t)
@@ -256,11 +261,28 @@ static void release_table(table *t)
     mg_free(t->moved);
     mg_free(t->best_moved);
     mg_free(t->scratch);
-    mg_free(t->costs);
-    mg_free(t->edits);
+    mg_free_aligned(t->costs);
+    mg_free_aligned(t->edits);
     mg_free(t->align);
     mg_free(t->wanted_off);
     mg_free(t->said_off);
+}
+
+static int64_t count_edits(table *t)
+{
+    int64_t shifts = 0;
+    int64_t tried = 0;
+    move best;
+    fill_table(t);
+    for (find_move(t, &best, &tried); tried < MOVES_MAX && best.gain > 0;
+         find_move(t, &best, &tried)) {
+        int32_t *words = t->words;
+        t->words = t->best_moved;
+        t->best_moved = words;
+        shifts++;
+        fill_table(t);
+    }
+    return shifts + table_distance(t);
 }
 
 mg_status mg_edit_count(const int32_t *said, int64_t said_count, const int32_t *wanted,
@@ -276,20 +298,10 @@ mg_status mg_edit_count(const int32_t *said, int64_t said_count, const int32_t *
                        said_count, wanted_count);
     }
     table t = { .wanted = wanted, .said_count = said_count, .wanted_count = wanted_count };
-    int64_t shifts = 0;
-    int64_t tried = 0;
-    move best;
-    make_table(&t, said);
-    fill_table(&t);
-    for (find_move(&t, &best, &tried); tried < MOVES_MAX && best.gain > 0;
-         find_move(&t, &best, &tried)) {
-        int32_t *words = t.words;
-        t.words = t.best_moved;
-        t.best_moved = words;
-        shifts++;
-        fill_table(&t);
+    mg_status status = make_table(&t, said, err);
+    if (status == MG_OK) {
+        *edits_out = count_edits(&t);
     }
-    *edits_out = shifts + table_distance(&t);
     release_table(&t);
-    return MG_OK;
+    return status;
 }

@@ -10,7 +10,7 @@
 MG_BEGIN_C
 
 /* Words are numbers: equal words, equal numbers.  MG_ERR_LIMIT when both lists are so long that
- * their table has more than 2^27 cells. */
+ * their table has more than 2^27 cells, MG_ERR_MEMORY when there is no room for it. */
 MG_MUST_CHECK mg_status mg_edit_count(const int32_t *said, int64_t said_count,
                                       const int32_t *wanted, int64_t wanted_count,
                                       int64_t *edits_out, mg_error *err);

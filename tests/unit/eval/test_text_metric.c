@@ -128,6 +128,21 @@ static void long_texts_have_the_edits_that_sacrebleu_finds(void **state)
     }
 }
 
+static void a_table_without_room_is_a_memory_error(void **state)
+{
+    (void)state;
+    static const int32_t words[] = { 1, 2, 3, 4 };
+    int64_t edits;
+    mg_error err;
+    for (int64_t n = 1; n <= 2; n++) {
+        mg_memory_fail_at(n);
+        assert_status(mg_edit_count(words, 4, words + 1, 3, &edits, &err), MG_ERR_MEMORY);
+    }
+    mg_memory_fail_at(0);
+    assert_ok(mg_edit_count(words, 4, words + 1, 3, &edits, &err), &err);
+    assert_int_equal(edits, 1);
+}
+
 static void texts_beyond_the_limit_are_refused(void **state)
 {
     (void)state;
@@ -156,6 +171,7 @@ int main(void)
         WITH(each_pair_has_the_edits_that_sacrebleu_finds),
         WITH(corpus_scores_are_sacrebleu_s),
         cmocka_unit_test(long_texts_have_the_edits_that_sacrebleu_finds),
+        cmocka_unit_test(a_table_without_room_is_a_memory_error),
         cmocka_unit_test(texts_beyond_the_limit_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
