@@ -273,6 +273,7 @@ mg_status mg_adapter_check(const mg_adapter_target *target, const mg_view *weigh
 /* delta[o, i] = sum over r of b[o, r] * a[r, i], with a row for each r. */
 typedef struct apply_task {
     const mg_view *weight;
+    mg_dtype dtype; /* of the result: the weight is rounded to it first */
     const float *a; /* (rank, columns) */
     const float *b; /* (rows, rank) */
     float *deltas;  /* a row for each worker */
@@ -290,15 +291,28 @@ static void product_row(const apply_task *task, int64_t row, float *delta)
         float factor = task->b[row * task->rank + r];
         const float *a = task->a + r * task->columns;
         for (int64_t i = 0; i < task->columns; i++) {
-            delta[i] += factor * a[i];
+            delta[i] = fmaf(factor, a[i], delta[i]); /* as torch's matrix products do */
         }
     }
+}
+
+/* An element of the weight, in the type of the result. */
+static double weight_at(const apply_task *task, int64_t at)
+{
+    const mg_dtype stored = task->weight->dtype;
+    const size_t element = (size_t)(mg_dtype_bits(stored) / 8);
+    char room[sizeof(double)];
+    double x;
+    mg_dtype_convert(room, task->dtype, (const char *)task->weight->data + (size_t)at * element,
+                     stored, 1);
+    mg_dtype_convert(&x, MG_F64, room, task->dtype, 1);
+    return x;
 }
 
 static void apply_rows(void *context, int64_t index, int worker)
 {
     const apply_task *task = (const apply_task *)context;
-    const mg_dtype dtype = task->weight->dtype;
+    const mg_dtype dtype = task->dtype;
     const size_t element = (size_t)(mg_dtype_bits(dtype) / 8);
     float *delta = task->deltas + (int64_t)worker * task->columns;
     char element_room[sizeof(double)];
@@ -307,9 +321,7 @@ static void apply_rows(void *context, int64_t index, int worker)
         product_row(task, row, delta);
         for (int64_t i = 0; i < task->columns; i++) {
             int64_t at = task->transposed ? i * task->rows + row : row * task->columns + i;
-            double x;
-            mg_dtype_convert(&x, MG_F64, (const char *)task->weight->data + (size_t)at * element,
-                             dtype, 1);
+            double x = weight_at(task, at);
             float change = delta[i] * task->scale;
             if (task->rounded) {
                 mg_dtype_convert(element_room, dtype, &change, MG_F32, 1);
@@ -337,8 +349,8 @@ static void to_floats(const mg_view *from, bool transpose, float *to)
     }
 }
 
-mg_status mg_adapter_apply(const mg_adapter_target *target, const mg_view *weight, mg_pool *pool,
-                           void *out, mg_error *err)
+mg_status mg_adapter_apply(const mg_adapter_target *target, const mg_view *weight, mg_dtype dtype,
+                           mg_pool *pool, void *out, mg_error *err)
 {
     MG_ASSERT(target->replacement == NULL);
     /* Of an embedding the product is used transposed: its rows are the columns of a. */
@@ -347,6 +359,7 @@ mg_status mg_adapter_apply(const mg_adapter_target *target, const mg_view *weigh
     apply_task task;
     memset(&task, 0, sizeof(task));
     task.weight = weight;
+    task.dtype = dtype;
     task.rank = target->a->shape.dims[0];
     task.rows = target->embedding ? left->shape.dims[1] : left->shape.dims[0];
     task.columns = target->embedding ? right->shape.dims[0] : right->shape.dims[1];

@@ -1,9 +1,10 @@
 /* merge/adapter.h - a LoRA adapter, applied tensor by tensor (merging.md 6.3).
  *
- * A target's weight becomes W + s * (B * A), product and sum in float32, rounded once to the type
- * of W; embeddings take s * (B * A) transposed, rounded before it is added; modules_to_save replace
- * a weight.  Kinds of adapters that this does not describe (DoRA, biases, other methods) are
- * refused by name.  Thread-safety: immutable after open; share it freely. */
+ * A target's weight becomes W + s * (B * A), product (fused, in the order of ranks) and sum in
+ * float32, rounded once to the type of W; embeddings take s * (B * A) transposed, rounded before it
+ * is added; modules_to_save replace a weight, and take the type of the model's.  Kinds of adapters
+ * that this does not describe (DoRA, biases, other methods) are refused by name.  Thread-safety:
+ * immutable after open; share it freely. */
 #pragma once
 
 #include "base/error.h"
@@ -37,8 +38,9 @@ const mg_adapter_target *mg_adapter_find(const mg_adapter *adapter, mg_str name)
 /* Whether target fits a weight of this shape; MG_ERR_FORMAT says why not. */
 MG_MUST_CHECK mg_status mg_adapter_check(const mg_adapter_target *target, const mg_view *weight,
                                          mg_error *err);
-/* Writes the changed weight to out, which has weight->bytes (not for replacements). */
+/* Writes the changed weight to out, in dtype, a type of floating-point numbers (not for
+ * replacements). */
 MG_MUST_CHECK mg_status mg_adapter_apply(const mg_adapter_target *target, const mg_view *weight,
-                                         mg_pool *pool, void *out, mg_error *err);
+                                         mg_dtype dtype, mg_pool *pool, void *out, mg_error *err);
 
 MG_END_C

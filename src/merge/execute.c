@@ -57,7 +57,9 @@ static mg_status gather(executor *ex, const mg_plan_input *input, int64_t index,
     to->model = ex->plan->refs[input->model].path;
     to->source_index = input->source_index;
     memcpy(to->params, input->params, sizeof(to->params));
-    if (source->part_count == 1 && input->adapter == NULL) {
+    /* What an adapter stores whole may have another type than the weight it stands for. */
+    bool cast = source->parts[0]->dtype != source->dtype;
+    if (source->part_count == 1 && input->adapter == NULL && !cast) {
         return make_resident(ex, source->parts[0]->data, source->bytes, to, err);
     }
     MG_ASSERT(ex->resident == NULL); /* needs_host sees to it */
@@ -71,7 +73,13 @@ static mg_status gather(executor *ex, const mg_plan_input *input, int64_t index,
     }
     to->x.data = scratch->data;
     if (input->adapter != NULL) {
-        return mg_adapter_apply(input->adapter, source->parts[0], ex->job.pool, scratch->data, err);
+        return mg_adapter_apply(input->adapter, source->parts[0], source->dtype, ex->job.pool,
+                                scratch->data, err);
+    }
+    if (cast) {
+        mg_dtype_convert(scratch->data, source->dtype, source->parts[0]->data,
+                         source->parts[0]->dtype, mg_shape_count(&source->parts[0]->shape));
+        return MG_OK;
     }
     size_t at = 0;
     for (int64_t i = 0; i < source->part_count; i++) {
@@ -275,7 +283,8 @@ static const char *host_part(const mg_plan *plan, const mg_plan_job *job)
 {
     bool l1 = plan->mask == MG_MASK_PHILOX && plan->rescale == MG_RESCALE_L1;
     for (int64_t i = 0; i < job->input_count; i++) {
-        if (job->inputs[i].adapter != NULL) {
+        const mg_layout_source *source = &job->inputs[i].source;
+        if (job->inputs[i].adapter != NULL || source->parts[0]->dtype != source->dtype) {
             return "applying adapters";
         }
         if (job->inputs[i].source.part_count > 1) {

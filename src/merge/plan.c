@@ -421,8 +421,11 @@ static bool apply_adapter(planner *p, mg_plan_input *input)
             const mg_view **part = mg_arena_array(&p->plan->arena, const mg_view *, 1);
             part[0] = instead;
             input->source.parts = part;
-            input->source.dtype = instead->dtype;
-            input->source.bytes = instead->bytes;
+            if (!mg_dtype_is_float(input->source.dtype)) {
+                input->source.dtype = instead->dtype;
+            }
+            input->source.bytes = (size_t)mg_shape_count(&instead->shape) *
+                                  (size_t)(mg_dtype_bits(input->source.dtype) / 8);
         }
         return true;
     }

@@ -75,13 +75,52 @@ static void a_target_adds_the_scaled_product(void **state)
     float out[6];
     mg_view weight = view_of("m.q_proj.weight", w, 2, 3);
     assert_ok(mg_adapter_check(target, &weight, &err), &err);
-    assert_ok(mg_adapter_apply(target, &weight, NULL, out, &err), &err);
+    assert_ok(mg_adapter_apply(target, &weight, MG_F32, NULL, out, &err), &err);
     assert_memory_equal(out, expected, sizeof(out));
     mg_view other = view_of("m.q_proj.weight", w, 3, 2);
     assert_status(mg_adapter_check(target, &other, &err), MG_ERR_FORMAT);
     target = mg_adapter_find(adapter, mg_str_of("lm_head.weight"));
     assert_non_null(target);
     assert_non_null(target->replacement);
+    mg_adapter_close(adapter);
+}
+
+static void products_are_fused_and_added_in_the_order_of_ranks(void **state)
+{
+    (void)state;
+    mg_error err;
+    mg_adapter *adapter;
+    /* -1 + (1 + 2^-12)^2: the square's last bit is lost where it is rounded by itself. */
+    const float left[2] = { 1.0f, 1.0f + 0x1p-12f };
+    const float right[2] = { -1.0f, 1.0f + 0x1p-12f };
+    const mg_view views[] = { view_of("base_model.model.m.q_proj.lora_A.weight", right, 2, 1),
+                              view_of("base_model.model.m.q_proj.lora_B.weight", left, 1, 2) };
+    write_config("{\"peft_type\": \"LORA\", \"r\": 2, \"lora_alpha\": 2}");
+    write_weights(views, 2);
+    assert_ok(mg_adapter_open(folder, &adapter, &err), &err);
+    const mg_adapter_target *target = mg_adapter_find(adapter, mg_str_of("m.q_proj.weight"));
+    const float zero = 0.0f;
+    float out;
+    mg_view weight = view_of("m.q_proj.weight", &zero, 1, 1);
+    assert_ok(mg_adapter_apply(target, &weight, MG_F32, NULL, &out, &err), &err);
+    assert_true(out == 0x1p-11f + 0x1p-24f);
+    mg_adapter_close(adapter);
+}
+
+static void a_stored_base_is_rounded_to_the_type_of_the_result(void **state)
+{
+    (void)state;
+    mg_error err;
+    mg_adapter *adapter;
+    write_pair("{\"peft_type\": \"LORA\", \"r\": 2, \"lora_alpha\": 4}");
+    assert_ok(mg_adapter_open(folder, &adapter, &err), &err);
+    const mg_adapter_target *target = mg_adapter_find(adapter, mg_str_of("m.q_proj.weight"));
+    const float w[6] = { 1.0f + 0x1p-8f, 20, 30, 40, 50, 60 };
+    uint16_t out[6];
+    mg_view weight = view_of("m.q_proj.weight", w, 2, 3);
+    assert_ok(mg_adapter_apply(target, &weight, MG_BF16, NULL, out, &err), &err);
+    assert_true(mg_bf16_to_f32(out[0]) == 3.0f);
+    assert_true(mg_bf16_to_f32(out[3]) == 32.0f);
     mg_adapter_close(adapter);
 }
 
@@ -140,6 +179,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_target_adds_the_scaled_product),
+        cmocka_unit_test(products_are_fused_and_added_in_the_order_of_ranks),
+        cmocka_unit_test(a_stored_base_is_rounded_to_the_type_of_the_result),
         cmocka_unit_test(patterns_and_rank_stabilising_change_the_scale),
         cmocka_unit_test(other_kinds_of_adapters_are_refused_by_name),
         cmocka_unit_test(matrices_that_do_not_fit_are_refused),
