@@ -19,6 +19,7 @@ typedef struct builder {
     mg_diagnostics *diagnostics;
     const mg_vocabulary_model *source; /* whose tokenizer is the ground */
     int64_t limit;                     /* ids of the ground that count */
+    bool grows;                        /* the base's own tokenizer gets the listed tokens */
     mg_map ids;                        /* of the output */
     mg_value *added;                   /* records of the output */
     int64_t added_count, added_cap;
@@ -273,6 +274,8 @@ static void find_rows(const builder *b, mg_vocabulary *out)
         int32_t *own = mg_arena_array(b->arena, int32_t, MG_MAX(out->token_count, 1));
         for (int64_t id = 0; id < out->token_count; id++) {
             int64_t row = mg_map_get(&table->ids, out->texts[id], -1);
+            /* Rows of the base behind its tokens are those of what is added to them. */
+            row = row < 0 && m == 0 && b->grows ? id : row;
             own[id] = row < b->models[m].size ? (int32_t)row : -1;
             out->identity = out->identity && own[id] == id;
         }
@@ -301,8 +304,19 @@ static int64_t find_model(const builder *b, const mg_value *value)
     return -1;
 }
 
+/* Whether any model takes the row of another for the token. */
+static bool needs_source(const builder *b, const mg_vocabulary *out, int64_t id)
+{
+    bool needed = out->rules[id].force;
+    for (int64_t m = 0; m < b->model_count && !needed; m++) {
+        needed = out->own[m][id] < 0;
+    }
+    return needed;
+}
+
 /* source: {kind: zero} or {kind: model_token, model: REF, token: TEXT | token_id: N} */
-static void read_source_map(const builder *b, const mg_value *source, mg_token_rule *rule)
+static void read_source_map(const builder *b, const mg_value *source, bool needed,
+                            mg_token_rule *rule)
 {
     const mg_value *kind = mg_value_get(source, "kind");
     if (kind != NULL && kind->kind == MG_STRING && mg_str_is(kind->string, "zero")) {
@@ -331,7 +345,9 @@ static void read_source_map(const builder *b, const mg_value *source, mg_token_r
         row = mg_map_get(&tokens_of(b, rule->model)->ids, token->string, -1);
     }
     if (row < 0 || row >= b->models[rule->model].size) {
-        mg_diagnose(b->diagnostics, source, "the model has no such token");
+        if (needed) {
+            mg_diagnose(b->diagnostics, source, "the model has no such token");
+        }
         row = 0;
     }
     rule->row = (int32_t)row;
@@ -356,7 +372,7 @@ static void read_rules(builder *b, const mg_value *tokens, mg_vocabulary *out)
         }
         out->identity = false;
         if (source->kind == MG_MAP) {
-            read_source_map(b, source, &rules[id]);
+            read_source_map(b, source, needs_source(b, out, id), &rules[id]);
         } else {
             rules[id].source = MG_ROW_SAME_TOKEN;
             rules[id].model = find_model(b, source);
@@ -422,6 +438,7 @@ mg_status mg_vocabulary_build(const mg_recipe *recipe, const mg_vocabulary_model
     b.diagnostics = diagnostics;
     b.source = other != NULL ? other : &models[0];
     b.limit = other != NULL ? INT64_MAX : models[0].size;
+    b.grows = mg_str_is(source, "base");
     start_from_source(&b);
     if (mg_str_is(source, "union")) {
         add_union(&b);

@@ -178,7 +178,8 @@ static mg_status check_token(const rows_task *t, int64_t id, mg_error *err)
                            MG_STR_ARG(text), own_row(t, i, id), (long long)t->inputs[i].rows);
         }
     }
-    if (rule.source != MG_ROW_SAME_TOKEN && rule.source != MG_ROW_NUMBER) {
+    bool named = rule.source == MG_ROW_SAME_TOKEN || rule.source == MG_ROW_NUMBER;
+    if (!named || !needs_fallback(t, id)) {
         return MG_OK;
     }
     int64_t input = input_of_model(t, rule.model);

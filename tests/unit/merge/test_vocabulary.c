@@ -177,6 +177,43 @@ static void rules_for_tokens_are_followed_and_rows_are_padded(void **state)
     mg_arena_release(&arena);
 }
 
+static void a_source_that_no_model_needs_may_lack_the_token(void **state)
+{
+    (void)state;
+    mg_error err;
+    mg_arena arena = { NULL, 0, 0 };
+    mg_token_table tables[2] = { read_table(base_json), read_table(other_json) };
+    mg_vocabulary v = build(
+        "{source: base, tokens: {a: {source: {kind: model_token, model: base, token_id: 99}}}}",
+        tables, 5, &arena, MG_OK, &err);
+    float base[10], other[10];
+    apply(&v, base, other);
+    assert_true(base[2 * 1] == 1.0f && other[2 * 1] == 12.0f);
+    mg_token_table_release(&tables[0]);
+    mg_token_table_release(&tables[1]);
+    mg_arena_release(&arena);
+}
+
+/* mergekit adds them to the tokenizer that it also asks for the base's own tokens. */
+static void tokens_added_to_the_bases_take_its_spare_rows(void **state)
+{
+    (void)state;
+    mg_error err;
+    mg_arena arena = { NULL, 0, 0 };
+    mg_token_table tables[2] = { read_table(base_json), read_table(other_json) };
+    mg_vocabulary v = build("{source: base, tokens: {new: {source: {kind: zero}}}}", tables, 6,
+                            &arena, MG_OK, &err);
+    assert_int_equal(v.token_count, 6);
+    assert_int_equal(v.own[0][5], 5);
+    assert_int_equal(v.own[1][5], -1);
+    v = build("{source: union, tokens: {new: {source: {kind: zero}}}}", tables, 6, &arena, MG_OK,
+              &err);
+    assert_int_equal(v.own[0][v.token_count - 1], -1);
+    mg_token_table_release(&tables[0]);
+    mg_token_table_release(&tables[1]);
+    mg_arena_release(&arena);
+}
+
 static void mistakes_in_the_block_are_told(void **state)
 {
     (void)state;
@@ -189,7 +226,7 @@ static void mistakes_in_the_block_are_told(void **state)
         { "{tokens: {a: {source: nobody}}}", "'nobody' is no part of the merge" },
         { "{tokens: {a: {source: {kind: one}}}}", "must be zero or model_token" },
         { "{tokens: {a: {source: {kind: model_token, model: base}}}}", "either 'token' or" },
-        { "{tokens: {a: {source: {kind: model_token, model: base, token_id: 99}}}}",
+        { "{tokens: {new: {source: {kind: model_token, model: base, token_id: 99}}}}",
           "no such token" },
         { "{pad_to_multiple_of: 0}", "1 or more" },
     };
@@ -307,6 +344,8 @@ int main(void)
         cmocka_unit_test(a_union_appends_what_the_base_lacks),
         cmocka_unit_test(tokens_beyond_the_rows_are_cut_with_their_merges),
         cmocka_unit_test(rules_for_tokens_are_followed_and_rows_are_padded),
+        cmocka_unit_test(a_source_that_no_model_needs_may_lack_the_token),
+        cmocka_unit_test(tokens_added_to_the_bases_take_its_spare_rows),
         cmocka_unit_test(mistakes_in_the_block_are_told),
         cmocka_unit_test(damaged_tokenizers_are_format_errors),
         cmocka_unit_test(chat_templates_are_chosen_and_written),
