@@ -242,6 +242,18 @@ mg_status mg_layouts_find(mg_layouts *layouts, mg_str architecture, mg_str model
     return MG_OK;
 }
 
+mg_str mg_layouts_class_of_type(const mg_layouts *layouts, mg_str model_type)
+{
+    mg_str found = mg_str_make(NULL, 0);
+    for (int64_t i = 0; i < layouts->count; i++) {
+        const mg_layout *layout = layouts->items[i];
+        if (layout->architecture_count > 0 && mg_str_equal(layout->model_type, model_type)) {
+            found = layout->architectures[0];
+        }
+    }
+    return found;
+}
+
 mg_status mg_layouts_infer(mg_layouts *layouts, const mg_snapshot *const *snapshots, int64_t count,
                            const mg_layout **layout_out, mg_error *err)
 {

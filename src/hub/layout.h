@@ -80,6 +80,9 @@ MG_MUST_CHECK mg_status mg_layouts_find(mg_layouts *layouts, mg_str architecture
                                         const mg_value *config, const mg_layout **layout_out,
                                         mg_error *err);
 
+/* The class that the newest layout for model_type is for; empty when there is none. */
+mg_str mg_layouts_class_of_type(const mg_layouts *layouts, mg_str model_type);
+
 /* A layout for models of an unknown class, from the names that they store (merging.md 2.6).  The
  * first snapshot counts as the base.  *layout_out borrows from layouts.  MG_ERR_FORMAT. */
 MG_MUST_CHECK mg_status mg_layouts_infer(mg_layouts *layouts, const mg_snapshot *const *snapshots,

@@ -114,6 +114,19 @@ static void open_models(planner *p)
     }
 }
 
+/* A class that no definition is for, though one is for its model_type, may be a slip. */
+static void tell_unknown_class(const planner *p, int64_t model, mg_str architecture)
+{
+    mg_str type = p->plan->models[model]->config.model_type;
+    mg_str usual = mg_layouts_class_of_type(mg_model_set_layouts(p->set), type);
+    if (usual.size > 0 && mg_model_set_first_time(p->set, "an unknown class")) {
+        mg_note("%.*s: no definition is for class '%.*s' (for its model_type '%.*s' the class is "
+                "'%.*s'): layers are inferred from names",
+                MG_STR_ARG(p->plan->refs[model].path), MG_STR_ARG(architecture), MG_STR_ARG(type),
+                MG_STR_ARG(usual));
+    }
+}
+
 static mg_status choose_layout(planner *p, mg_error *err)
 {
     mg_plan *plan = p->plan;
@@ -128,7 +141,10 @@ static mg_status choose_layout(planner *p, mg_error *err)
         const mg_layout *layout;
         MG_TRY(mg_layouts_find(layouts, architecture, config->model_type, &config->root, &layout,
                                err));
-        unknown = unknown || layout == NULL;
+        if (layout == NULL && !unknown) {
+            unknown = true;
+            tell_unknown_class(p, i, architecture);
+        }
         if (layout == NULL || first == NULL) {
             first = layout != NULL ? layout : first;
             continue;

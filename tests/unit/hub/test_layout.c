@@ -160,6 +160,9 @@ static void classes_are_found_by_name_and_type(void **state)
     assert_true(mg_layout_equal(llama, llama));
     assert_false(mg_layout_equal(llama, find("MistralForCausalLM", "mistral", "{}")));
     assert_null(find("NobodyKnows", "llama", "{}"));
+    assert_true(
+        mg_str_is(mg_layouts_class_of_type(layouts, mg_str_of("llama")), "LlamaForCausalLM"));
+    assert_true(mg_layouts_class_of_type(layouts, mg_str_of("nobody")).size == 0);
     const mg_layout *phi = find("PhiForCausalLM", "phi", "{}");
     const mg_layout *old_phi = find("PhiForCausalLM", "phi-msft", "{}");
     assert_non_null(phi);
