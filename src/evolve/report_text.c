@@ -52,7 +52,20 @@ static void add_cell(mg_buf *out, mg_str text, int width, bool markdown)
     }
 }
 
-enum { COLUMNS = 4 };
+enum { COLUMNS = 4, SEARCH_OFFSET = offsetof(mg_report_row, search) };
+
+/* Of a column: those of the first row that has a score there. */
+static int64_t items_of(const mg_report *report, size_t offset)
+{
+    for (int64_t i = 0; i < report->row_count; i++) {
+        const char *row = (const char *)&report->rows[i];
+        const mg_report_score *score = (const mg_report_score *)(const void *)(row + offset);
+        if (score->known) {
+            return score->items;
+        }
+    }
+    return 0;
+}
 
 static void add_row(const mg_report *report, const mg_report_row *row, int name_width,
                     bool markdown, mg_buf *out)
@@ -64,6 +77,9 @@ static void add_row(const mg_report *report, const mg_report_row *row, int name_
         mg_buf_printf(out, "%sfailed: %.*s", markdown ? "| " : "", MG_STR_ARG(row->note));
     } else {
         add_score(&cell, &row->search, false);
+        if (row->search.known && row->search.items != items_of(report, SEARCH_OFFSET)) {
+            mg_buf_printf(&cell, " on %lld", (long long)row->search.items); /* of a later stage */
+        }
         add_cell(out, mg_buf_view(&cell), 7, markdown);
         mg_buf_clear(&cell);
         if (row->raced > 0) {
@@ -83,18 +99,6 @@ static void add_row(const mg_report *report, const mg_report_row *row, int name_
     mg_buf_add_text(out, markdown ? "|\n" : "\n");
     mg_buf_release(&cell);
     mg_arena_release(&arena);
-}
-
-static int64_t items_of(const mg_report *report, size_t offset)
-{
-    for (int64_t i = 0; i < report->row_count; i++) {
-        const char *row = (const char *)&report->rows[i];
-        const mg_report_score *score = (const mg_report_score *)(const void *)(row + offset);
-        if (score->known) {
-            return score->items;
-        }
-    }
-    return 0;
 }
 
 static void add_table(const mg_report *report, bool verbose, bool markdown, mg_buf *out)

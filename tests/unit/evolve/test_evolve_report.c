@@ -6,6 +6,7 @@
 #include "base/fs.h"
 #include "evolve/fitness.h"
 #include "evolve/report.h"
+#include "evolve/stage.h"
 #include "store/run.h"
 
 static mg_error err;
@@ -207,6 +208,28 @@ static void running_search_shows_the_best_so_far(void **state)
     mg_store_close(store);
 }
 
+/* Its search score stands in a column with those of the first stage's questions. */
+static void winner_of_a_later_stage_says_on_how_many_questions(void **state)
+{
+    (void)state;
+    mg_store *store = make_store(140);
+    mg_arena arena = { 0 };
+    mg_buf text = { 0 };
+    mg_report report;
+    mg_stage second = { .index = 1, .count = 2, .first_id = 5 };
+    assert_ok(mg_stage_begin(store, &second, "one", &err), &err);
+    put_set(store, "stage/2/set/search", 0, 0, 40);
+    put_candidate(store, 5, "mean", "", 30, 35, 140);
+    assert_ok(mg_store_put(store, "winner", mg_str_of("5 12.5"), &err), &err);
+    assert_ok(mg_report_read(store, &arena, &report, &err), &err);
+    mg_report_text(&report, false, &text);
+    assert_non_null(strstr(text.data, "75.0 on 40"));
+    assert_null(strstr(text.data, "50.0 on"));
+    mg_buf_release(&text);
+    mg_arena_release(&arena);
+    mg_store_close(store);
+}
+
 static void empty_store_has_an_empty_report(void **state)
 {
     (void)state;
@@ -316,6 +339,7 @@ int main(void)
         REPORT_TEST(winner_that_is_not_better_is_called_so),
         REPORT_TEST(weighted_tasks_are_compared_by_the_weighted_difference),
         REPORT_TEST(running_search_shows_the_best_so_far),
+        REPORT_TEST(winner_of_a_later_stage_says_on_how_many_questions),
         REPORT_TEST(empty_store_has_an_empty_report),
         REPORT_TEST(expected_optimism_follows_its_table),
         REPORT_TEST(reports_tell_luck_spread_and_who_left_the_race),
