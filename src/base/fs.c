@@ -140,6 +140,10 @@ static void sync_folder(const char *folder)
 
 mg_status mg_file_write_atomic(const char *path, mg_str text, mg_error *err)
 {
+    struct stat old;
+    if (lstat(path, &old) == 0 && !S_ISREG(old.st_mode) && !S_ISLNK(old.st_mode)) {
+        return mg_fail(err, MG_ERR_IO, "%s: is no plain file, and would be replaced", path);
+    }
     mg_arena arena = { 0 };
     mg_status status = MG_OK;
     mg_str temporary = mg_arena_printf(&arena, "%s.XXXXXX", path);

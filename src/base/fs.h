@@ -21,7 +21,7 @@ MG_MUST_CHECK mg_status mg_file_read(const char *path, size_t bytes_max, mg_byte
                                      mg_error *err);
 
 /* Writes text to path through a temporary sibling: write, fsync, rename, fsync of the folder.
- * MG_ERR_IO, MG_ERR_SPACE. */
+ * MG_ERR_IO, also for a device, pipe or folder, which the rename would replace; MG_ERR_SPACE. */
 MG_MUST_CHECK mg_status mg_file_write_atomic(const char *path, mg_str text, mg_error *err);
 MG_MUST_CHECK mg_status mg_file_copy(const char *from, const char *to, mg_error *err);
 

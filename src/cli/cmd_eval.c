@@ -3,6 +3,8 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/fs.h"
@@ -217,11 +219,41 @@ static mg_status read_gen_kwargs(eval_job *job, const char *text, mg_error *err)
     return MG_OK;
 }
 
+/* Whether the file of option can be written, before hours of work are lost to a wrong name. */
+static mg_status check_file(eval_job *job, const char *option, mg_error *err)
+{
+    const char *path = mg_args_text(job->args, option);
+    if (path == NULL) {
+        return MG_OK;
+    }
+    const char *folder = mg_path_folder(&job->arena, path).data;
+    if (mg_path_is_folder(path) || mg_str_ends(mg_str_of(path), "/")) {
+        return mg_fail(err, MG_ERR_USAGE, "--%s: '%s' is a folder, expected the name of a file",
+                       option, path);
+    }
+    struct stat old;
+    if (lstat(path, &old) == 0 && !S_ISREG(old.st_mode)) {
+        return mg_fail(err, MG_ERR_USAGE,
+                       "--%s: '%s' is a device, a pipe or a link, which the file would replace",
+                       option, path);
+    }
+    if (!mg_path_is_folder(folder)) {
+        return mg_fail(err, MG_ERR_NOT_FOUND, "--%s: '%s': there is no folder '%s'", option, path,
+                       folder);
+    }
+    if (access(folder, W_OK) != 0) {
+        return mg_fail(err, MG_ERR_IO, "--%s: '%s': %s", option, path, strerror(errno));
+    }
+    return MG_OK;
+}
+
 static mg_status read_options(eval_job *job, mg_error *err)
 {
     const mg_args *args = job->args;
     mg_task_options *task = &job->task_options;
     int64_t paths = mg_args_text_count(args, "include-path");
+    MG_TRY(check_file(job, "output", err));
+    MG_TRY(check_file(job, "log-samples", err));
     read_names(job);
     if (job->name_count == 0) {
         return mg_fail(err, MG_ERR_USAGE, "--tasks is missing: name tasks or task files");

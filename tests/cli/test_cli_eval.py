@@ -168,6 +168,20 @@ class Eval(ProgramTest):
         result = self.fails(2, "eval", "--compare", "mini-ja.jsonl", "mini-math-a.jsonl", "--metric", "accuracy")
         self.assertIn("with metric 'accuracy'; the first of A is 'exact_match'", result.err)
 
+    def test_files_that_cannot_be_written_are_told_before_the_work(self):
+        os.mkdir(self.folder / "place")
+        os.mkfifo(self.folder / "pipe")
+        for option in ("--output", "--log-samples"):
+            for name, code, message in (("place", 2, "'place' is a folder"), ("new/", 2, "'new/' is a folder"),
+                                        ("pipe", 2, "'pipe' is a device, a pipe or a link"),
+                                        ("none/a.json", 3, "there is no folder 'none'")):
+                with self.subTest(option=option, name=name):
+                    result = self.fails(code, "eval", MODELS / "mini-ja", "--tasks", "mini_ja_test",
+                                        "--include-path", TASKS, option, name)
+                    self.assertIn(f"{option}: ", result.err)
+                    self.assertIn(message, result.err)
+                    self.assertNotIn("answering", result.err)
+
     def test_a_second_model_is_named(self):
         result = self.fails(2, "eval", MODELS / "mini-ja", "--apply_chat_template", "tool_use", "--tasks", "mini_ja_test")
         self.assertIn("found", result.err)

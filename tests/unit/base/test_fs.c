@@ -28,6 +28,18 @@ static const char *inside(const char *name)
     return path;
 }
 
+static void a_pipe_is_never_replaced_by_a_file(void **state)
+{
+    (void)state;
+    mg_error err;
+    struct stat now;
+    assert_int_equal(mkfifo(inside("pipe"), 0600), 0);
+    assert_status(mg_file_write_atomic(inside("pipe"), mg_str_of("x"), &err), MG_ERR_IO);
+    assert_non_null(strstr(err.message, "no plain file"));
+    assert_int_equal(lstat(inside("pipe"), &now), 0);
+    assert_true(S_ISFIFO(now.st_mode));
+}
+
 static void a_file_reads_back_what_was_written(void **state)
 {
     (void)state;
@@ -138,6 +150,8 @@ static void an_empty_file_maps_to_nothing(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(a_pipe_is_never_replaced_by_a_file, make_folder,
+                                        drop_folder),
         cmocka_unit_test_setup_teardown(a_file_reads_back_what_was_written, make_folder,
                                         drop_folder),
         cmocka_unit_test(paths_join_and_come_apart),
