@@ -67,22 +67,26 @@ typedef struct stops {
 
 static void find_left(stops *s, const uint64_t *items, uint64_t pivot)
 {
+    const uint64_t lowest = pivot << 32; /* of the items that stop */
     s->next = 0;
     int count = 0;
+#pragma GCC unroll 8
     for (int i = 0; i < BLOCK; i++) {
         s->offset[count] = (uint8_t)i;
-        count += !((items[i] >> 32) < pivot);
+        count += items[i] >= lowest;
     }
     s->count = count;
 }
 
 static void find_right(stops *s, const uint64_t *items_end, uint64_t pivot)
 {
+    const uint64_t highest = pivot << 32 | UINT32_MAX; /* of the items that stop */
     s->next = 0;
     int count = 0;
+#pragma GCC unroll 8
     for (int i = 0; i < BLOCK; i++) {
         s->offset[count] = (uint8_t)i;
-        count += !(pivot < (items_end[-1 - i] >> 32));
+        count += items_end[-1 - i] <= highest;
     }
     s->count = count;
 }
