@@ -13,6 +13,7 @@
 
 #include "base/memory.h"
 #include "evolve/loop_internal.h"
+#include "evolve/questions.h"
 
 #define BLOCK 25      /* questions between two looks at the race */
 #define DROP_MIN 50   /* questions before the first finalist may be dropped */
@@ -51,22 +52,18 @@ static void table_release(table *t)
 static double paired_error(const mg_loop *loop, const table *t, int64_t a, int64_t b)
 {
     double variance = 0.0;
-    int64_t begin = 0;
-    while (begin < t->set->count) {
-        int32_t task = t->set->questions[begin].task;
-        int64_t end = begin;
+    for (int64_t begin = 0, end; begin < t->set->count; begin = end) {
         double sum = 0.0;
         double squares = 0.0;
-        while (end < t->set->count && t->set->questions[end].task == task) {
-            double d = t->values[a * t->set->count + end] - t->values[b * t->set->count + end];
+        end = mg_questions_task_end(t->set->questions, t->set->count, begin);
+        for (int64_t i = begin; i < end; i++) {
+            double d = t->values[a * t->set->count + i] - t->values[b * t->set->count + i];
             sum += d;
             squares += d * d;
-            end++;
         }
         double n = (double)(end - begin);
-        double weight = loop->o->tasks[task].weight;
+        double weight = loop->o->tasks[t->set->questions[begin].task].weight;
         variance += weight * weight * fmax(0.0, squares / n - sum / n * (sum / n)) / n;
-        begin = end;
     }
     return sqrt(variance);
 }

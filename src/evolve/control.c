@@ -93,26 +93,6 @@ void mg_loop_control_take(const mg_loop *loop, int64_t begin, int64_t count, mg_
     qsort(set->questions, (size_t)count, sizeof(set->questions[0]), mg_question_compare);
 }
 
-/* Weighted sum over the tasks of the mean answer of one half. */
-static double half_score(const mg_loop *loop, const double *values, const bool *second, bool which)
-{
-    double score = 0.0;
-    int64_t begin = 0;
-    while (begin < loop->search.count) {
-        int32_t task = loop->search.questions[begin].task;
-        int64_t end = begin;
-        double sum = 0.0;
-        int64_t count = 0;
-        for (; end < loop->search.count && loop->search.questions[end].task == task; end++) {
-            sum += second[end] == which ? values[end] : 0.0;
-            count += second[end] == which ? 1 : 0;
-        }
-        score += count > 0 ? loop->o->tasks[task].weight * sum / (double)count : 0.0;
-        begin = end;
-    }
-    return score;
-}
-
 /* A random half of the questions, as many of each task as can be. */
 static void halve(const mg_loop *loop, int64_t generation, bool *second)
 {
@@ -144,8 +124,8 @@ static mg_status control_by_halves(mg_loop *loop, int64_t generation,
     for (int64_t k = 0; k < count; k++) {
         if (!candidates[k]->failed) {
             MG_TRY_OR_DONE(mg_loop_values(loop, candidates[k], &loop->search, values, err));
-            scores[used] = half_score(loop, values, second, false);
-            scores[count + used++] = half_score(loop, values, second, true);
+            scores[used] = mg_loop_half_score(loop, &loop->search, values, second, false);
+            scores[count + used++] = mg_loop_half_score(loop, &loop->search, values, second, true);
         }
     }
     double rho = mg_split_half(scores, scores + count, used);

@@ -11,6 +11,7 @@
 
 #include "base/memory.h"
 #include "evolve/loop_internal.h"
+#include "evolve/questions.h"
 #include "store/event.h"
 #include "store/run.h"
 
@@ -280,19 +281,40 @@ void mg_loop_forget_scores(mg_loop *loop)
     loop->best_id = judged ? -1 : loop->best_id;
 }
 
+static double sum_of(const double *values, int64_t begin, int64_t end)
+{
+    double sum = 0.0;
+    for (int64_t i = begin; i < end; i++) {
+        sum += values[i];
+    }
+    return sum;
+}
+
 double mg_loop_score(const mg_loop *loop, const mg_item_set *set, const double *values)
 {
     double score = 0.0;
-    int64_t begin = 0;
-    while (begin < set->count) {
-        int32_t task = set->questions[begin].task;
-        int64_t end = begin;
+    for (int64_t begin = 0, end; begin < set->count; begin = end) {
+        end = mg_questions_task_end(set->questions, set->count, begin);
+        double weight = loop->o->tasks[set->questions[begin].task].weight;
+        score += weight * sum_of(values, begin, end) / (double)(end - begin);
+    }
+    return score;
+}
+
+double mg_loop_half_score(const mg_loop *loop, const mg_item_set *set, const double *values,
+                          const bool *side, bool which)
+{
+    double score = 0.0;
+    for (int64_t begin = 0, end; begin < set->count; begin = end) {
         double sum = 0.0;
-        while (end < set->count && set->questions[end].task == task) {
-            sum += values[end++];
+        int64_t count = 0;
+        end = mg_questions_task_end(set->questions, set->count, begin);
+        for (int64_t i = begin; i < end; i++) {
+            sum += side[i] == which ? values[i] : 0.0;
+            count += side[i] == which ? 1 : 0;
         }
-        score += loop->o->tasks[task].weight * sum / (double)(end - begin);
-        begin = end;
+        double weight = loop->o->tasks[set->questions[begin].task].weight;
+        score += count > 0 ? weight * sum / (double)count : 0.0;
     }
     return score;
 }
@@ -301,18 +323,13 @@ double mg_loop_score(const mg_loop *loop, const mg_item_set *set, const double *
 static double violation_of(const mg_loop *loop, const mg_item_set *set, const double *values)
 {
     double violation = 0.0;
-    int64_t begin = 0;
-    while (begin < set->count) {
+    for (int64_t begin = 0, end; begin < set->count; begin = end) {
         const mg_loop_task *task = &loop->o->tasks[set->questions[begin].task];
-        int64_t end = begin;
-        double sum = 0.0;
-        while (end < set->count && set->questions[end].task == set->questions[begin].task) {
-            sum += values[end++];
-        }
+        end = mg_questions_task_end(set->questions, set->count, begin);
         if (task->has_guard) {
-            violation += fmax(0.0, task->guard - sum / (double)(end - begin));
+            double mean = sum_of(values, begin, end) / (double)(end - begin);
+            violation += fmax(0.0, task->guard - mean);
         }
-        begin = end;
     }
     return violation;
 }
@@ -320,25 +337,8 @@ static double violation_of(const mg_loop *loop, const mg_item_set *set, const do
 mg_status mg_loop_values(mg_loop *loop, const mg_loop_candidate *candidate, const mg_item_set *set,
                          double *values_out, mg_error *err)
 {
-    mg_arena arena = { 0 };
-    mg_answer_row *rows;
-    int64_t count;
-    mg_status status = mg_run_answers(loop->o->store, mg_loop_store_id(loop, candidate->id), &arena,
-                                      &rows, &count, err);
-    int64_t row = 0;
-    for (int64_t i = 0; status == MG_OK && i < set->count; i++) {
-        values_out[i] = NAN;
-        mg_question q = set->questions[i];
-        while (row < count &&
-               (rows[row].task < q.task || (rows[row].task == q.task && rows[row].item < q.item))) {
-            row++;
-        }
-        if (row < count && rows[row].task == q.task && rows[row].item == q.item) {
-            values_out[i] = rows[row].value;
-        }
-    }
-    mg_arena_release(&arena);
-    return status;
+    return mg_questions_values(loop->o->store, mg_loop_store_id(loop, candidate->id),
+                               set->questions, set->count, values_out, err);
 }
 
 /* One call of mg_loop_evaluate. */
@@ -370,21 +370,14 @@ static mg_status write_candidate(mg_loop *loop, const mg_loop_candidate *c, mg_e
 static mg_status write_scores(mg_loop *loop, const mg_loop_candidate *c, const mg_item_set *set,
                               const double *values, double seconds, mg_error *err)
 {
-    int64_t begin = 0;
-    while (begin < set->count) {
-        int32_t task = set->questions[begin].task;
-        int64_t end = begin;
-        double sum = 0.0;
-        while (end < set->count && set->questions[end].task == task) {
-            sum += values[end++];
-        }
+    for (int64_t begin = 0, end; begin < set->count; begin = end) {
+        end = mg_questions_task_end(set->questions, set->count, begin);
         mg_score_row row = { .candidate = mg_loop_store_id(loop, c->id),
                              .item_set = mg_str_of(set->name),
-                             .task = task,
-                             .value = sum / (double)(end - begin),
+                             .task = set->questions[begin].task,
+                             .value = sum_of(values, begin, end) / (double)(end - begin),
                              .items = end - begin };
         MG_TRY(mg_run_put_score(loop->o->store, &row, err));
-        begin = end;
     }
     mg_score_row row = { .candidate = mg_loop_store_id(loop, c->id),
                          .item_set = mg_str_of(set->name),

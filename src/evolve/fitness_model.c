@@ -13,6 +13,7 @@
 #include "base/clock.h"
 #include "base/memory.h"
 #include "eval/runner.h"
+#include "evolve/questions.h"
 #include "hub/snapshot.h"
 #include "infer/engine.h"
 #include "merge/execute.h"
@@ -214,15 +215,9 @@ static mg_status run_task(model_fitness *f, rig *r, mg_job *job, int64_t begin, 
 
 static mg_status run_questions(model_fitness *f, rig *r, mg_job *job)
 {
-    int64_t begin = 0;
-    while (begin < job->question_count) {
-        int64_t end = begin;
-        while (end < job->question_count &&
-               job->questions[end].task == job->questions[begin].task) {
-            end++;
-        }
+    for (int64_t begin = 0, end; begin < job->question_count; begin = end) {
+        end = mg_questions_task_end(job->questions, job->question_count, begin);
         MG_TRY(run_task(f, r, job, begin, end));
-        begin = end;
     }
     return MG_OK;
 }

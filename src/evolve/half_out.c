@@ -39,26 +39,10 @@ static mg_status read_values(halves *h, mg_error *err)
     return MG_OK;
 }
 
-/* The weighted score of a candidate on one half; tasks without a question there add nothing. */
 static double half_score(const halves *h, int64_t candidate, bool first)
 {
     const mg_item_set *set = &h->loop->search;
-    const double *values = h->values + candidate * set->count;
-    double score = 0.0;
-    int64_t begin = 0;
-    while (begin < set->count) {
-        int32_t task = set->questions[begin].task;
-        int64_t end = begin;
-        int64_t count = 0;
-        double sum = 0.0;
-        for (; end < set->count && set->questions[end].task == task; end++) {
-            sum += h->first[end] == first ? values[end] : 0.0;
-            count += h->first[end] == first ? 1 : 0;
-        }
-        score += count > 0 ? h->loop->o->tasks[task].weight * sum / (double)count : 0.0;
-        begin = end;
-    }
-    return score;
+    return mg_loop_half_score(h->loop, set, h->values + candidate * set->count, h->first, first);
 }
 
 /* The score on the other half of who is best on this one. */

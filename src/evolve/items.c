@@ -7,6 +7,7 @@
 
 #include "base/memory.h"
 #include "evolve/loop_internal.h"
+#include "evolve/questions.h"
 
 #define SPLIT_POOL_MIN 100 /* fewer questions: none can be spared for choosing */
 #define REPORT_SELECT_MIN                                                                          \
@@ -57,10 +58,7 @@ static void move_share(mg_item_set *from, mg_item_set *to, double share, mg_rng 
     int64_t *order = mg_new_array(int64_t, MG_MAX(total, 1));
     bool *moves = mg_new_array(bool, MG_MAX(total, 1));
     while (begin < total) {
-        int64_t end = begin;
-        while (end < total && from->questions[end].task == from->questions[begin].task) {
-            end++;
-        }
+        int64_t end = mg_questions_task_end(from->questions, total, begin);
         mg_loop_shuffle(order, end - begin, rng);
         int64_t count = llround(share * (double)(end - begin));
         for (int64_t i = 0; i < count; i++) {

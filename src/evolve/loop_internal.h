@@ -145,6 +145,9 @@ MG_MUST_CHECK mg_status mg_loop_values(mg_loop *loop, const mg_loop_candidate *c
                                        const mg_item_set *set, double *values_out, mg_error *err);
 /* Weighted sum over the tasks of set of the mean value; NaN when a value is missing. */
 double mg_loop_score(const mg_loop *loop, const mg_item_set *set, const double *values);
+/* The same over the questions with side[i] == which; tasks that have none there add nothing. */
+double mg_loop_half_score(const mg_loop *loop, const mg_item_set *set, const double *values,
+                          const bool *side, bool which);
 /* Passes the best so far on, unless replaying. */
 MG_MUST_CHECK mg_status mg_loop_tell_improved(mg_loop *loop, mg_error *err);
 bool mg_loop_stopped(const mg_loop *loop);

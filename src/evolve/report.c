@@ -8,6 +8,7 @@
 
 #include "base/memory.h"
 #include "evolve/fitness.h"
+#include "evolve/questions.h"
 #include "store/run.h"
 
 #define TASKS_MAX 4096
@@ -87,23 +88,12 @@ static mg_status read_tasks(reader *r, mg_error *err)
 static mg_status read_values(reader *r, int64_t candidate, const question_set *set, double *values,
                              bool *complete_out, mg_error *err)
 {
-    mg_arena arena = { 0 };
-    mg_answer_row *rows;
-    int64_t count;
-    mg_status status = mg_run_answers(r->store, candidate, &arena, &rows, &count, err);
-    int64_t row = 0;
+    mg_status status =
+        mg_questions_values(r->store, candidate, set->questions, set->count, values, err);
     *complete_out = status == MG_OK && set->count > 0;
-    for (int64_t i = 0; status == MG_OK && i < set->count; i++) {
-        mg_question q = set->questions[i];
-        while (row < count &&
-               (rows[row].task < q.task || (rows[row].task == q.task && rows[row].item < q.item))) {
-            row++;
-        }
-        bool here = row < count && rows[row].task == q.task && rows[row].item == q.item;
-        values[i] = here ? rows[row].value : (double)NAN;
-        *complete_out = *complete_out && !isnan(values[i]);
+    for (int64_t i = 0; *complete_out && i < set->count; i++) {
+        *complete_out = !isnan(values[i]);
     }
-    mg_arena_release(&arena);
     return status;
 }
 
@@ -117,10 +107,7 @@ static double weighted(const reader *r, const question_set *set, const double *v
     *task_count_out = 0;
     while (begin < set->count) {
         int32_t task = set->questions[begin].task;
-        int64_t end = begin;
-        while (end < set->count && set->questions[end].task == task) {
-            end++;
-        }
+        int64_t end = mg_questions_task_end(set->questions, set->count, begin);
         double mean;
         double error;
         mg_mean_error(values + begin, end - begin, &mean, &error);
@@ -198,10 +185,7 @@ static bool counts_alike(const reader *r, const question_set *set)
     int64_t begin = 0;
     while (begin < set->count) {
         int32_t task = set->questions[begin].task;
-        int64_t end = begin;
-        while (end < set->count && set->questions[end].task == task) {
-            end++;
-        }
+        int64_t end = mg_questions_task_end(set->questions, set->count, begin);
         double share = r->weights[task] / (double)(end - begin);
         first = begin == 0 ? share : first;
         if (fabs(share - first) > 1e-9 * fabs(first)) {
@@ -219,10 +203,7 @@ static void weigh(const reader *r, const question_set *set, double score, double
     int64_t begin = 0;
     while (begin < set->count) {
         int32_t task = set->questions[begin].task;
-        int64_t end = begin;
-        while (end < set->count && set->questions[end].task == task) {
-            end++;
-        }
+        int64_t end = mg_questions_task_end(set->questions, set->count, begin);
         double mean;
         double error;
         mg_mean_error(values + begin, end - begin, &mean, &error);

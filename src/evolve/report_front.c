@@ -9,6 +9,7 @@
 
 #include "base/memory.h"
 #include "evolve/fitness.h"
+#include "evolve/questions.h"
 #include "optim/front.h"
 #include "store/run.h"
 #include "text/json.h"
@@ -65,27 +66,19 @@ static mg_status read_tasks(reader *r, mg_error *err)
 /* Scores of one candidate, by task; NaN where an answer is missing. */
 static mg_status read_scores(reader *r, int64_t id, mg_front_score *scores, mg_error *err)
 {
-    mg_arena arena = { 0 };
-    mg_answer_row *rows;
-    int64_t row_count;
+    mg_status status = MG_OK;
     int64_t count;
     const mg_question *questions = questions_of(r, &count);
-    MG_TRY(mg_run_answers(r->store, id, &arena, &rows, &row_count, err));
+    double *all = mg_new_array(double, MG_MAX(count, 1));
+    MG_TRY_OR_DONE(mg_questions_values(r->store, id, questions, count, all, err));
     for (int64_t t = 0; t < r->task_count; t++) {
         double *values = mg_new_array(double, r->items[t]);
-        int64_t row = 0;
         int64_t known = 0;
         bool shares = true;
         for (int64_t i = 0; i < count; i++) {
-            const mg_question *q = &questions[i];
-            while (row < row_count && (rows[row].task < q->task ||
-                                       (rows[row].task == q->task && rows[row].item < q->item))) {
-                row++;
-            }
-            bool here = row < row_count && rows[row].task == q->task && rows[row].item == q->item;
-            if (q->task == r->indexes[t] && here && !isnan(rows[row].value)) {
-                values[known++] = rows[row].value;
-                shares = shares && rows[row].value >= 0.0 && rows[row].value <= 1.0;
+            if (questions[i].task == r->indexes[t] && !isnan(all[i])) {
+                values[known++] = all[i];
+                shares = shares && all[i] >= 0.0 && all[i] <= 1.0;
             }
         }
         double mean = NAN;
@@ -100,8 +93,10 @@ static mg_status read_scores(reader *r, int64_t id, mg_front_score *scores, mg_e
                                  : (mg_interval){ mean - MG_Z95 * error, mean + MG_Z95 * error };
         mg_free(values);
     }
-    mg_arena_release(&arena);
-    return MG_OK;
+
+done:
+    mg_free(all);
+    return status;
 }
 
 static bool complete(const reader *r, const mg_front_score *scores)

@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "evolve/attraction.h"
+#include "evolve/questions.h"
 #include "evolve/search_internal.h"
 #include "store/run.h"
 
@@ -35,25 +36,6 @@ static mg_status read_questions(mg_search *s, int64_t index, mg_question **quest
     return status;
 }
 
-static mg_status read_values(mg_search *s, int64_t candidate, const mg_question *questions,
-                             int64_t count, double *values, mg_error *err)
-{
-    mg_arena arena = { 0 };
-    mg_answer_row *rows;
-    int64_t row_count = 0;
-    mg_status status = mg_run_answers(s->store, candidate, &arena, &rows, &row_count, err);
-    for (int64_t i = 0; status == MG_OK && i < count; i++) {
-        values[i] = NAN;
-        for (int64_t r = 0; r < row_count; r++) {
-            if (rows[r].task == questions[i].task && rows[r].item == questions[i].item) {
-                values[i] = rows[r].value;
-            }
-        }
-    }
-    mg_arena_release(&arena);
-    return status;
-}
-
 /* The source that can answer what the winner of the stage before cannot (evolution.md 5). */
 static mg_status choose_partner(mg_search *s, int64_t index, mg_model_ref *partner_out,
                                 int64_t *layers_out, mg_error *err)
@@ -66,7 +48,7 @@ static mg_status choose_partner(mg_search *s, int64_t index, mg_model_ref *partn
     double *values = mg_arena_array(&s->arena, double, MG_MAX((sources + 1) * count, 1));
     for (int64_t m = 0; m <= sources; m++) {
         int64_t id = m < sources ? m : s->stages[index - 1].result.winner;
-        MG_TRY(read_values(s, id, questions, count, values + m * count, err));
+        MG_TRY(mg_questions_values(s->store, id, questions, count, values + m * count, err));
     }
     int64_t chosen = mg_attraction_choose(values, sources + 1, count, sources);
     if (chosen < 0) {
