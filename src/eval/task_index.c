@@ -223,9 +223,32 @@ static bool has_tag(const mg_settings *settings, mg_str tag)
     return false;
 }
 
+/* What file i of the index defines by its own text; false when it cannot be read or has no name. */
+static bool read_definition(mg_task_index *index, int64_t i, mg_settings *settings,
+                            mg_entry_kind *kind_out, mg_str *name_out)
+{
+    return mg_settings_read(index->files[i].path.data, &index->arena, settings, NULL) == MG_OK &&
+           kind_of(settings, kind_out, name_out);
+}
+
 static int compare_names(const void *a, const void *b)
 {
     return mg_str_compare(*(const mg_str *)a, *(const mg_str *)b);
+}
+
+/* Sorts names and drops those that stand there twice; how many are left. */
+static int64_t sort_names(mg_str *names, int64_t count)
+{
+    int64_t kept = 0;
+    if (count > 0) {
+        qsort(names, (size_t)count, sizeof(mg_str), compare_names);
+    }
+    for (int64_t i = 0; i < count; i++) {
+        if (kept == 0 || !mg_str_equal(names[i], names[kept - 1])) {
+            names[kept++] = names[i];
+        }
+    }
+    return kept;
 }
 
 /* All tasks that carry the tag; every file is parsed. */
@@ -237,23 +260,19 @@ static const mg_task_entry *find_tag(mg_task_index *index, mg_str tag)
         mg_settings settings;
         mg_entry_kind kind;
         mg_str name;
-        if (mg_settings_read(index->files[i].path.data, &index->arena, &settings, NULL) == MG_OK &&
-            kind_of(&settings, &kind, &name) && kind == MG_ENTRY_TASK && has_tag(&settings, tag)) {
+        if (read_definition(index, i, &settings, &kind, &name) && kind == MG_ENTRY_TASK &&
+            has_tag(&settings, tag)) {
             names[count++] = name;
         }
     }
     mg_task_entry *entry = NULL;
     if (count > 0) {
-        qsort(names, (size_t)count, sizeof(mg_str), compare_names);
         entry = mg_arena_new(&index->arena, mg_task_entry);
         entry->kind = MG_ENTRY_TAG;
         entry->name = mg_arena_copy(&index->arena, tag);
+        entry->member_count = sort_names(names, count);
         entry->members = mg_arena_array(&index->arena, mg_str, count);
-        for (int64_t i = 0; i < count; i++) {
-            if (i == 0 || !mg_str_equal(names[i], names[i - 1])) {
-                entry->members[entry->member_count++] = names[i];
-            }
-        }
+        memcpy(entry->members, names, (size_t)entry->member_count * sizeof(mg_str));
     }
     mg_free(names);
     return entry;
@@ -272,8 +291,7 @@ static mg_status fail_unknown(mg_task_index *index, const char *name, const mg_e
         mg_settings settings;
         mg_entry_kind kind;
         mg_str found;
-        if (mg_settings_read(index->files[i].path.data, &index->arena, &settings, NULL) == MG_OK &&
-            kind_of(&settings, &kind, &found)) {
+        if (read_definition(index, i, &settings, &kind, &found)) {
             names[count++] = found.data;
         }
     }
@@ -358,20 +376,12 @@ void mg_task_index_match(mg_task_index *index, const char *pattern, const mg_str
         mg_settings settings;
         mg_entry_kind kind;
         mg_str name;
-        if (mg_settings_read(index->files[i].path.data, &index->arena, &settings, NULL) == MG_OK &&
-            kind_of(&settings, &kind, &name) && fnmatch(pattern, name.data, 0) == 0) {
+        if (read_definition(index, i, &settings, &kind, &name) &&
+            fnmatch(pattern, name.data, 0) == 0) {
             names[count++] = name;
         }
     }
-    if (count > 0) {
-        qsort(names, (size_t)count, sizeof(mg_str), compare_names);
-    }
-    *count_out = 0;
-    for (int64_t i = 0; i < count; i++) {
-        if (i == 0 || !mg_str_equal(names[i], names[i - 1])) {
-            names[(*count_out)++] = names[i];
-        }
-    }
+    *count_out = sort_names(names, count);
     *names_out = names;
 }
 
