@@ -12,15 +12,14 @@ import os
 import shutil
 import sys
 import tempfile
-import zlib
 
 import torch
 import yaml
 from mergekit.config import MergeConfiguration
 from mergekit.merge import MergeOptions, run_merge
-from safetensors.torch import load_file
 
 from cases import cases
+from fingerprint import fingerprint
 
 # The sums of sines and logarithms in these depend on a vector library.
 NOT_EXACT = {"slerp", "slerp_far", "nuslerp", "nuslerp_base", "nuslerp_rows", "nuslerp_columns",
@@ -28,15 +27,6 @@ NOT_EXACT = {"slerp", "slerp_far", "nuslerp", "nuslerp_base", "nuslerp_rows", "n
 NOT_EXACT_F16 = {"multislerp", "multislerp_base", "model_stock"}
 
 torch.set_num_threads(1)
-
-
-def fingerprint(path):
-    lines = []
-    tensors = load_file(path)
-    for name in sorted(tensors):
-        data = tensors[name].contiguous().view(torch.uint8).numpy().tobytes()
-        lines.append(f"{name} {zlib.crc32(data):08x}\n")
-    return zlib.crc32("".join(lines).encode())
 
 
 def main():

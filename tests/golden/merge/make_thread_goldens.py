@@ -9,22 +9,13 @@ sum is made of, on a machine with any number of CPUs.
 import os
 import sys
 import tempfile
-import zlib
 
 import torch
 import yaml
 from mergekit.config import MergeConfiguration
 from mergekit.merge import MergeOptions, run_merge
-from safetensors.torch import load_file
 
-
-def fingerprint(path):
-    tensors = load_file(path)
-    lines = []
-    for name in sorted(tensors):
-        data = tensors[name].contiguous().view(torch.uint8).numpy().tobytes()
-        lines.append(f"{name} {zlib.crc32(data):08x}\n")
-    return zlib.crc32("".join(lines).encode())
+from fingerprint import fingerprint
 
 
 def main():
