@@ -10,14 +10,34 @@ void mg_fingerprint_release(mg_fingerprint *fingerprint)
     mg_buf_release(&fingerprint->text);
 }
 
+/* A line is one fact: line ends and tabs inside of it are spelled. */
+static void add_spelled(mg_buf *out, const char *text)
+{
+    for (const char *c = text; *c != '\0'; c++) {
+        if (*c == '\n' || *c == '\t' || *c == '\\') {
+            mg_buf_printf(out, "\\%c", *c == '\n' ? 'n' : *c == '\t' ? 't' : '\\');
+        } else {
+            mg_buf_add_char(out, *c);
+        }
+    }
+}
+
 void mg_fingerprint_add(mg_fingerprint *fingerprint, const char *name, const char *format, ...)
 {
-    char value[512];
     va_list args;
     va_start(args, format);
-    vsnprintf(value, sizeof(value), format, args);
+    int size = vsnprintf(NULL, 0, format, args);
     va_end(args);
-    mg_buf_printf(&fingerprint->text, "%s\t%s\n", name, value);
+    MG_ASSERT(size >= 0);
+    char *value = mg_new_array(char, (int64_t)size + 1);
+    va_start(args, format);
+    vsnprintf(value, (size_t)size + 1, format, args);
+    va_end(args);
+    add_spelled(&fingerprint->text, name);
+    mg_buf_add_char(&fingerprint->text, '\t');
+    add_spelled(&fingerprint->text, value);
+    mg_buf_add_char(&fingerprint->text, '\n');
+    mg_free(value);
 }
 
 /* The value of name in a list of facts; false when it is not there. */

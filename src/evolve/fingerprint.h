@@ -11,7 +11,7 @@ MG_BEGIN_C
 
 /* Named facts of a run, in order.  Zero-initialised is empty. */
 typedef struct mg_fingerprint {
-    mg_buf text; /* "NAME\tVALUE\n" lines */
+    mg_buf text; /* "NAME\tVALUE\n" lines; line ends and tabs inside are spelled */
 } mg_fingerprint;
 
 void mg_fingerprint_release(mg_fingerprint *fingerprint);

@@ -1,6 +1,5 @@
 /* evolve/search_inputs.c - what a search reads before it begins: tasks, models, and what of them
  * has to stay as it is.  Every mistake comes out here. */
-#include <stdio.h>
 #include <string.h>
 
 #include "base/fs.h"
@@ -405,13 +404,12 @@ static void add_model_facts(mg_search *s, mg_fingerprint *facts, const mg_model_
 {
     mg_snapshot *snapshot;
     char hash[MG_HASH_TEXT_BYTES];
-    char name[256];
     mg_status status = mg_model_set_get(s->models, ref, &snapshot, NULL);
     MG_ASSERT(status == MG_OK); /* it is open already */
     mg_checkpoint_hash(snapshot->checkpoint, hash);
     mg_str text = mg_model_ref_text(ref, &s->arena);
-    snprintf(name, sizeof(name), "the %s %.*s", what, MG_STR_ARG(text));
-    mg_fingerprint_add(facts, name, "%s", hash);
+    mg_str name = mg_arena_printf(&s->arena, "the %s %.*s", what, MG_STR_ARG(text));
+    mg_fingerprint_add(facts, name.data, "%s", hash);
 }
 
 /* The stages, and what is theirs alone. */
@@ -453,13 +451,12 @@ void mg_search_add_facts(mg_search *s, mg_fingerprint *facts)
     static const char *const roles[] = { "search", "validation", "test" };
     for (int64_t t = 0; t < s->task_count; t++) {
         char hash[MG_HASH_TEXT_BYTES];
-        char name[256];
         mg_task_hash(s->tasks[t], hash);
-        snprintf(name, sizeof(name), "%s task %.*s", roles[s->roles[t].role],
-                 MG_STR_ARG(mg_task_name(s->tasks[t])));
-        mg_fingerprint_add(facts, name, "%s %d %.17g %lld %d %.17g", hash, (int)s->roles[t].role,
-                           s->roles[t].weight, (long long)s->metrics[t], s->roles[t].has_guard,
-                           s->roles[t].guard);
+        mg_str name = mg_arena_printf(&s->arena, "%s task %.*s", roles[s->roles[t].role],
+                                      MG_STR_ARG(mg_task_name(s->tasks[t])));
+        mg_fingerprint_add(facts, name.data, "%s %d %.17g %lld %d %.17g", hash,
+                           (int)s->roles[t].role, s->roles[t].weight, (long long)s->metrics[t],
+                           s->roles[t].has_guard, s->roles[t].guard);
     }
     mg_fingerprint_add(facts, "genome.merge_method", "%.*s", MG_STR_ARG(genome->method));
     mg_fingerprint_add(facts, "the genes", "%lld %d %lld %d %d %d %d",
