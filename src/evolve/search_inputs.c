@@ -412,6 +412,15 @@ static void add_model_facts(mg_search *s, mg_fingerprint *facts, const mg_model_
     mg_fingerprint_add(facts, name.data, "%s", hash);
 }
 
+/* What no line of the file says in this form, but what decides how a stage goes on. */
+static void add_rules(const mg_search_config *set, mg_buf *out)
+{
+    const mg_preset *preset = set->preset;
+    mg_buf_printf(out, "%d %d %d %d %d %.17g %lld %d", set->estimate, preset->active,
+                  preset->adapt_learning_rate, preset->best_ever, preset->ignore_stops,
+                  set->polish_share, (long long)set->restarts, set->restarts_from_preset);
+}
+
 /* The stages, and what is theirs alone. */
 static void add_stage_facts(mg_search *s, mg_fingerprint *facts)
 {
@@ -422,9 +431,13 @@ static void add_stage_facts(mg_search *s, mg_fingerprint *facts)
     mg_buf stages = { 0 };
     for (int64_t k = 0; k < config->stage_count; k++) {
         const mg_search_config *set = &config->stages[k].search;
-        mg_buf_printf(&stages, "%s %lld %.17g %d %lld|", config->stages[k].name,
+        mg_buf_printf(&stages, "%s %lld %.17g %d %lld %d %lld %d %lld %d ", config->stages[k].name,
                       (long long)set->population, set->sigma, (int)set->path_encoding,
-                      (long long)set->rotate);
+                      (long long)set->rotate, (int)set->granularity,
+                      (long long)set->granularity_count, (int)set->optimiser, (long long)set->items,
+                      set->items_from_preset);
+        add_rules(set, &stages);
+        mg_buf_add_char(&stages, '|');
     }
     mg_fingerprint_add(facts, "the stages of the search", "%s", stages.data);
     mg_fingerprint_add(facts, "search.partner", "%.*s",
@@ -481,6 +494,10 @@ void mg_search_add_facts(mg_search *s, mg_fingerprint *facts)
                        set->preset->adapt_learning_rate);
     mg_fingerprint_add(facts, "search.restart, restart_from or switches", "%d %d %d",
                        (int)set->restart, set->restart_near_best, set->switches_by_margin);
+    mg_buf rules = { 0 };
+    add_rules(set, &rules);
+    mg_fingerprint_add(facts, "search.preset, polish or restarts", "%s", rules.data);
+    mg_buf_release(&rules);
     mg_buf folders = { 0 };
     for (int64_t f = 0; f < set->warm_start_count; f++) {
         mg_buf_printf(&folders, "%.*s|", MG_STR_ARG(set->warm_start[f]));
@@ -501,4 +518,5 @@ void mg_search_add_facts(mg_search *s, mg_fingerprint *facts)
     mg_fingerprint_add(facts, "num_fewshot, chat template or random_init", "%lld %d %d %d",
                        (long long)config->num_fewshot, config->apply_chat_template,
                        config->fewshot_as_multiturn, config->random_init);
+    mg_fingerprint_add(facts, "--dtype", "%d", (int)s->o->dtype);
 }

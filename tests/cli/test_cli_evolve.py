@@ -123,6 +123,9 @@ class Evolve(SearchTest):
             "mini-math-b": genome(("mini-ja", "mini-math-b")),
             "merge_method": genome().replace("dare_ties", "ties"),
             "seed": genome().replace("seed: 3", "seed: 4"),
+            "search.preset": genome().replace("seed: 3", "seed: 3, preset: tiny, optimiser: nsga2"),
+            "polish": genome().replace("seed: 3", "seed: 3, polish: 0.2"),
+            "restarts": genome().replace("seed: 3", "seed: 3, restarts: 2"),
         }
         shutil.copytree(self.world / "run", self.folder / "run")
         before = self.candidates()
@@ -131,6 +134,8 @@ class Evolve(SearchTest):
                 self.write("changed.yml", text)
                 result = self.fails(2, *self.words("run", "changed.yml"))
                 self.assertIn(what.split("_")[-1], result.err)
+        result = self.fails(2, *self.words("run", "search.yml", "--dtype", "bfloat16"))
+        self.assertIn("--dtype", result.err)
         self.assertEqual(self.candidates(), before)
 
     def test_changed_weights_and_questions_are_refused_naming_the_file(self):
