@@ -218,6 +218,26 @@ done:
     return status;
 }
 
+/* Questions are chosen by what the sources answered when the run began: a source that failed then
+ * and answers now changes none of them. */
+static mg_status keep_source_values(mg_loop *loop, double *values, int64_t count, mg_error *err)
+{
+    mg_buf kept = { 0 };
+    bool found;
+    size_t bytes = (size_t)count * sizeof(double);
+    mg_status status = get_value(loop, "state/sources", &kept, &found, err);
+    if (status == MG_OK && !found) {
+        mg_str text = mg_str_make((const char *)values, bytes);
+        status = mg_loop_put_value(loop, "state/sources", text, err);
+    } else if (status == MG_OK && kept.size != bytes) {
+        status = mg_fail(err, MG_ERR_FORMAT, "run.db: the answers of the sources are damaged");
+    } else if (status == MG_OK) {
+        memcpy(values, kept.data, bytes);
+    }
+    mg_buf_release(&kept);
+    return status;
+}
+
 /* Sources, the default merge and the start point answer everything that the search may ask. */
 static mg_status run_references(mg_loop *loop, mg_error *err)
 {
@@ -253,6 +273,7 @@ static mg_status run_references(mg_loop *loop, mg_error *err)
         MG_TRY_OR_DONE(
             mg_loop_values(loop, references[s], &loop->pool, values + s * loop->pool.count, err));
     }
+    MG_TRY_OR_DONE(keep_source_values(loop, values, sources * loop->pool.count, err));
     mg_loop_choose_items(loop, 0);
     MG_TRY_OR_DONE(mg_loop_evaluate(loop, references, sources + 2, &loop->search, false, err));
     MG_TRY_OR_DONE(mg_loop_evaluate(loop, references, sources + 2, &loop->held_out, false, err));

@@ -72,7 +72,8 @@ typedef struct mg_loop {
     mg_item_set report;   /* may be empty: part of the validation set aside */
     mg_item_set test;     /* may be empty */
 
-    double *source_values; /* (source_count, pool.count): the sources' answers, NaN = failed */
+    double *source_values; /* (source_count, pool.count): what the sources answered when the run
+                              began, NaN = failed */
     mg_item_control control;
     double
         *anchor_weights; /* (pool.count): shares that anchors stand for, 0 = none; NULL without */

@@ -66,7 +66,8 @@ static void answer(fake *f, mg_job *job)
     abilities[1] = ability(f, job, f->o.opposed, &hash);
     abilities[0] = ability(f, job, false, &hash);
     double luck = draw(hash, f->o.seed, 4);
-    if (job->genome != NULL && luck < f->o.fail_share) {
+    bool bad_source = f->o.first_source_fails && job->genome == NULL && job->source == 0;
+    if (bad_source || (job->genome != NULL && luck < f->o.fail_share)) {
         job->status = mg_fail(&job->error, MG_ERR_NUMERIC, "model.norm.weight is not finite");
         return;
     }

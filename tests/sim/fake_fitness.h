@@ -20,6 +20,7 @@ typedef struct fake_options {
     double lasting_effect; /* sd, in logits, of what is particular to a candidate */
     double late_share;     /* of candidates: non-finite on the second task */
     double right;          /* value of a right answer; 0 = 1 */
+    bool first_source_fails;
 } fake_options;
 
 mg_fitness *fake_fitness_create(const fake_options *options);

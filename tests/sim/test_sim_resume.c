@@ -240,6 +240,45 @@ static void parked_run_with_margins_ends_in_the_same_bytes(void **state)
     park_often(s, 900);
 }
 
+/* The value of the store in folder under key. */
+static void read_value(const char *folder, const char *key, mg_buf *out)
+{
+    mg_error err;
+    mg_store *store = NULL;
+    bool found;
+    assert_ok(mg_store_open_reader(folder, &store, &err), &err);
+    assert_ok(mg_store_get(store, key, out, &found, &err), &err);
+    assert_true(found);
+    mg_store_close(store);
+}
+
+/* The strata of the questions come from the sources' answers: those that the run began with. */
+static void questions_stay_when_a_failed_source_answers_after_all(void **state)
+{
+    (void)state;
+    mg_buf before = { 0 };
+    mg_buf after = { 0 };
+    char folder[64];
+    mg_error err;
+    sim s = sim_make(6, "default");
+    s.search.evaluations = 60;
+    s.search.items = 40;
+    s.fake.first_source_fails = true;
+    s.stop = countdown;
+    stop_countdown = 1000;
+    sim_folder(folder, sizeof(folder));
+    assert_status(sim_run(&s, folder, NULL, &err), MG_ERR_INTERRUPTED);
+    read_value(folder, "set/search", &before);
+    s.fake.first_source_fails = false;
+    s.stop = NULL;
+    assert_ok(sim_run(&s, folder, NULL, &err), &err);
+    read_value(folder, "set/search", &after);
+    assert_same(&before, &after);
+    sim_remove(folder);
+    mg_buf_release(&before);
+    mg_buf_release(&after);
+}
+
 /* Who fails on validation questions has not failed on those of the search. */
 static void parked_run_with_late_failures_ends_in_the_same_bytes(void **state)
 {
@@ -437,6 +476,7 @@ int main(void)
         cmocka_unit_test(parked_run_that_changes_its_form_ends_in_the_same_bytes),
         cmocka_unit_test(parked_niches_end_in_the_same_bytes),
         cmocka_unit_test(parked_run_with_margins_ends_in_the_same_bytes),
+        cmocka_unit_test(questions_stay_when_a_failed_source_answers_after_all),
         cmocka_unit_test(parked_run_with_late_failures_ends_in_the_same_bytes),
         cmocka_unit_test(run_whose_finalists_all_failed_goes_on_without_the_cause),
         cmocka_unit_test(sets_of_the_polish_are_named_by_their_questions),
