@@ -236,7 +236,19 @@ static void find_best(mg_loop *loop)
     }
 }
 
-mg_status mg_loop_forget_from(mg_loop *loop, int64_t id, mg_error *err)
+/* What an end that is to be moved has left for reports. */
+static mg_status forget_end(mg_loop *loop, mg_error *err)
+{
+    static const char *const names[] = { "winner", "finalists", "spread", "half_out", "stages" };
+    int64_t count = MG_ARRAY_COUNT(names) - (loop->o->stage.index > 0 ? 1 : 0);
+    for (int64_t i = 0; i < count; i++) { /* stages before this one have ended for good */
+        MG_TRY(mg_store_put(loop->o->store, names[i], mg_str_of(""), err));
+    }
+    MG_TRY(mg_loop_put_value(loop, "front", mg_str_of(""), err));
+    return mg_loop_put_value(loop, "winner", mg_str_of(""), err);
+}
+
+mg_status mg_loop_forget_from(mg_loop *loop, int64_t id, bool with_end, mg_error *err)
 {
     mg_score_row *scores;
     int64_t count;
@@ -250,6 +262,9 @@ mg_status mg_loop_forget_from(mg_loop *loop, int64_t id, mg_error *err)
     mg_status status = MG_OK;
     MG_TRY(mg_store_begin(loop->o->store, err));
     MG_TRY_OR_DONE(mg_run_drop_from(loop->o->store, mg_loop_store_id(loop, id), err));
+    if (with_end) {
+        MG_TRY_OR_DONE(forget_end(loop, err));
+    }
     if (loop->o->stage.index + 1 < loop->o->stage.count) { /* later candidates went with them */
         mg_stage next = { .index = loop->o->stage.index + 1 };
         char key[MG_STAGE_KEY_BYTES];

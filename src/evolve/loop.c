@@ -108,18 +108,6 @@ done:
     return status;
 }
 
-/* What an end that is to be moved has left for reports. */
-static mg_status forget_end(mg_loop *loop, mg_error *err)
-{
-    static const char *const names[] = { "winner", "finalists", "spread", "half_out", "stages" };
-    int64_t count = MG_ARRAY_COUNT(names) - (loop->o->stage.index > 0 ? 1 : 0);
-    for (int64_t i = 0; i < count; i++) { /* stages before this one have ended for good */
-        MG_TRY(mg_store_put(loop->o->store, names[i], mg_str_of(""), err));
-    }
-    MG_TRY(mg_loop_put_value(loop, "front", mg_str_of(""), err));
-    return mg_loop_put_value(loop, "winner", mg_str_of(""), err);
-}
-
 static mg_status load_counters(mg_loop *loop, progress_state *state, bool *found_out, mg_error *err)
 {
     mg_buf text = { 0 };
@@ -158,8 +146,7 @@ static mg_status load_counters(mg_loop *loop, progress_state *state, bool *found
         evaluations == loop->evaluations_total && minutes == loop->o->search->minutes;
     if (state->finished && !same_budget) {
         state->finished = false;
-        MG_TRY(forget_end(loop, err));
-        return mg_loop_forget_from(loop, next_id(loop, state), err);
+        return mg_loop_forget_from(loop, next_id(loop, state), true, err);
     }
     return MG_OK;
 }
@@ -653,7 +640,7 @@ static mg_status run_optimiser(mg_loop *loop, progress_state *state, double *mea
              * numbers go to the mean and the polish. */
             int64_t next = next_id(loop, state);
             if (loop->candidate_count > next) {
-                MG_TRY_OR_DONE(mg_loop_forget_from(loop, next, err));
+                MG_TRY_OR_DONE(mg_loop_forget_from(loop, next, false, err));
             }
         } else {
             if (epoch_of(loop, state->generation) != loop->epoch) {

@@ -127,8 +127,10 @@ mg_loop_candidate *mg_loop_candidate_make(mg_loop *loop, int64_t id, const char 
                                           int64_t generation, int64_t place, const double *genome,
                                           int64_t source);
 MG_MUST_CHECK mg_status mg_loop_load(mg_loop *loop, mg_error *err);
-/* Forgets candidates from that id on, here and in the store. */
-MG_MUST_CHECK mg_status mg_loop_forget_from(mg_loop *loop, int64_t id, mg_error *err);
+/* Forgets candidates from that id on, here and in the store, with what the end of the search has
+ * left for reports when with_end: all or nothing. */
+MG_MUST_CHECK mg_status mg_loop_forget_from(mg_loop *loop, int64_t id, bool with_end,
+                                            mg_error *err);
 /* Answers of every candidate to every question of set, from the store where they are known; failed
  * candidates of earlier processes are tried again when retry_failed. */
 MG_MUST_CHECK mg_status mg_loop_evaluate(mg_loop *loop, mg_loop_candidate *const *candidates,

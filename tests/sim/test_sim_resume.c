@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "base/rng.h"
+#include "fault_vfs.h"
 
 static int64_t stop_countdown;
 
@@ -279,6 +280,50 @@ static void questions_stay_when_a_failed_source_answers_after_all(void **state)
     mg_buf_release(&after);
 }
 
+/* Whether the store in folder has value key, and how many candidates. */
+static bool has_value(const char *folder, const char *key, int64_t *candidates_out)
+{
+    mg_error err;
+    mg_store *store = NULL;
+    mg_buf value = { 0 };
+    int64_t failed;
+    bool found;
+    assert_ok(mg_store_open_reader(folder, &store, &err), &err);
+    assert_ok(mg_store_get(store, key, &value, &found, &err), &err);
+    assert_ok(mg_run_counts(store, candidates_out, &failed, &err), &err);
+    found = found && value.size > 0;
+    mg_buf_release(&value);
+    mg_store_close(store);
+    return found;
+}
+
+static void an_end_that_moves_is_forgotten_whole_or_not_at_all(void **state)
+{
+    (void)state;
+    char folder[64];
+    mg_error err;
+    int64_t all;
+    int64_t left;
+    sim s = sim_make(6, "default");
+    s.search.evaluations = 60;
+    sim_folder(folder, sizeof(folder));
+    assert_ok(sim_run(&s, folder, NULL, &err), &err);
+    assert_true(has_value(folder, "winner", &all));
+    s.search.evaluations = 90;
+    bool there = true;
+    for (int64_t writes = 0; there; writes++) {
+        fault_vfs_fail_after(writes, true);
+        assert_true(sim_run(&s, folder, NULL, &err) != MG_OK);
+        fault_vfs_heal();
+        there = has_value(folder, "winner", &left);
+        assert_int_equal(has_value(folder, "finalists", &left), there);
+        assert_int_equal(has_value(folder, "spread", &left), there);
+        assert_int_equal(left == all, there);
+    }
+    assert_ok(sim_run(&s, folder, NULL, &err), &err);
+    sim_remove(folder);
+}
+
 /* Who fails on validation questions has not failed on those of the search. */
 static void parked_run_with_late_failures_ends_in_the_same_bytes(void **state)
 {
@@ -459,6 +504,7 @@ static void larger_budget_continues_a_finished_run(void **state)
 
 int main(void)
 {
+    fault_vfs_install();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(parked_default_run_ends_in_the_same_bytes),
         cmocka_unit_test(parked_run_with_failures_ends_in_the_same_bytes),
@@ -477,6 +523,7 @@ int main(void)
         cmocka_unit_test(parked_niches_end_in_the_same_bytes),
         cmocka_unit_test(parked_run_with_margins_ends_in_the_same_bytes),
         cmocka_unit_test(questions_stay_when_a_failed_source_answers_after_all),
+        cmocka_unit_test(an_end_that_moves_is_forgotten_whole_or_not_at_all),
         cmocka_unit_test(parked_run_with_late_failures_ends_in_the_same_bytes),
         cmocka_unit_test(run_whose_finalists_all_failed_goes_on_without_the_cause),
         cmocka_unit_test(sets_of_the_polish_are_named_by_their_questions),
