@@ -99,6 +99,7 @@ static mg_nsga2_options nsga_options(const mg_explorer *s, const mg_explorer_opt
     const mg_loop_space *space = s->space;
     return (mg_nsga2_options){ .dimension = space->dimension,
                                .bit_count = space->bit_count,
+                               .bits_max = space->bits_max,
                                .bit_start = space->bit_start,
                                .start = space->start,
                                .lower = space->lower,
@@ -247,23 +248,6 @@ int64_t mg_explorer_population(const mg_explorer *explorer)
                                       : mg_cma_population(explorer->cma);
 }
 
-void mg_explorer_limit_bits(const mg_loop_space *space, const double *probabilities, double *x)
-{
-    int64_t set = 0;
-    for (int64_t i = 0; i < space->bit_count; i++) {
-        set += x[i] != 0.0 ? 1 : 0;
-    }
-    for (; set > space->bits_max; set--) {
-        int64_t least = -1;
-        for (int64_t i = 0; i < space->bit_count; i++) { /* equal ones: the later goes first */
-            if (x[i] != 0.0 && (least < 0 || probabilities[i] <= probabilities[least])) {
-                least = i;
-            }
-        }
-        x[least] = 0.0;
-    }
-}
-
 /* Which numbers play a part in x. */
 static void find_relevant(const mg_explorer *s, const double *x, bool *relevant)
 {
@@ -289,7 +273,7 @@ static void ask_gradient(mg_explorer *s, int64_t k, double *x_out)
     for (int64_t i = 0; i < s->bit_count; i++) {
         x_out[i] = s->drawn[i] ? 1.0 : 0.0;
     }
-    mg_explorer_limit_bits(s->space, mg_bernoulli_probabilities(s->bits), x_out);
+    mg_bits_limit(x_out, s->bit_count, s->space->bits_max, mg_bernoulli_probabilities(s->bits));
     for (int64_t i = 0; i < s->bit_count; i++) {
         s->sample[k * s->bit_count + i] = x_out[i] != 0.0;
     }
@@ -304,7 +288,7 @@ static void ask_margin(mg_explorer *s, int64_t k, double *x_out)
     for (int64_t i = 0; i < s->bit_count; i++) {
         s->drawn[i] = x_out[i] != 0.0;
     }
-    mg_explorer_limit_bits(s->space, s->odds, x_out);
+    mg_bits_limit(x_out, s->bit_count, s->space->bits_max, s->odds);
     for (int64_t i = 0; i < s->bit_count; i++) {
         relevant[i] = s->drawn[i] == (x_out[i] != 0.0);
     }
@@ -317,9 +301,6 @@ void mg_explorer_ask(mg_explorer *s, int64_t k, double *x_out)
         mg_niches_ask(s->niches, k, x_out);
     } else if (s->nsga != NULL) {
         mg_nsga2_ask(s->nsga, k, x_out);
-        if (s->bit_count > 0) {
-            mg_explorer_limit_bits(s->space, s->odds, x_out);
-        }
     } else if (s->levels != NULL) {
         ask_margin(s, k, x_out);
     } else {
@@ -368,7 +349,7 @@ void mg_explorer_mean(const mg_explorer *s, double *x_out)
         x_out[i] = mg_bernoulli_probabilities(s->bits)[i] > 0.5 ? 1.0 : 0.0;
     }
     if (s->bit_count > 0) {
-        mg_explorer_limit_bits(s->space, mg_explorer_probabilities(s), x_out);
+        mg_bits_limit(x_out, s->bit_count, s->space->bits_max, mg_explorer_probabilities(s));
     }
 }
 

@@ -75,7 +75,4 @@ mg_nsga2 *mg_explorer_nsga2(const mg_explorer *explorer);
 /* The archive of the niches; NULL for others. */
 mg_niches *mg_explorer_niches(const mg_explorer *explorer);
 
-/* Clears the least probable set bits of x until at most space->bits_max are left. */
-void mg_explorer_limit_bits(const mg_loop_space *space, const double *probabilities, double *x);
-
 MG_END_C

@@ -9,6 +9,7 @@
 #include "base/memory.h"
 #include "evolve/loop_internal.h"
 #include "evolve/explorer.h"
+#include "optim/bernoulli.h"
 #include "optim/bounds.h"
 #include "optim/stats.h"
 
@@ -80,7 +81,7 @@ static void draw_around(const mg_loop *loop, const double *mean, int64_t k, doub
         x[i] = mg_rng_uniform(&rng) < loop->bit_probabilities[i] ? 1.0 : 0.0;
     }
     if (space->bit_count > 0) {
-        mg_explorer_limit_bits(space, loop->bit_probabilities, x);
+        mg_bits_limit(x, space->bit_count, space->bits_max, loop->bit_probabilities);
     }
     for (int64_t i = space->bit_count; i < space->dimension; i++) {
         x[i] = mean[i] + SPREAD * space->scale[i] * mg_rng_normal(&rng);

@@ -138,3 +138,20 @@ mg_status mg_bernoulli_load(mg_bernoulli *bits, mg_str state, mg_error *err)
     bits->delta = scalars[2];
     return MG_OK;
 }
+
+void mg_bits_limit(double *x, int64_t count, int64_t max, const double *probabilities)
+{
+    int64_t set = 0;
+    for (int64_t i = 0; i < count; i++) {
+        set += x[i] != 0.0 ? 1 : 0;
+    }
+    for (; set > max; set--) {
+        int64_t least = -1;
+        for (int64_t i = 0; i < count; i++) {
+            if (x[i] != 0.0 && (least < 0 || probabilities[i] <= probabilities[least])) {
+                least = i;
+            }
+        }
+        x[least] = 0.0;
+    }
+}

@@ -33,4 +33,8 @@ void mg_bernoulli_save(const mg_bernoulli *bits, mg_buf *out);
 /* Restores a state saved by an object of the same count.  MG_ERR_FORMAT. */
 MG_MUST_CHECK mg_status mg_bernoulli_load(mg_bernoulli *bits, mg_str state, mg_error *err);
 
+/* Clears the least probable set ones of count bits x until at most max are left; of equally
+ * probable ones the later goes first. */
+void mg_bits_limit(double *x, int64_t count, int64_t max, const double *probabilities);
+
 MG_END_C

@@ -11,6 +11,7 @@
 #include "base/hash.h"
 #include "base/memory.h"
 #include "base/rng.h"
+#include "optim/bernoulli.h"
 #include "optim/front.h"
 
 #define OBJECTIVES_MAX 16
@@ -207,6 +208,11 @@ static void mutate(const mg_nsga2 *s, double *x, mg_rng *rng)
     }
 }
 
+static void limit_bits(const mg_nsga2 *s, double *x)
+{
+    mg_bits_limit(x, s->o.bit_count, s->o.bits_max, s->bit_start);
+}
+
 /* Whether x lies where one of the first count members does. */
 static bool is_duplicate(const mg_nsga2 *s, const double *x, int64_t count)
 {
@@ -231,6 +237,7 @@ static void draw_anywhere(const mg_nsga2 *s, double *x, mg_rng *rng)
         x[i] = i < s->o.bit_count ? (u < s->bit_start[i] ? 1.0 : 0.0)
                                   : s->lower[i] + u * (s->upper[i] - s->lower[i]);
     }
+    limit_bits(s, x);
 }
 
 static void draw_first(mg_nsga2 *s, mg_rng *rng)
@@ -257,6 +264,7 @@ static void draw_children(mg_nsga2 *s, mg_rng *rng)
         for (int64_t c = 0; c < 2 && at < end; c++) {
             double *child = pair + c * n;
             mutate(s, child, rng);
+            limit_bits(s, child); /* what is told of it is told of these bits */
             if (redraws < REDRAWS_MAX && is_duplicate(s, child, at)) {
                 redraws++;
                 continue;

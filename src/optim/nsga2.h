@@ -20,6 +20,7 @@ MG_BEGIN_C
 typedef struct mg_nsga2_options {
     int64_t dimension;
     int64_t bit_count;           /* the first coordinates are bits, 0 or 1 */
+    int64_t bits_max;            /* of a candidate that may be set */
     const double *bit_start;     /* bit_count: probabilities in the first generation */
     const double *start;         /* dimension: the first candidate of the first generation */
     const double *lower, *upper; /* dimension; those of bits do not count */

@@ -201,6 +201,7 @@ static void bits_failures_and_violations_are_told_apart(void **state)
     }
     mg_nsga2_options o = { .dimension = ALL,
                            .bit_count = BITS,
+                           .bits_max = BITS,
                            .bit_start = odds,
                            .start = start,
                            .lower = lower,
@@ -235,6 +236,49 @@ static void bits_failures_and_violations_are_told_apart(void **state)
         none = none || member.objectives[0] == 0.0;
     }
     assert_true(all && none);
+    mg_nsga2_destroy(s);
+}
+
+/* A parent that kept bits which its answers did not come from would pass them on. */
+static void no_member_has_more_bits_than_may_be_set(void **state)
+{
+    (void)state;
+    enum { BITS = 10, MOST = 3, ALL = 12 };
+    mg_error err;
+    double odds[BITS], start[BITS] = { 1.0 }, x[BITS];
+    for (int i = 0; i < BITS; i++) {
+        odds[i] = 0.5;
+    }
+    mg_nsga2_options o = { .dimension = BITS,
+                           .bit_count = BITS,
+                           .bits_max = MOST,
+                           .bit_start = odds,
+                           .start = start,
+                           .population = ALL,
+                           .objective_count = 1,
+                           .seed = 4 };
+    mg_nsga2 *s = NULL;
+    assert_ok(mg_nsga2_create(&o, &s, &err), &err);
+    for (int g = 0; g < 20; g++) {
+        double f[ALL];
+        for (int64_t k = 0; k < ALL; k++) {
+            mg_nsga2_ask(s, k, x);
+            f[k] = 0.0;
+            for (int i = 0; i < BITS; i++) {
+                f[k] -= x[i];
+            }
+            assert_true(f[k] >= -MOST);
+        }
+        mg_nsga2_tell(s, ALL * g, f, NULL);
+        for (int64_t m = 0; m < mg_nsga2_member_count(s); m++) {
+            mg_nsga2_member member = mg_nsga2_member_at(s, m);
+            double set = 0.0;
+            for (int i = 0; i < BITS; i++) {
+                set += member.x[i];
+            }
+            assert_true(set == -member.objectives[0]);
+        }
+    }
     mg_nsga2_destroy(s);
 }
 
@@ -273,6 +317,7 @@ int main(void)
         cmocka_unit_test(zdt1_reaches_the_hypervolume),
         cmocka_unit_test(restored_run_continues_alike),
         cmocka_unit_test(bits_failures_and_violations_are_told_apart),
+        cmocka_unit_test(no_member_has_more_bits_than_may_be_set),
         cmocka_unit_test(options_without_a_search_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
