@@ -187,7 +187,7 @@ static mg_status store_finalists(mg_loop *loop, mg_loop_candidate *const *finali
         mg_buf_printf(&text, "%lld %lld\n", (long long)mg_loop_store_id(loop, finalists[i]->id),
                       (long long)finalists[i]->raced);
     }
-    mg_status status = mg_store_put(loop->o->store, "finalists", mg_buf_view(&text), err);
+    mg_status status = mg_loop_put_value(loop, "finalists", mg_buf_view(&text), err);
     mg_buf_release(&text);
     return status;
 }

@@ -236,16 +236,18 @@ static void find_best(mg_loop *loop)
     }
 }
 
-/* What an end that is to be moved has left for reports. */
+/* What an end that is to be moved has left for reports.  Stages before this one have ended for
+ * good. */
 static mg_status forget_end(mg_loop *loop, mg_error *err)
 {
-    static const char *const names[] = { "winner", "finalists", "spread", "half_out", "stages" };
-    int64_t count = MG_ARRAY_COUNT(names) - (loop->o->stage.index > 0 ? 1 : 0);
-    for (int64_t i = 0; i < count; i++) { /* stages before this one have ended for good */
-        MG_TRY(mg_store_put(loop->o->store, names[i], mg_str_of(""), err));
+    static const char *const names[] = { "winner", "finalists", "spread", "half_out", "front" };
+    for (int64_t i = 0; i < MG_ARRAY_COUNT(names); i++) {
+        MG_TRY(mg_loop_put_value(loop, names[i], mg_str_of(""), err));
     }
-    MG_TRY(mg_loop_put_value(loop, "front", mg_str_of(""), err));
-    return mg_loop_put_value(loop, "winner", mg_str_of(""), err);
+    if (loop->o->stage.index == 0) {
+        MG_TRY(mg_store_put(loop->o->store, "stages", mg_str_of(""), err));
+    }
+    return mg_store_put(loop->o->store, "winner", mg_str_of(""), err);
 }
 
 mg_status mg_loop_forget_from(mg_loop *loop, int64_t id, bool with_end, mg_error *err)

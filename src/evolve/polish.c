@@ -174,7 +174,7 @@ static mg_status store_spread(mg_loop *loop, mg_loop_candidate *const *list, int
     char text[96];
     int size = snprintf(text, sizeof(text), "%lld %lld %.17g %.17g", (long long)k,
                         (long long)set->count, chi, mg_chi_square_tail(chi, k - 1));
-    MG_TRY_OR_DONE(mg_store_put(loop->o->store, "spread", mg_str_make(text, (size_t)size), err));
+    MG_TRY_OR_DONE(mg_loop_put_value(loop, "spread", mg_str_make(text, (size_t)size), err));
 
 done:
     mg_free(values);

@@ -441,13 +441,23 @@ static mg_status read_rows(reader *r, int64_t winner, mg_report *report, mg_erro
     return MG_OK;
 }
 
-/* "ID RACED" lines, as choice.c wrote them. */
-static mg_status read_finalists(reader *r, mg_report *report, mg_error *err)
+/* The value that the stage of a candidate has stored under name. */
+static mg_status get_of_stage(reader *r, int64_t candidate, const char *name, mg_buf *value_out,
+                              bool *found_out, mg_error *err)
+{
+    mg_stage stage = { .index = stage_of(r, candidate) };
+    char key[MG_STAGE_KEY_BYTES];
+    mg_stage_key(&stage, name, key);
+    return mg_store_get(r->store, key, value_out, found_out, err);
+}
+
+/* "ID RACED" lines, as choice.c wrote them in the winner's stage. */
+static mg_status read_finalists(reader *r, int64_t winner, mg_report *report, mg_error *err)
 {
     mg_buf text = { 0 };
     bool found;
     mg_status status = MG_OK;
-    MG_TRY_OR_DONE(mg_store_get(r->store, "finalists", &text, &found, err));
+    MG_TRY_OR_DONE(get_of_stage(r, winner, "finalists", &text, &found, err));
     mg_str rest = mg_buf_view(&text);
     mg_str line;
     report->finalists = mg_arena_array(r->arena, mg_report_row, FINALISTS_MAX);
@@ -476,15 +486,15 @@ done:
     return status;
 }
 
-/* What polish.c and half_out.c found. */
-static mg_status read_diagnostics(reader *r, mg_report *report, mg_error *err)
+/* What polish.c and half_out.c found in the winner's stage. */
+static mg_status read_diagnostics(reader *r, int64_t winner, mg_report *report, mg_error *err)
 {
     mg_buf text = { 0 };
     bool found;
     long long first = 0;
     long long items = 0;
     mg_status status = MG_OK;
-    MG_TRY_OR_DONE(mg_store_get(r->store, "spread", &text, &found, err));
+    MG_TRY_OR_DONE(get_of_stage(r, winner, "spread", &text, &found, err));
     if (found && text.size > 0 &&
         sscanf(text.data, "%lld %lld %lf %lf", &first, &items, &report->spread,
                &report->spread_p) == 4) {
@@ -492,7 +502,7 @@ static mg_status read_diagnostics(reader *r, mg_report *report, mg_error *err)
         report->spread_items = items;
     }
     mg_buf_clear(&text);
-    MG_TRY_OR_DONE(mg_store_get(r->store, "half_out", &text, &found, err));
+    MG_TRY_OR_DONE(get_of_stage(r, winner, "half_out", &text, &found, err));
     if (found && text.size > 0 && sscanf(text.data, "%lf %lld", &report->half_out, &first) == 2) {
         report->half_out_candidates = first;
     }
@@ -584,8 +594,8 @@ mg_status mg_report_read(mg_store *store, mg_arena *arena, mg_report *report_out
     report_out->test_is_report = r.test.count == 0 && r.report.count > 0;
     MG_TRY(read_stages(&r, report_out, err));
     MG_TRY(read_rows(&r, winner, report_out, err));
-    MG_TRY(read_finalists(&r, report_out, err));
-    MG_TRY(read_diagnostics(&r, report_out, err));
+    MG_TRY(read_finalists(&r, winner, report_out, err));
+    MG_TRY(read_diagnostics(&r, winner, report_out, err));
     MG_TRY(mg_front_read(store, arena, &report_out->front, err));
     return report_out->winner_index >= 0 ? compare_winner(&r, report_out, err) : MG_OK;
 }

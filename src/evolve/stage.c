@@ -10,7 +10,8 @@
 #include "store/run.h"
 
 /* What a stage keeps, and what hangs on it. */
-static const char *const kept_names[] = { "begin", "state/loop", "state/optimiser", "winner" };
+static const char *const kept_names[] = { "begin",     "state/loop", "state/optimiser", "winner",
+                                          "finalists", "spread",     "half_out" };
 
 void mg_stage_key(const mg_stage *stage, const char *name, char key_out[MG_STAGE_KEY_BYTES])
 {

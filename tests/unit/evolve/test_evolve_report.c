@@ -290,6 +290,32 @@ static void reports_tell_luck_spread_and_who_left_the_race(void **state)
     mg_store_close(store);
 }
 
+static void reports_tell_what_the_winners_own_stage_has_found(void **state)
+{
+    (void)state;
+    mg_store *store = make_store(140);
+    mg_arena arena = { 0 };
+    mg_report report;
+    put_candidate(store, 6, "default", "", 50, 24, 95);
+    put_candidate(store, 7, "mean", "", 55, 25, 100);
+    assert_ok(mg_store_put(store, "stage/2/begin", mg_str_of("6 origin"), &err), &err);
+    put_set(store, "stage/2/set/search", 0, 0, SEARCH);
+    assert_ok(mg_store_put(store, "finalists", mg_str_of("5 0\n4 50\n"), &err), &err);
+    assert_ok(mg_store_put(store, "stage/2/finalists", mg_str_of("7 0\n"), &err), &err);
+    assert_ok(mg_store_put(store, "half_out", mg_str_of("0.55 300"), &err), &err);
+    assert_ok(mg_store_put(store, "stage/2/half_out", mg_str_of("0.50 200"), &err), &err);
+    assert_ok(mg_store_put(store, "winner", mg_str_of("5 12.5"), &err), &err);
+    assert_ok(mg_report_read(store, &arena, &report, &err), &err);
+    assert_int_equal(report.finalist_count, 2);
+    assert_int_equal(report.half_out_candidates, 300);
+    assert_ok(mg_store_put(store, "winner", mg_str_of("7 12.5"), &err), &err);
+    assert_ok(mg_report_read(store, &arena, &report, &err), &err);
+    assert_int_equal(report.finalist_count, 1);
+    assert_int_equal(report.half_out_candidates, 200);
+    mg_arena_release(&arena);
+    mg_store_close(store);
+}
+
 /* Two tasks: the answers of put_candidate on "train", as many right on "other" as they lack. */
 static void front_shows_scores_of_each_task_and_its_picks(void **state)
 {
@@ -343,6 +369,7 @@ int main(void)
         REPORT_TEST(empty_store_has_an_empty_report),
         REPORT_TEST(expected_optimism_follows_its_table),
         REPORT_TEST(reports_tell_luck_spread_and_who_left_the_race),
+        REPORT_TEST(reports_tell_what_the_winners_own_stage_has_found),
         REPORT_TEST(front_shows_scores_of_each_task_and_its_picks),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
