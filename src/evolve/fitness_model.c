@@ -400,8 +400,8 @@ static mg_status run_stack(model_fitness *f, int64_t source, mg_job *job)
 {
     rig own = { 0 };
     const mg_model *model = f->stacks[source].model;
-    mg_hop *hops = mg_new_array(mg_hop, MG_HOPS_MAX);
-    int64_t count = MG_MIN(mg_model_layers(model), MG_HOPS_MAX);
+    int64_t count = mg_model_layers(model);
+    mg_hop *hops = mg_new_array(mg_hop, count);
     for (int64_t l = 0; l < count; l++) {
         hops[l] = (mg_hop){ 0, l, 1.0f };
     }
