@@ -61,6 +61,24 @@ static bool is_search_score(const mg_score_row *score)
             mg_str_is(score->item_set, "held_out"));
 }
 
+/* Which draw of the questions: "search" is the first, "search/12" comes behind "search/9". */
+static int64_t draw_of(const mg_score_row *score)
+{
+    int64_t draw = 0;
+    mg_str rest = score->item_set;
+    mg_str name;
+    return mg_str_split(&rest, '/', &name) && mg_str_to_int(rest, &draw) ? draw : 0;
+}
+
+/* The one that says more, of two scores of a candidate: on more questions, then the last draw's. */
+static const mg_score_row *better_known(const mg_score_row *a, const mg_score_row *b)
+{
+    if (a == NULL || a->items != b->items) {
+        return a == NULL || b->items > a->items ? b : a;
+    }
+    return draw_of(b) >= draw_of(a) ? b : a;
+}
+
 /* Page by page: a long run of many genes does not fit into memory at once. */
 static mg_status print_candidates(mg_cli *cli, mg_store *store, mg_error *err)
 {
@@ -79,10 +97,10 @@ static mg_status print_candidates(mg_cli *cli, mg_store *store, mg_error *err)
         MG_TRY_OR_DONE(
             mg_run_candidates_from(store, first, PAGE_ROWS, &page, &rows, &row_count, err));
         for (int64_t i = 0; i < row_count; i++) {
-            const mg_score_row *score = NULL; /* the last draw's, where there are several */
+            const mg_score_row *score = NULL;
             for (; next < score_count && scores[next].candidate <= rows[i].id; next++) {
                 bool mine = scores[next].candidate == rows[i].id && is_search_score(&scores[next]);
-                score = mine ? &scores[next] : score;
+                score = mine ? better_known(score, &scores[next]) : score;
             }
             print_candidate(cli, &rows[i], score);
             first = rows[i].id + 1;

@@ -3,6 +3,7 @@ import json
 import os
 import re
 import shutil
+import sqlite3
 import unittest
 
 from program import HERE, MINI, MODELS, TASKS, change_tensor
@@ -164,6 +165,16 @@ class Evolve(SearchTest):
         self.run_ok(*self.words("run", "search.yml", "--max-fevals", "24"))
         after = [json.loads(line) for line in self.candidates().splitlines()]
         self.assertGreater(len(after), len(before))
+
+    def test_show_takes_the_last_of_several_draws(self):
+        shutil.copytree(self.world / "run", self.folder / "run")
+        store = sqlite3.connect(self.folder / "run" / "run.db")
+        for draw, score in ((8, 0.1), (9, 0.2), (10, 0.3)):
+            store.execute("insert into score values (4, ?, -1, ?, 20, 1)", (f"search/{draw}", score))
+        store.commit()
+        store.close()
+        row = [row for row in map(json.loads, self.candidates().splitlines()) if row["id"] == 4][0]
+        self.assertEqual(row["score"], 0.3)
 
     def test_show_of_a_folder_without_a_search_says_so(self):
         result = self.fails(3, "show", self.folder)
