@@ -2,6 +2,7 @@
 #include "base/str.h"
 
 #include <errno.h>
+#include <float.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -256,6 +257,29 @@ void mg_buf_printf(mg_buf *buf, const char *format, ...)
     buf->size += (size_t)length;
 }
 
+/* The fewest significant digits that read back as value, written with exponent.  What fewer than
+ * DBL_DIG of them say of a normal number is what DBL_DIG say, but for zeros at the end. */
+static int shortest_digits(double value, char *text, size_t bytes)
+{
+    bool normal = fabs(value) >= DBL_MIN;
+    int digits = normal ? DBL_DIG : 1;
+    (void)snprintf(text, bytes, "%.*e", digits - 1, value);
+    if (normal && strtod(text, NULL) == value) {
+        const char *mark = strchr(text, 'e');
+        while (digits > 1 && mark[-1] == '0') {
+            mark--;
+            digits--;
+        }
+        (void)snprintf(text, bytes, "%.*e", digits - 1, value);
+        return digits;
+    }
+    while (digits < DBL_DECIMAL_DIG && strtod(text, NULL) != value) {
+        digits++;
+        (void)snprintf(text, bytes, "%.*e", digits - 1, value);
+    }
+    return digits;
+}
+
 void mg_buf_add_double(mg_buf *buf, double value)
 {
     if (isnan(value)) {
@@ -266,15 +290,8 @@ void mg_buf_add_double(mg_buf *buf, double value)
         mg_buf_add_text(buf, value > 0 ? "inf" : "-inf");
         return;
     }
-    /* The fewest significant digits that read back as value. */
     char text[64];
-    int digits = 1;
-    for (; digits <= 17; digits++) {
-        (void)snprintf(text, sizeof(text), "%.*e", digits - 1, value);
-        if (strtod(text, NULL) == value) {
-            break;
-        }
-    }
+    int digits = shortest_digits(value, text, sizeof(text));
     const char *mark = strchr(text, 'e');
     int exponent = atoi(mark + 1);
     /* Python's repr: positional for exponents -4 .. 15, with ".0" for whole numbers. */

@@ -6,6 +6,7 @@
 #include "base/arena.h"
 #include "base/map.h"
 #include "base/memory.h"
+#include "base/rng.h"
 #include "base/str.h"
 
 static void expect_double(double value, const char *text)
@@ -31,6 +32,43 @@ static void doubles_print_as_python_repr(void **state)
     expect_double(5e-324, "5e-324");
     expect_double(INFINITY, "inf");
     expect_double(NAN, "nan");
+}
+
+static void no_number_is_written_with_more_digits_than_it_needs(void **state)
+{
+    (void)state;
+    mg_rng rng = mg_rng_make(1, MG_STREAM_ITEMS);
+    for (int i = 0; i < 20000; i++) {
+        uint64_t bits = (uint64_t)mg_rng_word(&rng) << 32 | mg_rng_word(&rng);
+        char text[64];
+        double value;
+        memcpy(&value, &bits, sizeof(value));
+        value = i % 4 == 0 ? (double)(bits % 1000) / 126.0 : value;
+        value = i % 4 == 1 ? (double)(bits % 100000) / 1000.0 : value;
+        value = i % 4 == 2 ? ldexp(value, -1040) : value; /* subnormal, mostly */
+        int digits = 1;
+        for (; digits <= 17; digits++) {
+            snprintf(text, sizeof(text), "%.*e", digits - 1, value);
+            if (strtod(text, NULL) == value) {
+                break;
+            }
+        }
+        mg_buf buf = { 0 };
+        mg_buf_add_double(&buf, value);
+        if (isfinite(value)) {
+            int written = 0; /* significant ones, zeros at both ends left out */
+            int zeros = 0;
+            for (const char *c = buf.data; *c != '\0' && *c != 'e'; c++) {
+                if (*c >= '0' && *c <= '9' && (*c != '0' || written > 0)) {
+                    written++;
+                    zeros = *c == '0' ? zeros + 1 : 0;
+                }
+            }
+            assert_true(strtod(buf.data, NULL) == value);
+            assert_true(written - zeros <= digits);
+        }
+        mg_buf_release(&buf);
+    }
 }
 
 static void splitting_gives_every_part_and_empty_ones(void **state)
@@ -107,6 +145,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(doubles_print_as_python_repr),
+        cmocka_unit_test(no_number_is_written_with_more_digits_than_it_needs),
         cmocka_unit_test(splitting_gives_every_part_and_empty_ones),
         cmocka_unit_test(only_whole_strings_are_numbers),
         cmocka_unit_test(the_nearest_name_is_suggested_only_when_near),
