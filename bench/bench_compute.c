@@ -108,7 +108,7 @@ static void bench_attention(bench *b, int64_t runs, int64_t count, int64_t posit
                             int64_t heads, int64_t kv_heads, int64_t dim)
 {
     mg_error err;
-    mg_kv kv = { NULL, runs, position_count, kv_heads, dim, MG_F32 };
+    mg_kv kv = { NULL, runs, position_count, kv_heads, dim, MG_F32, NULL, 0 };
     size_t bytes = 0;
     must(b->device->nn->kv_bytes(&kv, &bytes, &err), &err);
     kv.data = block_of(b, bytes);

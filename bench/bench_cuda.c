@@ -465,7 +465,22 @@ static void bench_operations(const bench *b, int64_t rows)
         }
     }
     for (int l = 0; l < LAYER_SETS; l++) {
-        mg_kv kv = { NULL, SLOTS, POSITIONS, KV_HEADS, HEAD_DIM, MG_BF16 };
+        mg_kv kv = { .blocks = SLOTS * POSITIONS / b->device->nn->kv_block,
+                     .positions = b->device->nn->kv_block,
+                     .kv_heads = KV_HEADS,
+                     .head_dim = HEAD_DIM,
+                     .dtype = MG_BF16,
+                     .table_width = POSITIONS / b->device->nn->kv_block };
+        int32_t *table = mg_new_array(int32_t, kv.blocks);
+        for (int64_t i = 0; i < kv.blocks; i++) {
+            table[i] = (int32_t)i;
+        }
+        int32_t *device_table = device_block(b, (size_t)kv.blocks * sizeof(int32_t));
+        must(b->device->upload(b->stream, device_table, table, (size_t)kv.blocks * sizeof(int32_t),
+                               &err),
+             &err);
+        mg_free(table);
+        kv.table = device_table;
         size_t bytes = 0;
         must(b->device->nn->kv_bytes(&kv, &bytes, &err), &err);
         kv.data = device_block(b, bytes);
@@ -510,6 +525,7 @@ static void bench_operations(const bench *b, int64_t rows)
     }
     for (int l = 0; l < LAYER_SETS; l++) {
         b->device->free(b->device, step.kv[l].data);
+        b->device->free(b->device, (void *)(uintptr_t)step.kv[l].table);
     }
     void *blocks[] = { device_ints, step.x, step.wide, step.tables, step.norm, step.scratch };
     for (int64_t i = 0; i < MG_ARRAY_COUNT(blocks); i++) {
@@ -688,7 +704,7 @@ int main(int argc, char **argv)
     mg_model *model = make_model(&b);
     each_tensor(&b, model, fill_tensor);
     mg_kv_cache *cache = NULL;
-    must(mg_kv_cache_create(model, SLOTS, POSITIONS, &cache, &err), &err);
+    must(mg_kv_cache_create(model, SLOTS, POSITIONS, 0, &cache, &err), &err);
     bench_forward(&b, model, cache, "prefill 250 x 180", 250, 0, 180, 50);
     bench_forward(&b, model, cache, "fill the cache to 400", 250, 180, 220, 50);
     bench_forward(&b, model, cache, "decode batch 8 context 400", 8, 400, 1, 8);

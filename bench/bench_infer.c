@@ -157,7 +157,7 @@ static void run_load(bench *b, const load *l, const mg_model_config *c, mg_model
 {
     mg_error err;
     mg_engine *engine = NULL;
-    mg_engine_options options = { b->batch_max > 0 ? b->batch_max : l->texts, 0, 0 };
+    mg_engine_options options = { .batch_max = b->batch_max > 0 ? b->batch_max : l->texts };
     mg_generate_request *requests = mg_new_array(mg_generate_request, l->texts);
     int32_t *ids = mg_new_array(int32_t, l->texts * l->prompt);
     uint32_t x = 1;

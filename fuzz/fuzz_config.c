@@ -35,7 +35,7 @@ static void make_model(const mg_model_config *config)
     mg_model *model = NULL;
     mg_kv_cache *cache = NULL;
     if (mg_model_create(config, mg_device_ref(), MG_BF16, &model, &err) == MG_OK) {
-        if (mg_kv_cache_create(model, 2, 8, &cache, &err) == MG_OK &&
+        if (mg_kv_cache_create(model, 2, 8, 0, &cache, &err) == MG_OK &&
             mg_kv_cache_reserve(cache, 4, &err) == MG_OK) {
             MG_ASSERT(mg_kv_cache_bytes(cache) > 0);
         }

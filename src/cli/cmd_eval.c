@@ -294,7 +294,7 @@ static mg_status read_options(eval_job *job, mg_error *err)
 
 static mg_status open_model(eval_job *job, mg_error *err)
 {
-    mg_engine_options engine = { 0, 0, 0 };
+    mg_engine_options engine = { 0 };
     const char *batch = mg_args_text(job->args, "batch-size");
     int64_t size = 0;
     if (strncmp(batch, "auto", 4) != 0 && (!mg_str_to_int(mg_str_of(batch), &size) || size < 1)) {

@@ -323,8 +323,8 @@ static mg_status run_generate(mg_cli *cli, const mg_args *args, mg_error *err)
         return mg_fail(err, MG_ERR_USAGE, "expected one of --prompt, --chat, --requests");
     }
     MG_TRY_OR_DONE(read_sampling(&job, err));
-    mg_engine_options engine = { mg_args_int(args, "batch-size"), mg_args_int(args, "max-length"),
-                                 0 };
+    mg_engine_options engine = { .batch_max = mg_args_int(args, "batch-size"),
+                                 .positions_max = mg_args_int(args, "max-length") };
     MG_TRY_OR_DONE(mg_running_open(cli, mg_args_operand(args, 0), &engine, &job.running, err));
     mg_running_note_rules(&job.running, &job.sampling);
     MG_TRY_OR_DONE(path != NULL ? mg_json_lines_read(path, &job.arena, take_line, &job, err)

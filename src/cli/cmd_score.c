@@ -258,8 +258,8 @@ static mg_status run_score(mg_cli *cli, const mg_args *args, mg_error *err)
         return mg_fail(err, MG_ERR_USAGE, "expected --max-length 0 to %d, --batch-size 0 or more",
                        MG_LENGTH_MAX);
     }
-    mg_engine_options engine = { mg_args_int(args, "batch-size"), mg_args_int(args, "max-length"),
-                                 0 };
+    mg_engine_options engine = { .batch_max = mg_args_int(args, "batch-size"),
+                                 .positions_max = mg_args_int(args, "max-length") };
     MG_TRY_OR_DONE(mg_running_open(cli, mg_args_operand(args, 0), &engine, &job.running, err));
     job.max_length =
         engine.positions_max > 0 ? engine.positions_max : mg_model_max_positions(job.running.model);

@@ -133,14 +133,18 @@ typedef struct mg_rope_args {
     int64_t rotary_dim; /* even, at most head_dim */
 } mg_rope_args;
 
-/* Keys and values of one layer: slots sequences of up to positions tokens each. */
+/* Keys and values of one layer, in blocks of `positions` tokens.  Without a table slot s is block
+ * s.  With one, position p of slot s lies at p % positions in block table[s * table_width +
+ * p / positions]: slots then grow block by block, and may have blocks in common. */
 typedef struct mg_kv {
     void *data; /* kv_bytes bytes from alloc */
-    int64_t slots;
-    int64_t positions;
+    int64_t blocks;
+    int64_t positions; /* of a block; with a table: kv_block of the device's operations */
     int64_t kv_heads;
     int64_t head_dim;
     mg_dtype dtype; /* MG_F32, or MG_BF16: rounded when stored (nearest even), widened when read */
+    const int32_t *table; /* (slots, table_width), or NULL */
+    int64_t table_width;
 } mg_kv;
 
 /* Row r's key and value heads go to position positions[r] of slot slots[r]. */
@@ -162,7 +166,7 @@ typedef struct mg_rope_store_args {
     mg_kv_store_args store;
 } mg_rope_store_args;
 
-/* The first position_count tokens of slot from become those of slot to (prefix sharing). */
+/* The first position_count tokens of block from become those of block to (prefix sharing). */
 typedef struct mg_kv_copy_args {
     mg_kv kv;
     int64_t from;
@@ -341,6 +345,8 @@ typedef struct mg_nn_ops {
     /* OPTIONAL: NULL means the operations that they join, one after the other */
     mg_status (*rope_store)(mg_stream *stream, const mg_rope_store_args *args, mg_error *err);
     mg_status (*mlp)(mg_stream *stream, const mg_mlp_args *args, mg_error *err);
+    /* Positions of a block of a cache with a table; 0 = the operations take none. */
+    int64_t kv_block;
 } mg_nn_ops;
 
 MG_END_C

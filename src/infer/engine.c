@@ -14,7 +14,6 @@
 #define MG_DEVICE_BATCH_CHOSEN 256
 #define MG_DEVICE_PREFILL_CHOSEN 8192
 #define MG_DEVICE_SHARE 0.8 /* of the free memory, for keys and values */
-#define MG_DEVICE_STEP 8    /* slots in such steps: a little more free memory changes nothing */
 #define MG_PREFILL_LEAST 64 /* where memory is short */
 #define MG_POSITIONS_MAX (INT64_C(1) << 28)
 #define MG_CACHE_BYTES_CHOSEN ((size_t)2 << 30)
@@ -26,7 +25,7 @@ mg_status mg_engine_create(mg_model *model, const mg_tokenizer *tokenizer, mg_po
     *engine_out = NULL;
     mg_status status = MG_OK;
     mg_engine *engine = mg_new(mg_engine);
-    mg_engine_options none = { 0, 0, 0 };
+    mg_engine_options none = { 0 };
     const mg_engine_options *chosen = options != NULL ? options : &none;
     int64_t model_max = mg_model_max_positions(model);
     engine->model = model;
@@ -35,6 +34,7 @@ mg_status mg_engine_create(mg_model *model, const mg_tokenizer *tokenizer, mg_po
     engine->ops = engine->device->nn;
     engine->vocab = mg_model_vocab(model);
     engine->batch_max = MG_MAX(chosen->batch_max, 0);
+    engine->cache_tokens = MG_MAX(chosen->cache_tokens, 0);
     engine->positions_max =
         chosen->positions_max > 0 ? MG_MIN(chosen->positions_max, MG_POSITIONS_MAX) : model_max;
     engine->prefill_max = chosen->prefill_tokens_max > 0 ? chosen->prefill_tokens_max
@@ -127,69 +127,97 @@ static mg_status reserve_batch(mg_engine *engine, int64_t token_cap, int64_t log
     return MG_OK;
 }
 
-/* How many texts of so many positions to run together, where the options leave it open. */
-static mg_status choose_slots(const mg_engine *engine, int64_t positions, int64_t logits_max,
-                              int64_t *slots_out, mg_error *err)
+/* Bytes for keys and values, where the options leave them open. */
+static mg_status cache_room(const mg_engine *engine, size_t *room_out, mg_error *err)
 {
     const mg_device *device = engine->device;
-    size_t slot_bytes = MG_MAX(mg_kv_slot_bytes(engine->model, positions), (size_t)1);
-    size_t room = MG_CACHE_BYTES_CHOSEN;
-    int64_t most = MG_BATCH_CHOSEN;
+    *room_out = MG_CACHE_BYTES_CHOSEN;
     if (device->memory != NULL) {
+        size_t room = 0;
         size_t total = 0;
         MG_TRY(device->memory(device, &room, &total, err));
         room += engine->cache != NULL ? mg_kv_cache_bytes(engine->cache) : 0;
-        room = (size_t)((double)room * MG_DEVICE_SHARE);
-        most = MG_DEVICE_BATCH_CHOSEN;
+        *room_out = (size_t)((double)room * MG_DEVICE_SHARE);
     }
-    int64_t fit = (int64_t)MG_MIN(room / slot_bytes, (size_t)most);
-    if (device->memory != NULL && fit > MG_DEVICE_STEP) {
-        fit = fit / MG_DEVICE_STEP * MG_DEVICE_STEP;
-    }
-    *slots_out = MG_MIN(MG_MAX(fit, 1), logits_max);
     return MG_OK;
 }
 
-static mg_status reserve_for(mg_engine *engine, int64_t slots, int64_t positions,
+/* How many texts of up to positions tokens to run together, and how many tokens they share. */
+static mg_status choose_sizes(const mg_engine *engine, int64_t slots_wanted, int64_t positions,
+                              int64_t logits_max, int64_t *slots_out, int64_t *tokens_out,
+                              mg_error *err)
+{
+    size_t room = 0;
+    int64_t block = mg_kv_block_tokens(engine->model);
+    int64_t unit = block > 0 ? block : positions; /* what the cache grows by */
+    size_t unit_bytes = MG_MAX(mg_kv_slot_bytes(engine->model, unit), (size_t)1);
+    int64_t most = engine->device->memory != NULL ? MG_DEVICE_BATCH_CHOSEN : MG_BATCH_CHOSEN;
+    int64_t slots = engine->batch_max > 0 ? engine->batch_max : MG_MIN(most, logits_max);
+    MG_TRY(cache_room(engine, &room, err));
+    int64_t fit = (int64_t)MG_MIN(room / unit_bytes, (size_t)INT32_MAX);
+    if (block == 0) {
+        slots = engine->batch_max > 0 ? slots : MG_MIN(slots, MG_MAX(fit, 1));
+    }
+    int64_t tokens = engine->cache_tokens > 0 ? engine->cache_tokens : fit * unit;
+    *slots_out = MG_MAX(MG_MIN(slots, slots_wanted), 1);
+    *tokens_out = MG_MAX(tokens, positions);
+    return MG_OK;
+}
+
+/* Whether the cache at hand will do: a little more free memory than at its making changes nothing.
+ */
+static bool cache_suffices(const mg_engine *engine, int64_t slots, int64_t positions,
+                           int64_t tokens)
+{
+    const mg_kv_cache *cache = engine->cache;
+    int64_t block = mg_kv_block_tokens(engine->model);
+    if (cache == NULL || mg_kv_cache_slots(cache) < slots ||
+        mg_kv_cache_positions(cache) < positions) {
+        return false;
+    }
+    int64_t useful = block > 0 ? slots * ((positions + block - 1) / block * block) : 0;
+    return mg_kv_cache_tokens(cache) >= MG_MIN(useful, tokens - tokens / 8);
+}
+
+static mg_status reserve_for(mg_engine *engine, int64_t slots, int64_t positions, int64_t tokens,
                              int64_t logits_max, mg_error *err)
 {
     int64_t token_cap = MG_MAX(engine->prefill_max, slots);
     int64_t logit_cap = MG_MAX(MG_MIN(token_cap, logits_max), slots);
-    int64_t have_slots = engine->cache != NULL ? mg_kv_cache_slots(engine->cache) : 0;
-    int64_t have_positions = engine->cache != NULL ? mg_kv_cache_positions(engine->cache) : 0;
-    if (have_slots < slots || have_positions < positions) {
+    if (!cache_suffices(engine, slots, positions, tokens)) {
         mg_kv_cache_destroy(engine->cache);
         engine->cache = NULL;
     }
     MG_TRY(reserve_batch(engine, token_cap, logit_cap, err));
     if (engine->cache == NULL) {
-        MG_TRY(mg_kv_cache_create(engine->model, slots, positions, &engine->cache, err));
+        MG_TRY(mg_kv_cache_create(engine->model, slots, positions, tokens, &engine->cache, err));
     }
+    mg_kv_cache_clear(engine->cache);
     return mg_kv_cache_reserve(engine->cache, engine->batch.token_cap, err);
 }
 
 mg_status mg_engine_reserve(mg_engine *engine, int64_t slots_wanted, int64_t positions,
                             int64_t *slots_out, mg_error *err)
 {
-    int64_t slots = engine->batch_max;
+    int64_t slots = 0;
+    int64_t tokens = 0;
     size_t row_bytes = (size_t)engine->vocab * sizeof(float);
     int64_t logits_max = MG_MAX((int64_t)(MG_LOGIT_BYTES_CHOSEN / row_bytes), 1);
-    if (slots == 0) {
-        MG_TRY(choose_slots(engine, positions, logits_max, &slots, err));
-    }
-    slots = MG_MAX(MG_MIN(slots, slots_wanted), 1);
-    mg_status status = reserve_for(engine, slots, positions, logits_max, err);
+    MG_TRY(choose_sizes(engine, slots_wanted, positions, logits_max, &slots, &tokens, err));
+    mg_status status = reserve_for(engine, slots, positions, tokens, logits_max, err);
     while (status == MG_ERR_MEMORY && (slots > 1 || engine->prefill_max > MG_PREFILL_LEAST)) {
         /* Smaller passes over fewer texts, from now on. */
         slots = MG_MAX(slots / 2, 1);
+        tokens = MG_MAX(tokens / 2, positions);
         engine->batch_max = slots;
+        engine->cache_tokens = tokens;
         if (engine->prefill_max > MG_PREFILL_LEAST) {
             engine->prefill_max = MG_MAX(engine->prefill_max / 2, (int64_t)MG_PREFILL_LEAST);
         }
         mg_kv_cache_destroy(engine->cache);
         engine->cache = NULL;
         release_batch(engine);
-        status = reserve_for(engine, slots, positions, logits_max, err);
+        status = reserve_for(engine, slots, positions, tokens, logits_max, err);
     }
     MG_TRY(status);
     size_t bytes = engine->bytes + mg_model_bytes(engine->model) + mg_kv_cache_bytes(engine->cache);

@@ -66,6 +66,8 @@ typedef struct mg_engine_options {
     int64_t batch_max;          /* sequences decoded together; 0 = choose */
     int64_t positions_max;      /* longest sequence; 0 = what the model was made for */
     int64_t prefill_tokens_max; /* tokens of one prefill pass; 0 = choose */
+    int64_t cache_tokens;       /* that have keys and values at a time, where texts share a pool of
+                                 * them (a card); at least one text fits; 0 = choose */
 } mg_engine_options;
 
 typedef struct mg_engine mg_engine;

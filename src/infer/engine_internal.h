@@ -28,7 +28,8 @@ struct mg_engine {
     const mg_nn_ops *ops;
     mg_stream *stream;
     int64_t vocab;
-    int64_t batch_max; /* 0 = choose */
+    int64_t batch_max;    /* 0 = choose */
+    int64_t cache_tokens; /* 0 = choose */
     int64_t positions_max;
     int64_t prefill_max; /* tokens of a pass */
     mg_kv_cache *cache;
@@ -54,7 +55,8 @@ struct mg_engine {
 /* Memory for slots texts of up to positions tokens, and for passes of up to prefill_max tokens or
  * one token for each slot.  Gives the number of slots to use: as many as wanted, batch_max and
  * memory allow; where memory runs out, batches and passes are halved until they fit, and stay so.
- * MG_ERR_MEMORY when one text does not fit. */
+ * Where texts share a pool, not all slots may have room for a whole text; one has.  The cache is
+ * empty afterwards.  MG_ERR_MEMORY when one text does not fit. */
 MG_MUST_CHECK mg_status mg_engine_reserve(mg_engine *engine, int64_t slots_wanted,
                                           int64_t positions, int64_t *slots_out, mg_error *err);
 

@@ -7,7 +7,12 @@
  *
  * Prompts go first, so that the decode passes are as full as they can be; a decode step joins a
  * pass whose prompts leave it room.  Requests are admitted in the order of their prompts, which
- * share what they begin with (prefix_internal.h). */
+ * share what they begin with (prefix_internal.h).
+ *
+ * Where the texts share a pool of keys and values, each takes what it needs as it grows.  When the
+ * pool is empty, what ended texts left is given up first, then the youngest texts are parked: they
+ * give back what they have, and are computed anew once there is room.  The oldest goes on in any
+ * case. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -25,6 +30,8 @@ typedef struct mg_text {
     mg_generation_rules rules;
     mg_stops stops;
     size_t streamed;  /* bytes of text handed out */
+    bool is_parked;   /* gave back its keys and values */
+    bool is_waiting;  /* for room in the cache: left out of the pass that is being collected */
     bool is_decoding; /* in the pass that is being collected */
 } mg_text;
 
@@ -44,6 +51,7 @@ typedef struct mg_generator {
     mg_text *texts; /* slot_count */
     int64_t slot_count;
     int64_t live;
+    int64_t *order;     /* the slots of the live texts, oldest first */
     mg_prompt *prompts; /* sorted */
     int64_t next;       /* the first prompt not admitted yet */
     mg_held *held;      /* slot_count: what is in the cache of each text */
@@ -117,6 +125,17 @@ static void stream_piece(mg_generator *gen, mg_text *text, mg_str certain)
     }
 }
 
+static void leave_order(mg_generator *gen, int64_t slot)
+{
+    int64_t kept = 0;
+    for (int64_t i = 0; i < gen->live; i++) {
+        if (gen->order[i] != slot) {
+            gen->order[kept++] = gen->order[i];
+        }
+    }
+    gen->live = kept;
+}
+
 /* Reports the text and frees its slot. */
 static mg_status end_text(mg_generator *gen, mg_text *text, mg_finish finish, mg_error *err)
 {
@@ -132,7 +151,7 @@ static mg_status end_text(mg_generator *gen, mg_text *text, mg_finish finish, mg
     }
     int64_t index = text->index;
     text->index = -1;
-    gen->live--;
+    leave_order(gen, text - gen->texts);
     if (!gen->done(gen->context, index, &result)) {
         return mg_fail(err, MG_ERR_INTERRUPTED, "generation was cancelled");
     }
@@ -158,13 +177,83 @@ static mg_status admit(mg_generator *gen, int64_t slot, mg_error *err)
     text->rules = mg_sampling_rules(&request->sampling, engine->model);
     text->stops = gen->stops;
     text->streamed = 0;
-    gen->live++;
+    text->is_parked = false;
+    gen->order[gen->live++] = slot;
     if (text->new_max <= 0) {
         return end_text(gen, text, MG_FINISH_LENGTH, err);
     }
     memcpy(text->ids, prompt->ids, (size_t)prompt->count * sizeof(int32_t));
     return mg_prefix_begin(engine, gen->held, gen->slot_count, slot, prompt->ids, prompt->count,
-                           err);
+                           true, err);
+}
+
+/* Gives up what one of the ended texts left in the cache; false when none left anything. */
+static bool forget_ended(mg_generator *gen)
+{
+    for (int64_t slot = 0; slot < gen->slot_count; slot++) {
+        if (gen->texts[slot].index < 0 && mg_kv_cache_slot_tokens(gen->engine->cache, slot) > 0) {
+            mg_prefix_forget(gen->engine, gen->held, slot);
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Whether a text of so many tokens can begin, and all that run can grow by a block: what ended
+ * texts left counts as free. */
+static bool has_room(const mg_generator *gen, int64_t token_count)
+{
+    const mg_kv_cache *cache = gen->engine->cache;
+    int64_t block = mg_kv_block_tokens(gen->engine->model);
+    int64_t wanted = token_count;
+    int64_t room = mg_kv_cache_free_tokens(cache);
+    for (int64_t slot = 0; slot < gen->slot_count; slot++) {
+        int64_t held = mg_kv_cache_slot_tokens(cache, slot);
+        room += gen->texts[slot].index < 0 ? held : 0;
+        wanted += gen->texts[slot].index >= 0 && held > 0 ? block : 0;
+    }
+    return block == 0 || wanted <= room;
+}
+
+/* Parks the youngest text that has keys and values, unless the one at place `place` of the order
+ * comes first. */
+static bool park_younger(mg_generator *gen, int64_t place)
+{
+    for (int64_t i = gen->live - 1; i > place; i--) {
+        int64_t slot = gen->order[i];
+        if (mg_kv_cache_slot_tokens(gen->engine->cache, slot) > 0) {
+            mg_prefix_forget(gen->engine, gen->held, slot);
+            gen->texts[slot].is_parked = true;
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Gives the live texts room for the tokens they wait with, the oldest first. */
+static mg_status make_room(mg_generator *gen, mg_error *err)
+{
+    mg_engine *engine = gen->engine;
+    for (int64_t i = 0; i < gen->live; i++) {
+        int64_t slot = gen->order[i];
+        mg_text *text = &gen->texts[slot];
+        text->is_waiting = text->is_parked && !has_room(gen, text->count);
+        if (text->is_waiting || gen->held[slot].source >= 0) {
+            continue;
+        }
+        if (text->is_parked) {
+            text->is_parked = false;
+            MG_TRY(mg_prefix_begin(engine, gen->held, gen->slot_count, slot, text->ids,
+                                   text->prompt_count, false, err));
+        }
+        while (!mg_kv_cache_grow(engine->cache, slot, text->count)) {
+            if (!forget_ended(gen) && !park_younger(gen, i)) {
+                text->is_waiting = true;
+                break;
+            }
+        }
+    }
+    return MG_OK;
 }
 
 static bool is_eos(const mg_engine *engine, int32_t id)
@@ -266,7 +355,7 @@ static int64_t collect(mg_generator *gen)
     for (int64_t slot = 0; slot < gen->slot_count; slot++) {
         mg_text *text = &gen->texts[slot];
         const mg_held *held = &gen->held[slot];
-        bool is_live = text->index >= 0 && held->source < 0;
+        bool is_live = text->index >= 0 && held->source < 0 && !text->is_waiting;
         text->is_decoding =
             is_live && text->count > text->prompt_count && text->count - held->computed == 1;
         if (text->is_decoding) {
@@ -292,13 +381,14 @@ static mg_status run(mg_generator *gen, mg_error *err)
     while (gen->next < gen->count || gen->live > 0) {
         MG_TRY(mg_prefix_settle(engine, gen->held, gen->slot_count, err));
         for (int64_t slot = 0; slot < gen->slot_count && gen->next < gen->count; slot++) {
-            if (gen->texts[slot].index < 0) {
+            if (gen->texts[slot].index < 0 && has_room(gen, gen->prompts[gen->next].count + 1)) {
                 MG_TRY(admit(gen, slot, err));
             }
         }
         if (gen->live == 0) {
             continue;
         }
+        MG_TRY(make_room(gen, err));
         MG_TRY(mg_engine_pass(engine, false, collect(gen), err));
         for (int64_t row = 0; row < engine->batch.logit_count; row++) {
             MG_TRY(advance(gen, gen->rows[row], row, err));
@@ -323,6 +413,7 @@ mg_status mg_engine_generate(mg_engine *engine, const mg_generate_request *reque
     MG_TRY_OR_DONE(mg_engine_reserve(engine, count, positions, &gen.slot_count, err));
     gen.texts = mg_new_array(mg_text, gen.slot_count);
     gen.held = mg_new_array(mg_held, gen.slot_count);
+    gen.order = mg_new_array(int64_t, gen.slot_count);
     gen.rows = mg_new_array(int64_t, engine->batch.logit_cap);
     gen.ids = mg_new_array(int32_t, gen.slot_count * positions);
     for (int64_t slot = 0; slot < gen.slot_count; slot++) {
@@ -336,6 +427,7 @@ done:
     mg_free(gen.prompts);
     mg_free(gen.texts);
     mg_free(gen.held);
+    mg_free(gen.order);
     mg_free(gen.rows);
     mg_free(gen.ids);
     return status;

@@ -1,7 +1,7 @@
-/* infer/prefix.c - finds, awaits and copies common beginnings. */
+/* infer/prefix.c - finds, awaits and takes over common beginnings. */
 #include "infer/prefix_internal.h"
 
-/* So many tokens must be saved for a copy, and for waiting, to pay. */
+/* So many tokens must be saved for taking them over, and for waiting, to pay. */
 #define MG_PREFIX_MIN 16
 
 int mg_ids_compare(const int32_t *a, int64_t a_count, const int32_t *b, int64_t b_count)
@@ -27,12 +27,12 @@ static int64_t common_count(const int32_t *a, const int32_t *b, int64_t most)
 static mg_status take_over(mg_engine *engine, mg_held *held, int64_t from, int64_t to,
                            int64_t count, mg_error *err)
 {
-    held[to].computed = count;
-    return mg_kv_cache_copy(engine->cache, from, to, count, engine->stream, err);
+    return mg_kv_cache_share(engine->cache, from, to, count, engine->stream, &held[to].computed,
+                             err);
 }
 
 mg_status mg_prefix_begin(mg_engine *engine, mg_held *held, int64_t slot_count, int64_t slot,
-                          const int32_t *ids, int64_t count, mg_error *err)
+                          const int32_t *ids, int64_t count, bool may_wait, mg_error *err)
 {
     int64_t ready = MG_PREFIX_MIN - 1;
     int64_t ready_slot = -1;
@@ -48,7 +48,7 @@ mg_status mg_prefix_begin(mg_engine *engine, mg_held *held, int64_t slot_count, 
             ready = computed;
             ready_slot = other;
         }
-        if (common > coming && other != slot) {
+        if (may_wait && common > coming && other != slot) {
             coming = common;
             coming_slot = other;
         }
@@ -60,9 +60,18 @@ mg_status mg_prefix_begin(mg_engine *engine, mg_held *held, int64_t slot_count, 
         text.awaited = coming;
     }
     held[slot] = text;
-    return ready_slot >= 0 && text.source < 0
-               ? take_over(engine, held, ready_slot, slot, ready, err)
-               : MG_OK;
+    if (ready_slot >= 0 && text.source < 0) {
+        return take_over(engine, held, ready_slot, slot, ready, err);
+    }
+    mg_kv_cache_drop(engine->cache, slot); /* what the text before it left */
+    return MG_OK;
+}
+
+void mg_prefix_forget(mg_engine *engine, mg_held *held, int64_t slot)
+{
+    mg_kv_cache_drop(engine->cache, slot);
+    held[slot].computed = 0;
+    held[slot].source = -1;
 }
 
 mg_status mg_prefix_settle(mg_engine *engine, mg_held *held, int64_t slot_count, mg_error *err)

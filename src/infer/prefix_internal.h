@@ -21,10 +21,13 @@ typedef struct mg_held {
 } mg_held;
 
 /* Puts a text of count ids into a slot that is free, and takes over what can be had of all but its
- * last token.  While held[slot].source >= 0 nothing of it may be computed. */
+ * last token.  While held[slot].source >= 0 nothing of it may be computed; may_wait = false lets it
+ * wait for nothing. */
 MG_MUST_CHECK mg_status mg_prefix_begin(mg_engine *engine, mg_held *held, int64_t slot_count,
                                         int64_t slot, const int32_t *ids, int64_t count,
-                                        mg_error *err);
+                                        bool may_wait, mg_error *err);
+/* Gives up what is held of a text: it is to be computed anew, or never again. */
+void mg_prefix_forget(mg_engine *engine, mg_held *held, int64_t slot);
 /* Ends the waiting of texts whose beginning has been computed: to be called behind each pass,
  * before a slot is given to another text. */
 MG_MUST_CHECK mg_status mg_prefix_settle(mg_engine *engine, mg_held *held, int64_t slot_count,

@@ -185,7 +185,7 @@ static mg_status admit(mg_scorer *scorer, int64_t index, mg_error *err)
     }
     const mg_scored *item = &scorer->list[slot->at];
     return mg_prefix_begin(scorer->engine, scorer->held, scorer->slot_count, index, item->context,
-                           item->context_count, err);
+                           item->context_count, true, err);
 }
 
 static int32_t token_at(const mg_scored *item, int64_t position)
@@ -328,6 +328,10 @@ mg_status mg_engine_score(mg_engine *engine, const mg_score_request *requests, i
     MG_TRY_OR_DONE(plan(&scorer, requests, &positions, err));
     MG_TRY_OR_DONE(
         mg_engine_reserve(engine, group_count(&scorer), positions, &scorer.slot_count, err));
+    /* Lengths are known: as many run together as fit whole. */
+    int64_t block = MG_MAX(mg_kv_block_tokens(engine->model), (int64_t)1);
+    int64_t whole = (positions + block - 1) / block * block;
+    scorer.slot_count = MG_MIN(scorer.slot_count, mg_kv_cache_tokens(engine->cache) / whole);
     scorer.slots = mg_new_array(mg_scoring, scorer.slot_count);
     scorer.held = mg_new_array(mg_held, scorer.slot_count);
     scorer.logprobs = mg_new_array(float, scorer.slot_count *(positions + 1));

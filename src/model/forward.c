@@ -58,6 +58,10 @@ static mg_status check_args(const mg_model *model, const mg_forward_args *args, 
                            (long long)run->first, (long long)(run->first + run->count - 1),
                            (long long)args->cache->positions);
         }
+        if (!mg_kv_cache_grow(args->cache, run->slot, run->first + run->count)) {
+            return mg_fail(err, MG_ERR_LIMIT, "the cache of %lld tokens is full",
+                           (long long)mg_kv_cache_tokens(args->cache));
+        }
         total += run->count;
     }
     MG_ASSERT(total == args->token_count && total > 0);
@@ -480,7 +484,7 @@ static mg_status run_layers(const mg_pass *pass, float **x_out, mg_error *err)
 static mg_status replay_layers(const mg_pass *pass, float **x_out, mg_error *err)
 {
     const mg_device *device = pass->model->device;
-    const uint64_t parts[] = { (uint64_t)(uintptr_t)pass->model, (uint64_t)(uintptr_t)pass->cache,
+    const uint64_t parts[] = { (uint64_t)(uintptr_t)pass->model, pass->cache->serial,
                                (uint64_t)(uintptr_t)pass->space->x,
                                (uint64_t)(uintptr_t)pass->space->ints, (uint64_t)pass->rows };
     bool replayed = false;
@@ -519,6 +523,7 @@ mg_status mg_model_forward(mg_model *model, const mg_forward_args *args, mg_stre
     MG_TRY(check_args(model, args, err));
     MG_TRY(mg_kv_cache_reserve(args->cache, pass.rows, err));
     MG_TRY(make_ints(&pass, args, err));
+    MG_TRY(mg_kv_cache_publish(args->cache, stream, err));
     if (model->rope.kind == MG_ROPE_DYNAMIC) {
         MG_TRY(make_turns(&pass, args, err));
     }

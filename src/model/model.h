@@ -54,22 +54,42 @@ bool mg_model_rope_depends_on_length(const mg_model *model);
 /* A text that grows beyond this many tokens must be computed anew from its start; 0 = never. */
 int64_t mg_model_restart_length(const mg_model *model);
 
-/* Keys and values of up to slot_count sequences of up to position_count tokens each. */
+/* Keys and values of up to slot_count sequences of up to position_count tokens each.  Where the
+ * device takes a cache in blocks, they share a pool of token_count tokens (at least position_count;
+ * 0 = so many that all slots may be full), and a slot has what its text needs.  Elsewhere every
+ * slot has its full length, and token_count says nothing. */
 typedef struct mg_kv_cache mg_kv_cache;
 MG_MUST_CHECK mg_status mg_kv_cache_create(const mg_model *model, int64_t slot_count,
-                                           int64_t position_count, mg_kv_cache **cache_out,
-                                           mg_error *err);
+                                           int64_t position_count, int64_t token_count,
+                                           mg_kv_cache **cache_out, mg_error *err);
 void mg_kv_cache_destroy(mg_kv_cache *cache); /* NULL is fine */
 int64_t mg_kv_cache_slots(const mg_kv_cache *cache);
 int64_t mg_kv_cache_positions(const mg_kv_cache *cache);
 size_t mg_kv_cache_bytes(const mg_kv_cache *cache); /* with the memory of passes */
 /* Bytes that one slot of position_count tokens would take; SIZE_MAX when that does not fit. */
 size_t mg_kv_slot_bytes(const mg_model *model, int64_t position_count);
+/* Tokens of a block; 0 where slots have their full length. */
+int64_t mg_kv_block_tokens(const mg_model *model);
+/* Tokens that the pool holds, and those that nobody has (both in whole blocks); without a pool what
+ * all slots hold, and 0. */
+int64_t mg_kv_cache_tokens(const mg_kv_cache *cache);
+int64_t mg_kv_cache_free_tokens(const mg_kv_cache *cache);
+/* Gives slot room for its first position_count tokens; false when the pool has too few blocks.  A
+ * pass does the same for what it writes. */
+bool mg_kv_cache_grow(mg_kv_cache *cache, int64_t slot, int64_t position_count);
+/* Tokens for which slot has room; 0 without a pool. */
+int64_t mg_kv_cache_slot_tokens(const mg_kv_cache *cache, int64_t slot);
+/* Gives back what slot holds, or what all of them do. */
+void mg_kv_cache_drop(mg_kv_cache *cache, int64_t slot);
+void mg_kv_cache_clear(mg_kv_cache *cache);
 /* Makes room for passes of up to token_count tokens, so that they allocate nothing. */
 MG_MUST_CHECK mg_status mg_kv_cache_reserve(mg_kv_cache *cache, int64_t token_count, mg_error *err);
-/* Makes the first position_count tokens of slot from the start of slot to (prefix sharing). */
-MG_MUST_CHECK mg_status mg_kv_cache_copy(mg_kv_cache *cache, int64_t from, int64_t to,
-                                         int64_t position_count, mg_stream *stream, mg_error *err);
+/* Makes the first position_count tokens of slot from the start of slot to (prefix sharing), by
+ * reference as far as they fill blocks.  *count_out is how many it has then: fewer where the pool
+ * has no block for the rest.  from may be to: what lies behind is given back. */
+MG_MUST_CHECK mg_status mg_kv_cache_share(mg_kv_cache *cache, int64_t from, int64_t to,
+                                          int64_t position_count, mg_stream *stream,
+                                          int64_t *count_out, mg_error *err);
 
 /* A run: count tokens of one sequence at positions first .. first+count-1, written into slot. */
 typedef struct mg_run {

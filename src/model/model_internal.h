@@ -4,6 +4,7 @@
 #include "base/map.h"
 #include "compute/ops_nn.h"
 #include "model/arch_internal.h"
+#include "model/kv_blocks_internal.h"
 #include "model/model.h"
 #include "model/rope_internal.h"
 
@@ -124,9 +125,13 @@ typedef struct mg_workspace {
 
 struct mg_kv_cache {
     const mg_model *model;
+    uint64_t serial; /* no other cache has it: what was recorded for one is not run for another */
     int64_t slots;
-    int64_t positions;
-    mg_kv *layers; /* layer_count */
+    int64_t positions; /* of a slot at most */
+    bool in_blocks;
+    mg_kv_blocks blocks; /* in_blocks only, as are the tables */
+    int32_t *table;      /* the device's copy */
+    mg_kv *layers;       /* layer_count */
     size_t bytes;
     mg_rope_table rope;
     mg_rope_table rope_local;
@@ -138,6 +143,9 @@ MG_MUST_CHECK mg_status mg_model_allocate(mg_model *model, mg_error *err);
 void mg_model_release_weights(mg_model *model);
 MG_MUST_CHECK mg_status mg_filler_init(mg_model *model, mg_error *err);
 void mg_filler_release(mg_model_filler *filler);
+
+/* Brings the device's table up to date: in front of a pass. */
+MG_MUST_CHECK mg_status mg_kv_cache_publish(mg_kv_cache *cache, mg_stream *stream, mg_error *err);
 
 MG_MUST_CHECK mg_status mg_workspace_init(mg_workspace *space, const mg_model *model,
                                           int64_t tokens_cap, mg_error *err);

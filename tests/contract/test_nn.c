@@ -686,6 +686,62 @@ static void nonfinite_values_are_counted_in_every_type(void **state)
 
 /* --- Attention */
 
+static bool in_blocks; /* a device that takes caches in blocks gets them so */
+
+/* Keys and values of slots texts; in blocks, these lie scattered: the table goes to *table_out (host
+ * memory), which is NULL otherwise. */
+static mg_kv make_cache(const target *t, int64_t slots, int64_t positions, int64_t kv_heads,
+                        int64_t dim, mg_dtype dtype, int32_t **table_out)
+{
+    mg_error err;
+    const mg_nn_ops *nn = t->device->nn;
+    mg_kv kv = { NULL, slots, positions, kv_heads, dim, dtype, NULL, 0 };
+    *table_out = NULL;
+    if (in_blocks && nn->kv_block > 0 && t != &targets[0]) {
+        kv.positions = nn->kv_block;
+        kv.table_width = (positions + nn->kv_block - 1) / nn->kv_block;
+        kv.blocks = slots * kv.table_width;
+        *table_out = mg_new_array(int32_t, kv.blocks);
+        for (int64_t i = 0; i < kv.blocks; i++) { /* 2i + 1 backwards, then 2i: all of them */
+            int64_t odds = kv.blocks / 2;
+            (*table_out)[i] = (int32_t)(i < odds ? 2 * (odds - 1 - i) + 1 : 2 * (i - odds));
+        }
+        kv.table =
+            (const int32_t *)device_block(t, *table_out, (size_t)kv.blocks * sizeof(int32_t));
+    }
+    size_t bytes = 0;
+    assert_ok(nn->kv_bytes(&kv, &bytes, &err), &err);
+    kv.data = device_block(t, NULL, bytes);
+    if (t->device->host_memory) {
+        memset(kv.data, 0xff, bytes); /* what was never stored reads as NaN */
+    }
+    return kv;
+}
+
+static void free_cache(const target *t, const mg_kv *kv, int32_t *table)
+{
+    device_free(t, kv->data);
+    if (table != NULL) {
+        device_free(t, kv->table);
+    }
+    mg_free(table);
+}
+
+/* Copies the first count positions of slot from to slot to. */
+static void copy_start(const target *t, const mg_kv *kv, const int32_t *table, int64_t from,
+                       int64_t to, int64_t count)
+{
+    mg_error err;
+    for (int64_t b = 0; b * kv->positions < count; b++) {
+        mg_kv_copy_args copy = { *kv, from, to, MG_MIN(count - b * kv->positions, kv->positions) };
+        if (table != NULL) {
+            copy.from = table[from * kv->table_width + b];
+            copy.to = table[to * kv->table_width + b];
+        }
+        assert_ok(t->device->nn->kv_copy(t->stream, &copy, &err), &err);
+    }
+}
+
 /* Random keys and values at the first count positions of slot, from rows q | k | v. */
 static void store_random(const target *t, const mg_kv *kv, int64_t heads, int64_t slot,
                          int64_t count)
@@ -718,13 +774,9 @@ static int64_t attention_case(const target *t, const int64_t *params, float *out
     int64_t heads = params[0];
     int64_t dim = params[2];
     /* A card's caches are of bfloat16. */
-    mg_kv kv = { NULL, 4, 700, params[1], dim, t->device->host_memory ? host_cache : MG_BF16 };
-    size_t bytes = 0;
-    assert_ok(t->device->nn->kv_bytes(&kv, &bytes, &err), &err);
-    kv.data = device_block(t, NULL, bytes);
-    if (t->device->host_memory) {
-        memset(kv.data, 0xff, bytes); /* what was never stored reads as NaN */
-    }
+    int32_t *table = NULL;
+    mg_kv kv = make_cache(t, 4, 700, params[1], dim, t->device->host_memory ? host_cache : MG_BF16,
+                          &table);
     int64_t stride = (heads + 2 * kv.kv_heads) * dim;
     int64_t total = 0;
     mg_kv_run runs[8];
@@ -741,8 +793,7 @@ static int64_t attention_case(const target *t, const int64_t *params, float *out
     }
     /* Slot 3 is a copy of the start of the first run's slot, with a query of its own. */
     int64_t copied = MG_MIN(params[7] + params[8], 21);
-    mg_kv_copy_args copy = { kv, params[6], 3, copied };
-    assert_ok(t->device->nn->kv_copy(t->stream, &copy, &err), &err);
+    copy_start(t, &kv, table, params[6], 3, copied);
     mg_kv_run copy_run = { 3, (int32_t)copied - 1, 1, (int32_t)total };
     runs[run_count++] = copy_run;
     total++;
@@ -774,7 +825,7 @@ static int64_t attention_case(const target *t, const int64_t *params, float *out
     device_free(t, q);
     device_free(t, result);
     device_free(t, device_runs);
-    device_free(t, kv.data);
+    free_cache(t, &kv, table);
     return total * heads * dim;
 }
 
@@ -787,6 +838,7 @@ static void attention_gives_the_same_bits(void **state)
     for (int64_t h = 0; h < MG_ARRAY_COUNT(heads); h++) {
         for (int64_t w = 0; w < 2 * MG_ARRAY_COUNT(windows); w++) {
             host_cache = w % 2 == 0 ? MG_F32 : MG_BF16;
+            in_blocks = (h + w) % 2 == 0;
             int64_t params[] = { heads[h][0],
                                  heads[h][1],
                                  heads[h][2],
@@ -807,6 +859,7 @@ static void attention_gives_the_same_bits(void **state)
         }
     }
     host_cache = MG_F32;
+    in_blocks = false;
 }
 
 static void attention_is_right_over_several_blocks(void **state)
@@ -815,9 +868,12 @@ static void attention_is_right_over_several_blocks(void **state)
     int64_t params[] = { 4, 2, 32, 0, 0, 0, 0, 0, 530, 1, 699, 1, 2, 511, 2, -1 };
     compare_targets(attention_case, params);
     host_cache = MG_BF16;
+    in_blocks = true;
     compare_targets(attention_case, params);
     host_cache = MG_F32;
     int64_t window[] = { 4, 4, 32, 257, 0, 0, 0, 0, 530, 1, 699, 1, 2, 255, 3, -1 };
+    compare_targets(attention_case, window);
+    in_blocks = false;
     compare_targets(attention_case, window);
 }
 
@@ -840,7 +896,7 @@ static void attention_is_close_to_softmax(void **state)
     mg_error err;
     const target *t = &targets[0];
     enum { DIM = 32, COUNT = 300 };
-    mg_kv kv = { NULL, 1, COUNT, 1, DIM, MG_F32 };
+    mg_kv kv = { NULL, 1, COUNT, 1, DIM, MG_F32, NULL, 0 };
     size_t bytes = 0;
     assert_ok(t->device->nn->kv_bytes(&kv, &bytes, &err), &err);
     kv.data = device_block(t, NULL, bytes);
@@ -900,10 +956,11 @@ static int64_t rope_store_case(const target *t, const int64_t *params, float *ou
     int64_t heads = params[1];
     int64_t dim = params[3];
     int64_t width = heads * dim;
-    mg_kv kv = { NULL, 3, rows, params[2], dim, t->device->host_memory ? MG_F32 : MG_BF16 };
-    size_t bytes = 0;
-    assert_ok(nn->kv_bytes(&kv, &bytes, &err), &err);
-    kv.data = device_block(t, NULL, bytes);
+    int32_t *table = NULL;
+    in_blocks = params[0] % 2 == 0;
+    mg_kv kv =
+        make_cache(t, 3, rows, params[2], dim, t->device->host_memory ? MG_F32 : MG_BF16, &table);
+    in_blocks = false;
     int64_t stride = width + 2 * kv.kv_heads * dim + 4;
     float *x = random_block(t, rows * stride, 1.0f);
     float *cosines = random_block(t, rows * params[4] / 2, 1.0f);
@@ -932,10 +989,11 @@ static int64_t rope_store_case(const target *t, const int64_t *params, float *ou
                                1,      rows, rows,   0.2f,  0.0f, 0 };
     assert_ok(nn->attention(t->stream, &look, &err), &err);
     device_read(t, out, result, (size_t)(rows * width) * sizeof(float));
-    const void *blocks[] = { x, cosines, sines, result, places, device_run, kv.data };
+    const void *blocks[] = { x, cosines, sines, result, places, device_run };
     for (int64_t i = 0; i < MG_ARRAY_COUNT(blocks); i++) {
         device_free(t, blocks[i]);
     }
+    free_cache(t, &kv, table);
     mg_free(host);
     return rows * width;
 }
@@ -1095,9 +1153,9 @@ static void unknown_layouts_are_refused(void **state)
         assert_status(nn->packed_bytes(&weight, &bytes, &err), MG_ERR_UNSUPPORTED);
         mg_weight huge = { NULL, INT64_MAX / 2, INT64_MAX / 2, MG_F32 };
         assert_status(nn->packed_bytes(&huge, &bytes, &err), MG_ERR_MEMORY);
-        mg_kv kv = { NULL, 1, 1, 1, 32, MG_I8 };
+        mg_kv kv = { NULL, 1, 1, 1, 32, MG_I8, NULL, 0 };
         assert_status(nn->kv_bytes(&kv, &bytes, &err), MG_ERR_UNSUPPORTED);
-        mg_kv huge_kv = { NULL, INT64_MAX / 4, 4096, 1024, 128, MG_F32 };
+        mg_kv huge_kv = { NULL, INT64_MAX / 4, 4096, 1024, 128, MG_F32, NULL, 0 };
         assert_status(nn->kv_bytes(&huge_kv, &bytes, &err), MG_ERR_MEMORY);
     }
 }

@@ -29,7 +29,7 @@ mg_status mg_kv_bytes_cpu(const mg_kv *kv, size_t *bytes_out, mg_error *err)
     size_t slot_bytes = 0;
     MG_TRY(mg_size_of(kv->kv_heads, mg_kv_head_elements(kv), 1, (size_t)mg_kv_element_bytes(kv),
                       &slot_bytes, err));
-    MG_TRY(mg_size_of(kv->slots, 1, 1, slot_bytes, bytes_out, err));
+    MG_TRY(mg_size_of(kv->blocks, 1, 1, slot_bytes, bytes_out, err));
     *bytes_out += KV_PAD_BYTES;
     return MG_OK;
 }
@@ -57,7 +57,7 @@ static void store_row(const mg_kv_store_args *args, int64_t r)
     int64_t dim = kv->head_dim;
     int64_t dim16 = (dim + 15) / 16 * 16;
     int64_t position = args->positions[r];
-    MG_ASSERT(args->slots[r] >= 0 && args->slots[r] < kv->slots);
+    MG_ASSERT(args->slots[r] >= 0 && args->slots[r] < kv->blocks);
     MG_ASSERT(position >= 0 && position < kv->positions);
     int64_t key_at = position / 16 * dim * 16 + position % 16;
     int64_t value_at = position * dim16;
@@ -98,7 +98,7 @@ mg_status mg_kv_copy_cpu(mg_stream *stream, const mg_kv_copy_args *args, mg_erro
     int64_t dim = kv->head_dim;
     int64_t dim16 = (dim + 15) / 16 * 16;
     int64_t count = args->position_count;
-    MG_ASSERT(args->from >= 0 && args->from < kv->slots && args->to >= 0 && args->to < kv->slots);
+    MG_ASSERT(args->from >= 0 && args->from < kv->blocks && args->to >= 0 && args->to < kv->blocks);
     MG_ASSERT(count >= 0 && count <= kv->positions);
     if (args->from == args->to || count == 0) {
         return MG_OK;
@@ -136,7 +136,7 @@ static void attention_pieces(void *void_context, int64_t index, int worker)
     int64_t kv_head = index / context->pieces % args->kv.kv_heads;
     mg_kv_run run = args->runs[index / context->pieces / args->kv.kv_heads];
     int64_t queries = run.count * (args->heads / args->kv.kv_heads);
-    MG_ASSERT(run.slot >= 0 && run.slot < args->kv.slots && run.first >= 0 && run.count >= 0 &&
+    MG_ASSERT(run.slot >= 0 && run.slot < args->kv.blocks && run.first >= 0 && run.count >= 0 &&
               (int64_t)run.first + run.count <= args->kv.positions);
     mg_attention_task task = { .args = args,
                                .run = run,

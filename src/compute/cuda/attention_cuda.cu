@@ -224,10 +224,7 @@ template <typename T> __global__ static void plain_kernel(mg_attention_args args
     }
     int position = run.first + query;
     int64_t kv_head = head / (args.heads / kv.kv_heads);
-    int64_t base = ((int64_t)run.slot * kv.kv_heads + kv_head) * kv.positions * kv.head_dim;
-    int64_t plane = kv.slots * kv.kv_heads * kv.positions * kv.head_dim;
-    const T *keys = (const T *)kv.data + base;
-    const T *values = keys + plane;
+    int64_t plane = kv.blocks * kv.kv_heads * kv.positions * kv.head_dim;
     const float *q = args.q + (run.row + query) * args.q_stride + head * kv.head_dim;
     float out[components];
     float mine[components];
@@ -240,9 +237,12 @@ template <typename T> __global__ static void plain_kernel(mg_attention_args args
     float sum = 0;
     int begin = args.window > 0 ? max(0, position - (int)args.window + 1) : 0;
     for (int key = begin; key <= position; key++) {
+        const T *keys =
+            (const T *)kv.data + mg_cuda_kv_row(&kv, run.slot, kv_head, key) * kv.head_dim;
+        const T *values = keys + plane;
         float s = 0;
         for (int i = 0; i * 32 + lane < kv.head_dim; i++) {
-            s += mine[i] * (float)keys[key * kv.head_dim + i * 32 + lane];
+            s += mine[i] * (float)keys[i * 32 + lane];
         }
         for (int step = 16; step > 0; step /= 2) {
             s += __shfl_xor_sync(0xFFFFFFFFu, s, step);
@@ -256,7 +256,7 @@ template <typename T> __global__ static void plain_kernel(mg_attention_args args
         top = higher;
         sum = sum * shrink + p;
         for (int i = 0; i * 32 + lane < kv.head_dim; i++) {
-            out[i] = out[i] * shrink + p * (float)values[key * kv.head_dim + i * 32 + lane];
+            out[i] = out[i] * shrink + p * (float)values[i * 32 + lane];
         }
     }
     float *to = args.out + (run.row + query) * args.out_stride + head * kv.head_dim;

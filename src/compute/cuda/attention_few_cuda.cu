@@ -385,7 +385,8 @@ static mg_status launch_decode(mg_stream *stream, const mg_attention_args *args,
     size_t join_bytes = (size_t)(WARPS + 1) * PART_FLOATS(D) * sizeof(float);
     size_t bytes = MG_MAX(halves_bytes, join_bytes);
     int64_t blocks = args->run_count * args->kv.kv_heads;
-    int64_t useful = (args->kv.positions + KEYS - 1) / KEYS;
+    int64_t reach = args->kv.table != NULL ? args->kv.table_width : 1; /* blocks of a slot */
+    int64_t useful = (reach * args->kv.positions + KEYS - 1) / KEYS;
     int64_t wanted = MG_MIN(MG_MIN(DECODE_BLOCKS / blocks, useful), (int64_t)SPLITS_MAX);
     int splits = (int)MG_MAX(wanted, (int64_t)1);
     void *parts = NULL;

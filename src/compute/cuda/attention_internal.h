@@ -11,7 +11,7 @@
 
 #define WARPS 4
 #define THREADS (WARPS * 32)
-#define KEYS 64 /* keys of one tile */
+#define KEYS MG_CUDA_KV_BLOCK /* keys of one tile */
 
 typedef __nv_bfloat16 bf16;
 
@@ -97,19 +97,20 @@ __device__ static fragment_row row_of(const tile *t, int row)
     return f;
 }
 
-/* Loads KEYS x D keys (or values, those of the second plane) from position key on. */
+/* Loads KEYS x D keys (or values, those of the second plane) from position key on, a multiple of
+ * KEYS: they lie in one block. */
 template <int D>
 __device__ static void load_half(bf16 *to, const mg_kv *kv, const tile *t, int key, bool values)
 {
     const int chunks = D / 8;
-    int64_t base = ((int64_t)t->run.slot * kv->kv_heads + t->kv_head) * kv->positions;
-    int64_t plane = kv->slots * kv->kv_heads * kv->positions * kv->head_dim;
+    int64_t base = mg_cuda_kv_row(kv, t->run.slot, t->kv_head, key);
+    int64_t plane = kv->blocks * kv->kv_heads * kv->positions * kv->head_dim;
     const bf16 *from = (const bf16 *)kv->data + (values ? plane : 0);
     for (int i = (int)threadIdx.x; i < KEYS * chunks; i += THREADS) {
         int row = i / chunks;
         int d = i % chunks * 8;
         bool present = key + row < t->key_end && d < kv->head_dim;
-        int64_t at = present ? (base + key + row) * kv->head_dim + d : 0;
+        int64_t at = present ? (base + row) * kv->head_dim + d : 0;
         copy_async(to + row * (D + 8) + d, from + at, present);
     }
 }

@@ -92,6 +92,9 @@ MG_MUST_CHECK mg_status mg_cuda_status(cudaError_t error, const char *what, mg_e
 /* The status of the launch just made. */
 MG_MUST_CHECK mg_status mg_cuda_launched(const char *what, mg_error *err);
 
+/* Positions of a block of a cache with a table: one tile of attention. */
+#define MG_CUDA_KV_BLOCK 64
+
 MG_MUST_CHECK mg_status mg_blas_create(struct mg_blas **blas_out, mg_error *err);
 void mg_blas_destroy(struct mg_blas *blas); /* NULL is fine */
 
@@ -123,6 +126,20 @@ extern const mg_nn_ops mg_nn_ops_cuda;
 extern const mg_mix_ops mg_mix_ops_cuda;
 
 MG_END_C
+
+/* A cache is two planes, keys then values, each (blocks, kv_heads, positions, head_dim).  The row
+ * of a plane where a position of a slot lies; the rows behind it are those of the next positions,
+ * up to the end of the block. */
+__device__ static inline int64_t mg_cuda_kv_row(const mg_kv *kv, int slot, int64_t head,
+                                                int position)
+{
+    int64_t block = slot;
+    if (kv->table != NULL) {
+        block = kv->table[slot * kv->table_width + position / MG_CUDA_KV_BLOCK];
+        position %= MG_CUDA_KV_BLOCK;
+    }
+    return (block * kv->kv_heads + head) * kv->positions + position;
+}
 
 /* act(x) of ops_nn.h. */
 __device__ static inline float mg_cuda_activate(float x, mg_nn_activation activation)

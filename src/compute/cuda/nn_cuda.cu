@@ -1,8 +1,7 @@
 /* compute/cuda/nn_cuda.cu - the operations of inference that move bytes: embedding, norms,
  * rotation, cache, activations, and what is read off the logits.
  *
- * Activations are float32 rows; caches and weights are bfloat16 or float32, row-major.  A key/value
- * cache is two planes, keys then values, each (slots, kv_heads, positions, head_dim). */
+ * Activations are float32 rows; caches and weights are bfloat16 or float32, row-major. */
 #include <math.h>
 
 #include "compute/cuda/cuda_internal.h"
@@ -316,13 +315,12 @@ template <typename T> __global__ static void kv_store_kernel(mg_kv_store_args ar
 {
     mg_kv kv = args.kv;
     int64_t row = blockIdx.x;
-    int64_t plane = kv.slots * kv.kv_heads * kv.positions * kv.head_dim;
+    int64_t plane = kv.blocks * kv.kv_heads * kv.positions * kv.head_dim;
+    int64_t first = mg_cuda_kv_row(&kv, args.slots[row], 0, args.positions[row]);
     T *keys = (T *)kv.data;
     for (int64_t i = threadIdx.x; i < kv.kv_heads * kv.head_dim; i += blockDim.x) {
         int64_t head = i / kv.head_dim;
-        int64_t at = ((args.slots[row] * kv.kv_heads + head) * kv.positions + args.positions[row]) *
-                         kv.head_dim +
-                     i % kv.head_dim;
+        int64_t at = (first + head * kv.positions) * kv.head_dim + i % kv.head_dim;
         narrow(keys + at, args.k[row * args.x_stride + i]);
         narrow(keys + plane + at, args.v[row * args.x_stride + i]);
     }
@@ -392,10 +390,10 @@ template <typename T, int WIDTH> __global__ static void rope_store_kernel(mg_rop
     if (i >= turned + (int)kv.kv_heads * dim) {
         return;
     }
-    T *keys = (T *)kv.data + args.store.slots[row] * kv.kv_heads * step +
-              (int64_t)args.store.positions[row] * dim;
+    T *keys = (T *)kv.data +
+              mg_cuda_kv_row(&kv, args.store.slots[row], 0, args.store.positions[row]) * dim;
     if (i >= turned) {
-        int64_t plane = kv.slots * kv.kv_heads * step;
+        int64_t plane = kv.blocks * kv.kv_heads * step;
         int v = i - turned;
         read_piece<WIDTH>(low, args.store.v + row * args.store.x_stride + v);
         write_piece<WIDTH>(keys + plane + v / dim * step + v % dim, low);
@@ -475,7 +473,7 @@ static mg_status cuda_kv_copy(mg_stream *stream, const mg_kv_copy_args *args, mg
     size_t pitch = (size_t)(kv.positions * kv.head_dim) * element;
     size_t width = (size_t)(args->position_count * kv.head_dim) * element;
     for (int plane = 0; plane < 2 && width > 0; plane++) {
-        char *base = (char *)kv.data + (size_t)(plane * kv.slots * kv.kv_heads) * pitch;
+        char *base = (char *)kv.data + (size_t)(plane * kv.blocks * kv.kv_heads) * pitch;
         char *to = base + (size_t)(args->to * kv.kv_heads) * pitch;
         const char *from = base + (size_t)(args->from * kv.kv_heads) * pitch;
         MG_TRY(mg_cuda_status(cudaMemcpy2DAsync(to, pitch, from, pitch, width, (size_t)kv.kv_heads,
@@ -751,14 +749,14 @@ static mg_status cuda_kv_bytes(const mg_kv *kv, size_t *bytes_out, mg_error *err
     if (kv->kv_heads * kv->head_dim > INT32_MAX) {
         return mg_fail(err, MG_ERR_MEMORY, "a cache row is too large");
     }
-    return size_of(kv->slots * 2 * kv->positions, kv->kv_heads * kv->head_dim,
+    return size_of(kv->blocks * 2 * kv->positions, kv->kv_heads * kv->head_dim,
                    kv->dtype == MG_BF16 ? 2 : 4, bytes_out, err);
 }
 
 const mg_nn_ops mg_nn_ops_cuda = {
-    cuda_packed_bytes, cuda_kv_bytes,     mg_cuda_pack,   mg_cuda_linear, cuda_embed,
-    cuda_gather,       cuda_rmsnorm,      cuda_layernorm, cuda_rope,      cuda_kv_store,
-    cuda_kv_copy,      mg_cuda_attention, mg_cuda_gate,   cuda_add,       cuda_softcap,
-    cuda_argmax,       cuda_logprob,      cuda_nonfinite, mg_cuda_route,  mg_cuda_combine,
-    cuda_rope_store,   mg_cuda_mlp,
+    cuda_packed_bytes, cuda_kv_bytes,     mg_cuda_pack,     mg_cuda_linear, cuda_embed,
+    cuda_gather,       cuda_rmsnorm,      cuda_layernorm,   cuda_rope,      cuda_kv_store,
+    cuda_kv_copy,      mg_cuda_attention, mg_cuda_gate,     cuda_add,       cuda_softcap,
+    cuda_argmax,       cuda_logprob,      cuda_nonfinite,   mg_cuda_route,  mg_cuda_combine,
+    cuda_rope_store,   mg_cuda_mlp,       MG_CUDA_KV_BLOCK,
 };

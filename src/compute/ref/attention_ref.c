@@ -1,6 +1,7 @@
 /* compute/ref/attention_ref.c - the key/value cache and attention in plain C.
  *
- * The cache is row-major (slots, kv_heads, 2, positions, head_dim): keys, then values of a head. */
+ * The cache is row-major (blocks, kv_heads, 2, positions, head_dim): keys, then values of a head.
+ */
 #include "compute/ref/nn_ref_internal.h"
 
 #include <math.h>
@@ -24,13 +25,19 @@ mg_status mg_kv_bytes_ref(const mg_kv *kv, size_t *bytes_out, mg_error *err)
     size_t slot_bytes = 0;
     MG_TRY(mg_size_of(kv->kv_heads, kv->positions, kv->head_dim, 2 * (size_t)element_bytes(kv),
                       &slot_bytes, err));
-    return mg_size_of(kv->slots, 1, 1, slot_bytes, bytes_out, err);
+    return mg_size_of(kv->blocks, 1, 1, slot_bytes, bytes_out, err);
 }
 
 static char *key_at(const mg_kv *kv, int64_t slot, int64_t head, int64_t position)
 {
-    MG_ASSERT(slot >= 0 && slot < kv->slots && position >= 0 && position < kv->positions);
-    return (char *)kv->data + (((slot * kv->kv_heads + head) * 2) * kv->positions + position) *
+    int64_t block = slot;
+    if (kv->table != NULL) {
+        MG_ASSERT(position >= 0 && position / kv->positions < kv->table_width);
+        block = kv->table[slot * kv->table_width + position / kv->positions];
+        position %= kv->positions;
+    }
+    MG_ASSERT(block >= 0 && block < kv->blocks && position >= 0 && position < kv->positions);
+    return (char *)kv->data + (((block * kv->kv_heads + head) * 2) * kv->positions + position) *
                                   kv->head_dim * element_bytes(kv);
 }
 
@@ -71,10 +78,12 @@ mg_status mg_kv_copy_ref(mg_stream *stream, const mg_kv_copy_args *args, mg_erro
     if (args->from == args->to || args->position_count == 0) {
         return MG_OK;
     }
+    mg_kv blocks = *kv; /* from and to are no slots */
+    blocks.table = NULL;
     size_t bytes = (size_t)(args->position_count * kv->head_dim * element_bytes(kv));
     for (int64_t h = 0; h < kv->kv_heads; h++) {
-        memcpy(key_at(kv, args->to, h, 0), key_at(kv, args->from, h, 0), bytes);
-        memcpy(value_at(kv, args->to, h, 0), value_at(kv, args->from, h, 0), bytes);
+        memcpy(key_at(&blocks, args->to, h, 0), key_at(&blocks, args->from, h, 0), bytes);
+        memcpy(value_at(&blocks, args->to, h, 0), value_at(&blocks, args->from, h, 0), bytes);
     }
     return MG_OK;
 }

@@ -222,4 +222,5 @@ const mg_nn_ops mg_nn_ops_ref = {
     .nonfinite = nonfinite_ref,
     .route = mg_route_ref,
     .combine = mg_combine_ref,
+    .kv_block = 4,
 };

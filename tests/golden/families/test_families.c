@@ -139,7 +139,7 @@ static float *batch_logits(family *f, int64_t *first_rows)
     int64_t rows[PROMPTS * 64];
     mg_run runs[PROMPTS];
     int64_t count = 0;
-    assert_ok(mg_kv_cache_create(f->model, PROMPTS, 64, &cache, &err), &err);
+    assert_ok(mg_kv_cache_create(f->model, PROMPTS, 64, 0, &cache, &err), &err);
     for (int64_t p = 0; p < PROMPTS; p++) {
         mg_run run = { p, 0, f->prompts[p].count, 0 };
         runs[p] = run;
@@ -262,7 +262,7 @@ static void steps_equal_prefill(const char *name, mg_dtype dtype)
     int64_t vocab = mg_model_vocab(f.model);
     float *whole = batch_logits(&f, first_rows);
     float *step = mg_new_array(float, PROMPTS *vocab);
-    assert_ok(mg_kv_cache_create(f.model, PROMPTS + 1, 64, &cache, &err), &err);
+    assert_ok(mg_kv_cache_create(f.model, PROMPTS + 1, 64, 0, &cache, &err), &err);
     for (int64_t position = 0; position < 64; position++) {
         mg_run runs[PROMPTS];
         int32_t tokens[PROMPTS];
@@ -331,7 +331,9 @@ static void greedy_answers_agree(const char *name, const mg_device *device)
     mg_error err;
     mg_engine *engine = NULL;
     family_open(&f, name, device, MG_F32);
-    static const mg_engine_options choices[] = { { 1, 64, 64 }, { 2, 64, 5 }, { 7, 64, 16 } };
+    static const mg_engine_options choices[] = { { 1, 64, 64, 0 },
+                                                 { 2, 64, 5, 0 },
+                                                 { 7, 64, 16, 0 } };
     for (int64_t c = 0; c < MG_ARRAY_COUNT(choices); c++) {
         mg_generate_request requests[2 * PROMPTS] = { 0 };
         for (int64_t i = 0; i < 2 * PROMPTS; i++) {

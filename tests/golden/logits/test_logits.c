@@ -86,7 +86,7 @@ static void check_logits(bundle *b)
     int64_t vocab = mg_model_vocab(b->model);
     float *logits = mg_new_array(float, vocab);
     mg_kv_cache *cache = NULL;
-    assert_ok(mg_kv_cache_create(b->model, 1, 256, &cache, &err), &err);
+    assert_ok(mg_kv_cache_create(b->model, 1, 256, 0, &cache, &err), &err);
     for (int64_t i = 0; i < b->count; i++) {
         mg_run run = { 0, 0, b->ids[i].count, 0 };
         int64_t last = run.count - 1;

@@ -184,7 +184,7 @@ static float *logits_of(mg_model *model, mg_stream *stream)
     int32_t tokens[TOKENS];
     int64_t rows[TOKENS / 2];
     mg_kv_cache *cache;
-    assert_ok(mg_kv_cache_create(model, 1, TOKENS, &cache, &err), &err);
+    assert_ok(mg_kv_cache_create(model, 1, TOKENS, 0, &cache, &err), &err);
     for (int32_t i = 0; i < TOKENS; i++) {
         tokens[i] = 3 + i * 37 % 900;
     }

@@ -94,8 +94,9 @@ static mg_status generate(fixture *f, const mg_generate_request *requests, int64
 static void answers_do_not_depend_on_the_batch(void **state)
 {
     (void)state;
-    static const mg_engine_options choices[] = { { 1, 0, 1 }, { 2, 0, 3 },   { 3, 0, 64 },
-                                                 { 9, 0, 7 }, { 0, 0, 512 }, { 100, 0, 100 } };
+    static const mg_engine_options choices[] = { { 1, 0, 1, 0 },   { 2, 0, 3, 0 },
+                                                 { 3, 0, 64, 0 },  { 9, 0, 7, 0 },
+                                                 { 0, 0, 512, 0 }, { 100, 0, 100, 0 } };
     const mg_device *devices[] = { mg_device_ref(), mg_device_cpu(MG_ISA_AVX2),
                                    mg_device_cpu(MG_ISA_AVX512) };
     answer first[REQUESTS];
@@ -124,6 +125,27 @@ static void answers_do_not_depend_on_the_batch(void **state)
         close_fixture(&f);
     }
     mg_pool_destroy(pool);
+}
+
+/* Texts that take turns in a pool that holds few of them: some are parked and computed anew. */
+static void a_small_pool_changes_no_answer(void **state)
+{
+    (void)state;
+    fixture f;
+    mg_error err;
+    answer enough[REQUESTS];
+    mg_engine_options options = { 9, 0, 16, 0 };
+    open_fixture(&f, mg_device_ref());
+    for (int64_t i = 0; i < REQUESTS; i++) { /* and some begin alike */
+        memcpy(f.ids[i], f.ids[i % 3], (size_t)(10 * (i % 3)) * sizeof(int32_t));
+    }
+    assert_ok(generate(&f, f.requests, REQUESTS, options, NULL, &err), &err);
+    memcpy(enough, f.answers, sizeof(enough));
+    for (options.cache_tokens = 1; options.cache_tokens < 400; options.cache_tokens += 37) {
+        assert_ok(generate(&f, f.requests, REQUESTS, options, NULL, &err), &err);
+        assert_memory_equal(enough, f.answers, sizeof(enough));
+    }
+    close_fixture(&f);
 }
 
 /* --- A device whose memory ends: allocations above a size, or the n-th one, fail. */
@@ -157,7 +179,7 @@ static void short_memory_makes_batches_smaller_and_changes_no_answer(void **stat
     fixture f;
     mg_error err;
     answer enough[REQUESTS];
-    mg_engine_options options = { 9, 0, 256 };
+    mg_engine_options options = { 9, 0, 256, 0 };
     open_narrow(&f);
     assert_ok(generate(&f, f.requests, REQUESTS, options, NULL, &err), &err);
     memcpy(enough, f.answers, sizeof(enough));
@@ -185,7 +207,7 @@ static void any_allocation_may_fail_once(void **state)
     fixture f;
     mg_error err;
     answer enough[REQUESTS];
-    mg_engine_options options = { 4, 0, 32 };
+    mg_engine_options options = { 4, 0, 32, 0 };
     open_narrow(&f);
     assert_ok(generate(&f, f.requests, REQUESTS, options, NULL, &err), &err);
     memcpy(enough, f.answers, sizeof(enough));
@@ -197,14 +219,13 @@ static void any_allocation_may_fail_once(void **state)
     close_fixture(&f);
 }
 
-static void shared_prefix_changes_nothing(void **state)
+static void check_shared_prefix(const mg_device *device)
 {
-    (void)state;
     fixture f;
     mg_error err;
     answer alone[REQUESTS];
-    mg_engine_options options = { 4, 0, 16 };
-    open_fixture(&f, mg_device_cpu(MG_ISA_AVX512));
+    mg_engine_options options = { 4, 0, 16, 0 };
+    open_fixture(&f, device);
     for (int64_t i = 0; i < REQUESTS; i++) {
         memcpy(f.ids[i], f.ids[0], 20 * sizeof(int32_t));
         f.requests[i].id_count = 21 + i;
@@ -218,16 +239,24 @@ static void shared_prefix_changes_nothing(void **state)
     close_fixture(&f);
 }
 
-/* Two groups with beginnings of their own, in mixed order, and a longer one within the first. */
-static void each_group_computes_its_prefix_once(void **state)
+static void shared_prefix_changes_nothing(void **state)
 {
     (void)state;
+    check_shared_prefix(mg_device_ref()); /* whose texts have blocks in common */
+    check_shared_prefix(mg_device_cpu(MG_ISA_AVX512));
+}
+
+/* Two groups with beginnings of their own, in mixed order, and a longer one within the first. */
+static void check_groups(const mg_device *device)
+{
     fixture f;
     mg_error err;
     answer alone[REQUESTS];
-    static const mg_engine_options choices[] = { { 0, 0, 512 }, { 3, 0, 7 }, { 1, 0, 64 } };
-    mg_engine_options single = { 1, 0, 0 };
-    open_fixture(&f, mg_device_cpu(MG_ISA_AVX512));
+    static const mg_engine_options choices[] = { { 0, 0, 512, 0 },
+                                                 { 3, 0, 7, 0 },
+                                                 { 1, 0, 64, 0 } };
+    mg_engine_options single = { 1, 0, 0, 0 };
+    open_fixture(&f, device);
     for (int64_t i = 0; i < REQUESTS; i++) {
         memcpy(f.ids[i], f.ids[i % 2], 20 * sizeof(int32_t));
         f.requests[i].id_count = 20 + 1;
@@ -258,6 +287,13 @@ static void each_group_computes_its_prefix_once(void **state)
     close_fixture(&f);
 }
 
+static void each_group_computes_its_prefix_once(void **state)
+{
+    (void)state;
+    check_groups(mg_device_ref());
+    check_groups(mg_device_cpu(MG_ISA_AVX512));
+}
+
 /* Texts of very unequal length: as one ends the next comes in, and no row is spent on the dead. */
 static void slots_stay_full_while_requests_wait(void **state)
 {
@@ -266,7 +302,7 @@ static void slots_stay_full_while_requests_wait(void **state)
     fixture f;
     mg_error err;
     mg_engine *engine = NULL;
-    mg_engine_options options = { SLOTS, 0, 16 };
+    mg_engine_options options = { SLOTS, 0, 16, 0 };
     open_fixture(&f, mg_device_cpu(MG_ISA_AVX512));
     mg_generate_request requests[MANY];
     counted seen = { 0, 0 };
@@ -293,7 +329,7 @@ static void long_prompt_is_cut_on_the_left(void **state)
     fixture f;
     mg_error err;
     answer whole;
-    mg_engine_options options = { 0, 32, 0 };
+    mg_engine_options options = { 0, 32, 0, 0 };
     open_fixture(&f, mg_device_cpu(MG_ISA_AVX512));
     f.requests[0].ids = f.ids[0] + TINY_POSITIONS - (32 - NEW_TOKENS);
     f.requests[0].id_count = 32 - NEW_TOKENS;
@@ -317,7 +353,7 @@ static void eos_ends_an_answer_and_is_left_out(void **state)
     (void)state;
     fixture f;
     mg_error err;
-    mg_engine_options options = { 0, 0, 0 };
+    mg_engine_options options = { 0, 0, 0, 0 };
     open_fixture(&f, mg_device_cpu(MG_ISA_AVX512));
     assert_ok(generate(&f, f.requests, 1, options, NULL, &err), &err);
     answer open = f.answers[0];
@@ -344,7 +380,7 @@ static void logits_that_are_not_finite_end_one_request(void **state)
     (void)state;
     fixture f;
     mg_error err;
-    mg_engine_options options = { 0, 0, 0 };
+    mg_engine_options options = { 0, 0, 0, 0 };
     open_fixture(&f, mg_device_ref());
     int32_t poison = TINY_VOCAB - 2;
     for (int64_t i = 0; i < REQUESTS; i++) {
@@ -383,7 +419,7 @@ static void callback_can_cancel(void **state)
     (void)state;
     fixture f;
     mg_error err;
-    mg_engine_options options = { 2, 0, 0 };
+    mg_engine_options options = { 2, 0, 0, 0 };
     open_fixture(&f, mg_device_cpu(MG_ISA_AVX512));
     f.cancel_after = 3;
     assert_status(generate(&f, f.requests, REQUESTS, options, NULL, &err), MG_ERR_INTERRUPTED);
@@ -422,7 +458,7 @@ static void no_requests_are_no_work(void **state)
     (void)state;
     fixture f;
     mg_error err;
-    mg_engine_options options = { 0, 0, 0 };
+    mg_engine_options options = { 0, 0, 0, 0 };
     open_fixture(&f, mg_device_cpu(MG_ISA_AVX512));
     assert_ok(generate(&f, f.requests, 0, options, NULL, &err), &err);
     assert_int_equal(f.done, 0);
@@ -434,7 +470,7 @@ static void ids_outside_the_vocabulary_are_refused(void **state)
     (void)state;
     fixture f;
     mg_error err;
-    mg_engine_options options = { 0, 0, 0 };
+    mg_engine_options options = { 0, 0, 0, 0 };
     open_fixture(&f, mg_device_cpu(MG_ISA_AVX512));
     f.requests[2].id_count = 5;
     f.ids[2][4] = TINY_VOCAB;
@@ -448,7 +484,7 @@ static void memory_failures_are_errors_not_crashes(void **state)
     (void)state;
     fixture f;
     mg_error err;
-    mg_engine_options options = { 2, 0, 8 };
+    mg_engine_options options = { 2, 0, 8, 0 };
     open_fixture(&f, mg_device_cpu(MG_ISA_AVX512));
     int64_t failures = 0;
     for (int64_t n = 1; n < 100; n++) { /* smaller batches survive some of them */
@@ -468,7 +504,7 @@ static void engine_serves_calls_of_any_shape_in_turn(void **state)
     fixture f;
     mg_error err;
     mg_engine *engine = NULL;
-    mg_engine_options options = { 0, 0, 0 };
+    mg_engine_options options = { 0, 0, 0, 0 };
     open_fixture(&f, mg_device_cpu(MG_ISA_AVX512));
     assert_ok(generate(&f, f.requests, REQUESTS, options, NULL, &err), &err);
     answer first[REQUESTS];
@@ -492,6 +528,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(answers_do_not_depend_on_the_batch),
+        cmocka_unit_test(a_small_pool_changes_no_answer),
         cmocka_unit_test(short_memory_makes_batches_smaller_and_changes_no_answer),
         cmocka_unit_test(any_allocation_may_fail_once),
         cmocka_unit_test(shared_prefix_changes_nothing),

@@ -90,7 +90,7 @@ static double plain_logprob(fixture *f, const mg_score_request *request, bool *g
     }
     float *logits = mg_new_array(float, total *TINY_VOCAB);
     mg_run run = { 0, 0, total - 1, 0 };
-    assert_ok(mg_kv_cache_create(f->model, 1, total, &cache, &err), &err);
+    assert_ok(mg_kv_cache_create(f->model, 1, total, 0, &cache, &err), &err);
     mg_forward_args args = { cache, tokens, total - 1, &run, 1, rows, total - 1, logits };
     assert_ok(mg_model_forward(f->model, &args, f->stream, &err), &err);
     *greedy_out = true;
@@ -112,7 +112,7 @@ static void scores_are_the_log_softmax_of_a_plain_pass(void **state)
 {
     (void)state;
     fixture f;
-    mg_engine_options options = { 0, 0, 0 };
+    mg_engine_options options = { 0, 0, 0, 0 };
     open_fixture(&f);
     score(&f, 0, REQUESTS, options);
     for (int64_t i = 0; i < REQUESTS; i++) {
@@ -133,9 +133,9 @@ static void scores_are_the_log_softmax_of_a_plain_pass(void **state)
 static void scores_do_not_depend_on_the_batch(void **state)
 {
     (void)state;
-    static const mg_engine_options choices[] = { { 1, 0, 4 }, { 2, 0, 1 }, { 8, 0, 512 } };
+    static const mg_engine_options choices[] = { { 1, 0, 4, 0 }, { 2, 0, 1, 0 }, { 8, 0, 512, 0 } };
     fixture alone;
-    mg_engine_options single = { 1, 0, 0 };
+    mg_engine_options single = { 1, 0, 0, 0 };
     open_fixture(&alone);
     for (int64_t i = 0; i < REQUESTS; i++) {
         score(&alone, i, 1, single);
@@ -156,8 +156,8 @@ static void lengths_keep_their_own_rotation(void **state)
     fixture f;
     mg_error err;
     fixture alone;
-    mg_engine_options single = { 1, 64, 0 };
-    mg_engine_options together = { 2, 64, 7 };
+    mg_engine_options single = { 1, 64, 0, 0 };
+    mg_engine_options together = { 2, 64, 7, 0 };
     open_fixture(&f);
     mg_model_destroy(f.model);
     mg_model_config config = tiny_config();
@@ -181,7 +181,7 @@ static void equal_contexts_are_computed_once(void **state)
     fixture f;
     mg_error err;
     mg_engine *engine = NULL;
-    mg_engine_options options = { 0, 0, 0 };
+    mg_engine_options options = { 0, 0, 0, 0 };
     open_fixture(&f);
     assert_ok(mg_engine_create(f.model, NULL, NULL, &options, &engine, &err), &err);
     int64_t inputs = 0; /* contexts once, and one token of them again for each further request */
@@ -200,7 +200,7 @@ static void choices_of_one_token_cost_one_pass(void **state)
 {
     (void)state;
     fixture f;
-    mg_engine_options options = { 0, 0, 0 };
+    mg_engine_options options = { 0, 0, 0, 0 };
     open_fixture(&f);
     for (int64_t i = 0; i < REQUESTS; i++) {
         f.requests[i].continuation_count = 1 + (i == 4);
@@ -225,7 +225,7 @@ static void long_context_is_cut_on_the_left(void **state)
 {
     (void)state;
     fixture f;
-    mg_engine_options options = { 0, 20, 0 };
+    mg_engine_options options = { 0, 20, 0, 0 };
     open_fixture(&f);
     mg_score_request whole = { f.ids[0], 40, f.ids[3], 6 };
     mg_score_request cut = { f.ids[0] + 40 - 15, 15, f.ids[3], 6 }; /* 21 tokens, the last unseen */
@@ -242,7 +242,7 @@ static void continuation_without_room_is_refused(void **state)
     fixture f;
     mg_error err;
     mg_engine *engine = NULL;
-    mg_engine_options options = { 0, 5, 0 };
+    mg_engine_options options = { 0, 5, 0, 0 };
     open_fixture(&f);
     f.requests[0].continuation_count = 6;
     assert_ok(mg_engine_create(f.model, NULL, NULL, &options, &engine, &err), &err);
@@ -255,7 +255,7 @@ static void empty_continuation_has_probability_one(void **state)
 {
     (void)state;
     fixture f;
-    mg_engine_options options = { 0, 0, 0 };
+    mg_engine_options options = { 0, 0, 0, 0 };
     open_fixture(&f);
     f.requests[0].continuation_count = 0;
     score(&f, 0, REQUESTS, options);
@@ -269,7 +269,7 @@ static void poisoned_context_fails_alone(void **state)
     (void)state;
     fixture f;
     mg_error err;
-    mg_engine_options options = { 0, 0, 0 };
+    mg_engine_options options = { 0, 0, 0, 0 };
     open_fixture(&f);
     float row[16];
     for (int64_t k = 0; k < 16; k++) {

@@ -220,7 +220,7 @@ static void model_larger_than_memory_is_refused_with_both_numbers(void **state)
     mg_stream *stream = NULL;
     mg_kv_cache *cache = NULL;
     model = tiny_model(mg_device_ref(), &stream);
-    assert_status(mg_kv_cache_create(model, 1 << 20, 1 << 20, &cache, &err), MG_ERR_MEMORY);
+    assert_status(mg_kv_cache_create(model, 1 << 20, 1 << 20, 0, &cache, &err), MG_ERR_MEMORY);
     assert_non_null(strstr(err.message, "keys and values take"));
     assert_null(cache);
     mg_device_ref()->stream_destroy(stream);
@@ -241,10 +241,10 @@ static void limits_on_memory_are_kept(void **state)
     assert_non_null(strstr(err.message, "MB, but only 20.00 MB are free"));
     model = tiny_model(mg_device_ref(), &stream);
     mg_memory_pretend_free(1000);
-    assert_status(mg_kv_cache_create(model, 10, 100, &cache, &err), MG_ERR_MEMORY);
+    assert_status(mg_kv_cache_create(model, 10, 100, 0, &cache, &err), MG_ERR_MEMORY);
     assert_non_null(strstr(err.message, "but only 0.00 MB are free"));
     mg_memory_pretend_free(SIZE_MAX);
-    assert_ok(mg_kv_cache_create(model, 10, 100, &cache, &err), &err);
+    assert_ok(mg_kv_cache_create(model, 10, 100, 0, &cache, &err), &err);
     mg_kv_cache_destroy(cache);
     mg_device_ref()->stream_destroy(stream);
     mg_model_destroy(model);
@@ -260,7 +260,7 @@ static void token_outside_the_vocabulary_is_an_error(void **state)
     float logits[TINY_VOCAB];
     int64_t row = 0;
     mg_run run = { 0, 0, 1, 0 };
-    assert_ok(mg_kv_cache_create(f.model, 1, 8, &cache, &f.err), &f.err);
+    assert_ok(mg_kv_cache_create(f.model, 1, 8, 0, &cache, &f.err), &f.err);
     static const int32_t bad[] = { -1, TINY_VOCAB, INT32_MAX };
     for (int64_t i = 0; i < MG_ARRAY_COUNT(bad); i++) {
         mg_forward_args args = { cache, &bad[i], 1, &run, 1, &row, 1, logits };
@@ -312,7 +312,7 @@ static void run_tokens(mg_model *model, mg_stream *stream, float *logits)
     mg_error err;
     mg_kv_cache *cache = NULL;
     mg_run run = { 0, 0, MG_ARRAY_COUNT(tokens), 0 };
-    assert_ok(mg_kv_cache_create(model, 1, 8, &cache, &err), &err);
+    assert_ok(mg_kv_cache_create(model, 1, 8, 0, &cache, &err), &err);
     mg_forward_args args = { cache, tokens, run.count, &run, 1, rows, 3, logits };
     assert_ok(mg_model_forward(model, &args, stream, &err), &err);
     mg_kv_cache_destroy(cache);
