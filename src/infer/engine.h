@@ -29,6 +29,10 @@ typedef struct mg_generate_request {
     int64_t stop_count;
     bool ignore_eos;
     mg_hopeless hopeless; /* all zero: every answer runs to its end */
+    /* Whether an answer with this beginning, which no later token changes, says all that is wanted:
+     * it ends with MG_FINISH_STOP.  Asked after every token; NULL = never. */
+    mg_status (*complete)(const void *context, mg_str text, bool *complete_out, mg_error *err);
+    const void *complete_context;
     mg_sampling sampling; /* all zero: greedy */
 } mg_generate_request;
 

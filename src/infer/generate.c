@@ -291,6 +291,19 @@ static mg_status choose_token(mg_generator *gen, const mg_text *text, int64_t ro
     return MG_OK;
 }
 
+/* Whether the text says all that is wanted of it. */
+static mg_status is_complete(mg_generator *gen, const mg_text *text, bool *complete_out,
+                             mg_error *err)
+{
+    const mg_generate_request *request = text->request;
+    *complete_out = false;
+    if (request->complete == NULL) {
+        return MG_OK;
+    }
+    mg_str certain = mg_stops_certain(&text->stops, decode_text(gen, text));
+    return request->complete(request->complete_context, certain, complete_out, err);
+}
+
 /* Gives the text in slot its next token, from logit row `row`, and ends it where it ends. */
 static mg_status advance(mg_generator *gen, int64_t slot, int64_t row, mg_error *err)
 {
@@ -313,6 +326,11 @@ static mg_status advance(mg_generator *gen, int64_t slot, int64_t row, mg_error 
     if (mg_hopeless_hit(&text->request->hopeless, engine->tokenizer, text->ids + text->prompt_count,
                         new_count, &engine->scratch)) {
         return end_text(gen, text, MG_FINISH_LENGTH, err);
+    }
+    bool complete;
+    MG_TRY(is_complete(gen, text, &complete, err));
+    if (complete) {
+        return end_text(gen, text, MG_FINISH_STOP, err);
     }
     if (new_count == text->new_max) {
         return end_text(gen, text, MG_FINISH_LENGTH, err);

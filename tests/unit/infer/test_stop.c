@@ -193,6 +193,42 @@ static void hopeless_answers_end_early(void **state)
     close_fixture(&f);
 }
 
+/* Complete is what holds the word and at least one byte more. */
+static mg_status says_word(const void *context, mg_str text, bool *complete_out, mg_error *err)
+{
+    const char *word = context;
+    int64_t at = mg_str_find(text, mg_str_of(word), 0);
+    *complete_out = at >= 0 && (size_t)at + strlen(word) < text.size;
+    return strcmp(word, "broken") == 0 ? mg_fail(err, MG_ERR_LIMIT, "too many steps") : MG_OK;
+}
+
+static void complete_answers_end_where_they_say_all(void **state)
+{
+    (void)state;
+    fixture f;
+    mg_error err;
+    open_fixture(&f);
+    ask(&f, NULL, 0);
+    char whole[sizeof(f.text)];
+    memcpy(whole, f.text, sizeof(whole));
+    mg_generate_request request = { .ids = f.prompt.data,
+                                    .id_count = f.prompt.count,
+                                    .max_new_tokens = 40,
+                                    .complete = says_word,
+                                    .complete_context = "答え" };
+    assert_ok(mg_engine_generate(f.engine, &request, 1, keep, &f, &err), &err);
+    assert_int_equal(f.finish, MG_FINISH_STOP);
+    assert_true(strlen(f.text) < strlen(whole));
+    assert_true(strlen(f.text) > (size_t)(strstr(whole, "答え") - whole) + strlen("答え"));
+    assert_memory_equal(f.text, whole, strlen(f.text));
+    request.complete_context = "never";
+    assert_ok(mg_engine_generate(f.engine, &request, 1, keep, &f, &err), &err);
+    assert_string_equal(f.text, whole);
+    request.complete_context = "broken";
+    assert_status(mg_engine_generate(f.engine, &request, 1, keep, &f, &err), MG_ERR_LIMIT);
+    close_fixture(&f);
+}
+
 static void pieces_of_a_stream_make_up_the_text(void **state)
 {
     (void)state;
@@ -221,6 +257,7 @@ int main(void)
         cmocka_unit_test(uncertain_ends_are_held_back),
         cmocka_unit_test(answer_ends_before_a_stop_string),
         cmocka_unit_test(hopeless_answers_end_early),
+        cmocka_unit_test(complete_answers_end_where_they_say_all),
         cmocka_unit_test(pieces_of_a_stream_make_up_the_text),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
