@@ -47,6 +47,19 @@ static bool take_generation(void *context, int64_t index, const mg_generation *r
     return true;
 }
 
+/* The pattern of the task stands in the text and cannot grow any more: something follows it. */
+static mg_status answer_is_complete(const void *context, mg_str text, bool *complete_out,
+                                    mg_error *err)
+{
+    const mg_regex *pattern = context;
+    mg_regex_match match;
+    bool found;
+    *complete_out = false;
+    MG_TRY(mg_regex_search(pattern, text, 0, &found, &match, err));
+    *complete_out = found && (size_t)match.end[0] < text.size;
+    return MG_OK;
+}
+
 static mg_status generate(mg_eval_run *run, mg_engine *engine, mg_error *err)
 {
     mg_prepared_task *prepared = run->prepared;
@@ -54,6 +67,8 @@ static mg_status generate(mg_eval_run *run, mg_engine *engine, mg_error *err)
     int64_t count = run->count * repeats;
     mg_generate_request *requests = mg_new_array(mg_generate_request, count + 1);
     engine_work work = { run, mg_new_array(engine_slot, count + 1) };
+    mg_status (*complete)(const void *, mg_str, bool *, mg_error *) =
+        run->task->answer != NULL ? answer_is_complete : NULL;
     for (int64_t i = 0; i < count; i++) {
         /* all first answers, then all second ones: equal prompts lie apart, which costs nothing */
         mg_run_row *row = &run->rows[i % run->count];
@@ -65,6 +80,8 @@ static mg_status generate(mg_eval_run *run, mg_engine *engine, mg_error *err)
                                              .stops = prepared->stops,
                                              .stop_count = prepared->stop_count,
                                              .hopeless = run->task->hopeless,
+                                             .complete = complete,
+                                             .complete_context = run->task->answer,
                                              .sampling = prepared->sampling };
     }
     for (int64_t i = 0; i < run->count; i++) {

@@ -43,6 +43,7 @@ void mg_task_close(mg_task *task)
     for (int64_t m = 0; m < task->metric_count; m++) {
         mg_metric_release(&task->metrics[m]);
     }
+    mg_regex_destroy(task->answer);
     mg_arena_release(&task->arena);
     mg_free(task);
 }
@@ -251,6 +252,7 @@ void mg_task_hash(const mg_task *task, char *text_out)
             mg_value_of_int(2 * task->hopeless.script + (task->hopeless.repeats ? 1 : 0));
         hash_value(hasher, &text, &early);
     }
+    mg_hasher_add(hasher, task->answer_pattern.data, task->answer_pattern.size);
     mg_hasher_add(hasher, task->system_instruction.data, task->system_instruction.size);
     mg_hasher_add(hasher, task->chat_template.data, task->chat_template.size);
     hash_function(hasher, &task->process_results);

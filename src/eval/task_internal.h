@@ -12,6 +12,7 @@
 #include "eval/task_index.h"
 #include "eval/task_settings.h"
 #include "infer/hopeless.h"
+#include "text/regex.h"
 #include "text/template.h"
 
 MG_BEGIN_C
@@ -93,6 +94,8 @@ struct mg_task {
     mg_value generation; /* generate_until: the keyword arguments */
     int64_t max_new_tokens;
     mg_hopeless hopeless; /* `stop_early` in the block `merganser` of the metadata */
+    mg_regex *answer;     /* there: an answer that holds it and more is complete; NULL = none */
+    mg_str answer_pattern;
 
     mg_python *python; /* started by its first call */
     bool owns_python;

@@ -426,8 +426,38 @@ static void read_generation(reader *r)
     }
 }
 
-/* `metadata: {merganser: {stop_early: {repeats: true, script: japanese}}}`: answers that the task
- * calls hopeless end early.  The harness keeps metadata and does not look into it. */
+static void read_script(reader *r, const mg_setting *setting, const mg_value *script)
+{
+    bool is_text = script->kind == MG_STRING;
+    for (int64_t i = 0; i < mg_script_count; i++) {
+        if (is_text && mg_str_is(script->string, mg_scripts[i])) {
+            r->task->hopeless.script = i + 1;
+        }
+    }
+    if (r->task->hopeless.script == 0) {
+        const char *nearest =
+            is_text ? mg_str_nearest(script->string, mg_scripts, mg_script_count) : NULL;
+        mg_problem(&r->problems, MG_ERR_CONFIG, setting, script, "'script' is unknown%s%s%s",
+                   nearest != NULL ? "; did you mean '" : "", nearest != NULL ? nearest : "",
+                   nearest != NULL ? "'?" : ", must be a writing system such as japanese");
+    }
+}
+
+static void read_answer(reader *r, const mg_setting *setting, const mg_value *answer)
+{
+    mg_error err;
+    if (answer->kind != MG_STRING || answer->string.size == 0) {
+        mg_problem(&r->problems, MG_ERR_CONFIG, setting, answer,
+                   "'answer' must be a regular expression");
+    } else if (mg_regex_compile(answer->string, MG_REGEX_PYTHON, &r->task->answer, &err) != MG_OK) {
+        mg_problem(&r->problems, MG_ERR_CONFIG, setting, answer, "'answer': %s", err.message);
+    }
+    r->task->answer_pattern = answer->string;
+}
+
+/* `metadata: {merganser: {stop_early: {repeats: true, script: japanese, answer: REGEX}}}`: answers
+ * that the task calls hopeless or complete end early.  The harness keeps metadata and does not look
+ * into it. */
 static void read_stop_early(reader *r)
 {
     mg_task *task = r->task;
@@ -436,29 +466,23 @@ static void read_stop_early(reader *r)
     const mg_value *rules = mg_value_get(own, "stop_early");
     const mg_value *repeats = mg_value_get(rules, "repeats");
     const mg_value *script = mg_value_get(rules, "script");
+    const mg_value *answer = mg_value_get(rules, "answer");
     if (rules == NULL) {
         return;
     }
     if (task->output_type != MG_GENERATE_UNTIL || rules->kind != MG_MAP ||
         (repeats != NULL && repeats->kind != MG_BOOL)) {
         mg_problem(&r->problems, MG_ERR_CONFIG, setting, rules,
-                   "'stop_early' must be a mapping of 'repeats' (true or false) and 'script', in a "
-                   "task that generates");
+                   "'stop_early' must be a mapping of 'repeats' (true or false), 'script' and "
+                   "'answer', in a task that generates");
         return;
     }
     task->hopeless.repeats = repeats != NULL && repeats->boolean;
-    for (int64_t i = 0; script != NULL && i < mg_script_count; i++) {
-        if (script->kind == MG_STRING && mg_str_is(script->string, mg_scripts[i])) {
-            task->hopeless.script = i + 1;
-        }
+    if (script != NULL) {
+        read_script(r, setting, script);
     }
-    if (script != NULL && task->hopeless.script == 0) {
-        const char *nearest = script->kind == MG_STRING
-                                  ? mg_str_nearest(script->string, mg_scripts, mg_script_count)
-                                  : NULL;
-        mg_problem(&r->problems, MG_ERR_CONFIG, setting, script, "'script' is unknown%s%s%s",
-                   nearest != NULL ? "; did you mean '" : "", nearest != NULL ? nearest : "",
-                   nearest != NULL ? "'?" : ", must be a writing system such as japanese");
+    if (answer != NULL) {
+        read_answer(r, setting, answer);
     }
 }
 

@@ -1,6 +1,7 @@
 """`eval`: results, samples, limits; functions of users that raise, hang, print or end the process."""
 import json
 import os
+import re
 import shutil
 import time
 import unittest
@@ -106,6 +107,22 @@ class Eval(ProgramTest):
         native = json.loads(self.eval("--json").out)["results"]["mini_ja_native"]["exact_match,none"]
         python = json.loads(self.eval("--json", task="mini_ja_train").out)["results"]["mini_ja_train"]["acc,none"]
         self.assertAlmostEqual(native, python)
+
+    def test_answers_end_once_their_pattern_is_complete(self):
+        """A sum such as 21+45= holds all that the pattern wants; what follows is not written any more."""
+        samples = {}
+        for name, rule in (("whole", "{}"), ("short", "{answer: '[0-9]+[+*-][0-9]+'}")):
+            self.write(f"{name}.yaml", f"include: {TASKS / 'mini_ja_native.yaml'}\ntask: {name}\n"
+                       f"metadata: {{version: 1.0, merganser: {{stop_early: {rule}}}}}\n")
+            self.eval("--limit", "12", "--log-samples", f"{name}.jsonl", "--include-path", ".", task=name)
+            lines = (self.folder / f"{name}.jsonl").read_text().splitlines()
+            samples[name] = [json.loads(line)["resps"][0] for line in lines]
+        for whole, short in zip(samples["whole"], samples["short"], strict=True):
+            self.assertTrue(whole.startswith(short), (whole, short))
+            found = re.search("[0-9]+[+*-][0-9]+", whole)
+            if found and found.end() < len(whole):
+                self.assertEqual(re.search("[0-9]+[+*-][0-9]+", short).group(), found.group())
+                self.assertLessEqual(len(short), found.end() + 4)
 
     def test_a_native_metric_needs_no_python(self):
         bare = self.folder / "bin"

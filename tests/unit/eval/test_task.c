@@ -416,21 +416,23 @@ static void the_hash_changes_with_what_decides_a_score(void **state)
         "metadata: {merganser: {stop_early: {repeats: true}}}\n",
         "task: t\n" HEAD "doc_to_text: '{{q}}'\ndoc_to_target: ''\n"
         "metadata: {merganser: {stop_early: {script: thai}}}\n",
+        "task: t\n" HEAD "doc_to_text: '{{q}}'\ndoc_to_target: ''\n"
+        "metadata: {merganser: {stop_early: {answer: '[0-9]+'}}}\n",
     };
-    char hashes[7][64];
-    for (int i = 0; i < 7; i++) {
+    char hashes[8][64];
+    for (int i = 0; i < 8; i++) {
         assert_ok(open_task(f, files[i], &task, &err), &err);
         mg_task_hash(task, hashes[i]);
         mg_task_close(task);
     }
     assert_string_equal(hashes[0], hashes[1]); /* the name and the writing do not matter */
-    for (int i = 2; i < 7; i++) {
+    for (int i = 2; i < 8; i++) {
         assert_string_not_equal(hashes[0], hashes[i]);
     }
     assert_string_not_equal(hashes[5], hashes[6]);
 }
 
-static void hopeless_answers_are_told_by_known_rules(void **state)
+static void rules_for_an_early_stop_are_checked(void **state)
 {
     fixture *f = *state;
     mg_error err;
@@ -446,6 +448,12 @@ static void hopeless_answers_are_told_by_known_rules(void **state)
                             "metadata: {merganser: {stop_early: 3}}\n",
                             &task, &err),
                   MG_ERR_CONFIG);
+    assert_status(open_task(f,
+                            "task: t\n" HEAD "doc_to_text: '{{q}}'\ndoc_to_target: ''\n"
+                            "metadata: {merganser: {stop_early: {answer: '([0-9'}}}\n",
+                            &task, &err),
+                  MG_ERR_CONFIG);
+    assert_non_null(strstr(err.message, "'answer'"));
 }
 
 static void limits_take_a_number_or_a_share(void **state)
@@ -504,7 +512,7 @@ int main(void)
         WITH(unsupported_features_are_named),
         WITH(a_filter_that_the_task_s_own_file_registers_is_found),
         WITH(the_hash_changes_with_what_decides_a_score),
-        WITH(hopeless_answers_are_told_by_known_rules),
+        WITH(rules_for_an_early_stop_are_checked),
         WITH(limits_take_a_number_or_a_share),
         WITH(groups_that_contain_themselves_and_repeats_are_errors),
     };
