@@ -22,9 +22,9 @@ MG_MUST_CHECK mg_status mg_yaml_parse_all(mg_str text, const char *name, mg_aren
 MG_MUST_CHECK mg_status mg_yaml_read(const char *path, mg_arena *arena, mg_value *value_out,
                                      mg_error *err);
 
-/* Appends value in block style with maps in their order; lists of numbers in flow style; strings
- * quoted where YAML 1.1 would read them as something else (merging.md 1.10).  Ends with a newline.
- */
+/* Appends value in block style with maps in their order; lists of numbers or booleans in flow
+ * style; strings quoted where YAML 1.1 would read them as something else (merging.md 1.10).  Ends
+ * with a newline. */
 void mg_yaml_write(mg_buf *buf, const mg_value *value);
 
 MG_END_C

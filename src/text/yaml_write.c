@@ -68,14 +68,15 @@ static bool number_like(mg_str text)
 
 static bool plain_is_safe(mg_str text)
 {
-    static const char indicators[] = "-?:,[]{}#&*!|>'\"%@`=<~";
+    static const char indicators[] = "-?:,[]{}#&*!|>'\"%@`=~";
     if (text.size == 0 || strchr(indicators, text.data[0]) != NULL || number_like(text)) {
         return false;
     }
     mg_value resolved = { .kind = MG_STRING, .string = text };
     mg_yaml_resolve(&resolved);
     if (resolved.kind != MG_STRING || mg_str_is(text, "y") || mg_str_is(text, "n") ||
-        mg_str_is(text, "Y") || mg_str_is(text, "N") || mg_str_starts(text, "...")) {
+        mg_str_is(text, "Y") || mg_str_is(text, "N") || mg_str_is(text, "<<") ||
+        mg_str_starts(text, "...")) {
         return false;
     }
     if (text.data[text.size - 1] == ' ' || text.data[0] == ' ' || text.data[text.size - 1] == ':') {
@@ -170,7 +171,8 @@ static bool is_flow(const mg_value *value)
         return value->count == 0;
     }
     for (int64_t i = 0; value->kind == MG_LIST && i < value->count; i++) {
-        if (value->items[i].kind != MG_INT && value->items[i].kind != MG_FLOAT) {
+        mg_kind kind = value->items[i].kind;
+        if (kind != MG_INT && kind != MG_FLOAT && kind != MG_BOOL) {
             return false;
         }
     }
