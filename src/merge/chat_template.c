@@ -15,55 +15,75 @@ typedef struct builtin {
     const char *text;
 } builtin;
 
+/* Each renders what mergekit's template of that name does, white space included: the vendors'
+ * published texts, of which mergekit lays some out in lines that show in the result. */
 static const builtin builtins[] = {
-    { "chatml", "{% for m in messages %}"
-                "{{ '<|im_start|>' + m['role'] + '\\n' + m['content'] + '<|im_end|>' + '\\n' }}"
-                "{% endfor %}"
-                "{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}" },
-    { "llama3", "{% for m in messages %}"
-                "{% if loop.first %}{{ bos_token }}{% endif %}"
-                "{{ '<|start_header_id|>' + m['role'] + '<|end_header_id|>\\n\\n' + "
-                "m['content'] | trim + '<|eot_id|>\\n' }}"
-                "{% endfor %}"
+    { "chatml", "{% for message in messages %}"
+                "{{'<|im_start|>' + message['role'] + '\\n' + message['content'] + '<|im_end|>' + "
+                "'\\n'}}{% endfor %}\n"
+                "{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}\n" },
+    { "llama3", "{% set loop_messages = messages %}\n"
+                "{% for message in loop_messages %}\n"
+                "{% set content = '<|start_header_id|>' + message['role'] + "
+                "'<|end_header_id|>\\n\\n'+ message['content'] | trim + '<|eot_id|>' %}\n"
+                "{% if loop.index0 == 0 %}{% set content = bos_token + content %}{% endif %}\n"
+                "{{ content }}\n"
+                "{% endfor %}\n"
                 "{% if add_generation_prompt %}"
-                "{{ '<|start_header_id|>assistant<|end_header_id|>\\n\\n' }}{% endif %}" },
-    { "mistral", "{% if messages[0]['role'] == 'system' %}"
-                 "{% set system = messages[0]['content'] %}{% set turns = messages[1:] %}"
-                 "{% else %}{% set system = '' %}{% set turns = messages %}{% endif %}"
-                 "{{ bos_token }}"
-                 "{% for m in turns %}"
-                 "{% if (m['role'] == 'user') != (loop.index0 % 2 == 0) %}"
-                 "{{ raise_exception('roles must alternate between user and assistant') }}"
-                 "{% endif %}"
-                 "{% if m['role'] == 'user' %}"
-                 "{% if loop.first and system %}"
-                 "{{ ' [INST] ' + system + '\\n\\n' + m['content'] + ' [/INST]' }}"
-                 "{% else %}{{ ' [INST] ' + m['content'] + ' [/INST]' }}{% endif %}"
-                 "{% elif m['role'] == 'assistant' %}{{ ' ' + m['content'] + eos_token }}"
-                 "{% else %}{{ raise_exception('only user and assistant turns are supported') }}"
-                 "{% endif %}"
-                 "{% endfor %}" },
+                "{{ '<|start_header_id|>assistant<|end_header_id|>\\n\\n' }}{% endif %}\n" },
+    { "mistral", "{%- if messages[0]['role'] == 'system' %}\n"
+                 "    {%- set system_message = messages[0]['content'] %}\n"
+                 "    {%- set loop_messages = messages[1:] %}\n"
+                 "{%- else %}\n"
+                 "    {%- set loop_messages = messages %}\n"
+                 "{%- endif %}\n"
+                 "\n"
+                 "{{- bos_token }}\n"
+                 "{%- for message in loop_messages %}\n"
+                 "    {%- if (message['role'] == 'user') != (loop.index0 % 2 == 0) %}\n"
+                 "        {{- raise_exception('After the optional system message, conversation "
+                 "roles must alternate user/assistant/user/assistant/...') }}\n"
+                 "    {%- endif %}\n"
+                 "    {%- if message['role'] == 'user' %}\n"
+                 "        {%- if loop.first and system_message is defined %}\n"
+                 "            {{- ' [INST] ' + system_message + '\\n\\n' + message['content'] + "
+                 "' [/INST]' }}\n"
+                 "        {%- else %}\n"
+                 "            {{- ' [INST] ' + message['content'] + ' [/INST]' }}\n"
+                 "        {%- endif %}\n"
+                 "    {%- elif message['role'] == 'assistant' %}\n"
+                 "        {{- ' ' + message['content'] + eos_token}}\n"
+                 "    {%- else %}\n"
+                 "        {{- raise_exception('Only user and assistant roles are supported, with "
+                 "the exception of an initial optional system message!') }}\n"
+                 "    {%- endif %}\n"
+                 "{%- endfor %}\n" },
     { "alpaca", "{% set ns = namespace(system='') %}"
                 "{% for m in messages %}{% if m['role'] == 'system' %}"
                 "{% set ns.system = m['content'] | trim %}{% endif %}{% endfor %}"
-                "{{ ns.system }}"
+                "{{ ns.system + '\\n\\n' }}"
                 "{% for m in messages %}"
-                "{% if m['role'] == 'user' %}{{ '\n\n### Instruction:\n' + m['content'] | trim }}"
-                "{% elif m['role'] == 'user_context' %}"
-                "{{ '\n\n### Input:\n' + m['content'] | trim }}"
-                "{% elif m['role'] == 'assistant' %}"
-                "{{ '\n\n### Response:\n' + m['content'] | trim }}{% endif %}"
+                "{% set title = {'user': 'Instruction', 'assistant': 'Response', "
+                "'user_context': 'Input'}.get(m['role']) %}"
+                "{% if title %}{{ '### ' + title + ':\\n' + m['content'] | trim }}"
+                "{% if not loop.last %}{{ '\\n\\n' }}{% endif %}{% endif %}"
                 "{% endfor %}"
                 "{% if add_generation_prompt and messages[-1]['role'] != 'assistant' %}"
-                "{{ '### Response:\n' }}{% endif %}" },
-    { "exaone", "{% for m in messages %}"
-                "{% if loop.first and m['role'] != 'system' %}"
-                "{{ '[|system|][|endofturn|]\n' }}{% endif %}"
-                "{{ '[|' + m['role'] + '|]' + m['content'] }}"
-                "{% if m['role'] == 'user' %}{{ '\n' }}"
-                "{% else %}{{ '[|endofturn|]\n' }}{% endif %}"
-                "{% endfor %}"
-                "{% if add_generation_prompt %}{{ '[|assistant|]' }}{% endif %}" },
+                "{{ '### Response:\\n' }}{% endif %}" },
+    { "exaone", "{% for message in messages %}\n"
+                "    {% if loop.first and message['role'] != 'system' %}\n"
+                "        {{ '[|system|][|endofturn|]\\n' }}\n"
+                "    {% endif %}\n"
+                "    {{ '[|' + message['role'] + '|]' + message['content'] }}\n"
+                "    {% if message['role'] == 'user' %}\n"
+                "        {{ '\\n' }}\n"
+                "    {% else %}\n"
+                "        {{ '[|endofturn|]\\n' }}\n"
+                "    {% endif %}\n"
+                "{% endfor %}\n"
+                "{% if add_generation_prompt %}\n"
+                "    {{ '[|assistant|]' }}\n"
+                "{% endif %}\n" },
 };
 
 static bool is_builtin(mg_str name, mg_str *text_out)
@@ -184,6 +204,24 @@ static mg_status update_config(const char *folder, mg_str template_, mg_arena *a
     mg_buf_add_char(&text, '\n');
     mg_status status = mg_file_write_atomic(path.data, mg_buf_view(&text), err);
     mg_buf_release(&text);
+    return status;
+}
+
+mg_status mg_chat_template_copy_out(const char *folder, mg_error *err)
+{
+    mg_arena arena = { NULL, 0, 0 };
+    mg_status status = MG_OK;
+    mg_value config;
+    mg_str file = mg_path_join(&arena, folder, "chat_template.jinja");
+    mg_str path = mg_path_join(&arena, folder, "tokenizer_config.json");
+    if (!mg_path_is_file(file.data) && mg_path_is_file(path.data)) {
+        status = mg_json_read(path.data, CONFIG_BYTES_MAX, &arena, &config, err);
+        mg_str text = status == MG_OK ? template_of_config(&config) : mg_str_of("");
+        if (text.size > 0) {
+            status = mg_file_write_atomic(file.data, text, err);
+        }
+    }
+    mg_arena_release(&arena);
     return status;
 }
 

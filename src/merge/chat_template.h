@@ -13,6 +13,9 @@ bool mg_chat_template_valid(mg_str setting);
  * none has one.  It lives in arena. */
 mg_str mg_chat_template_choose(mg_str setting, const char *const *folders, int64_t count,
                                mg_arena *arena);
+/* Gives the model folder the chat_template.jinja that transformers 5 writes, where only its
+ * tokenizer_config.json has a template.  MG_ERR_IO, MG_ERR_FORMAT. */
+MG_MUST_CHECK mg_status mg_chat_template_copy_out(const char *folder, mg_error *err);
 /* Writes template into the model folder: chat_template.jinja, and tokenizer_config.json where there
  * is one.  MG_ERR_IO, MG_ERR_FORMAT. */
 MG_MUST_CHECK mg_status mg_chat_template_write(const char *folder, mg_str template_, mg_error *err);

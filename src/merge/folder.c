@@ -7,6 +7,7 @@
 #include "merge/chat_template.h"
 #include "merge/execute.h"
 #include "merge/plan_internal.h"
+#include "merge/tokenizer_files_internal.h"
 #include "text/json.h"
 
 /* Beside the weights: configuration, tokenizer and card never need more than this. */
@@ -34,26 +35,6 @@ static mg_status copy_file(const char *folder, const char *name, const char *to,
     return mg_file_copy(from.data, mg_path_join(arena, to, name).data, err);
 }
 
-/* The tokenizer of a merged vocabulary: ours, and what describes it from its source's folder. */
-static mg_status write_tokenizer(const mg_vocabulary *vocabulary, const char *to, mg_arena *arena,
-                                 mg_error *err)
-{
-    static const char *const files[] = { "tokenizer_config.json", "special_tokens_map.json",
-                                         "chat_template.jinja", "chat_template.json" };
-    mg_buf text = { NULL, 0, 0 };
-    mg_json_style style;
-    memset(&style, 0, sizeof(style));
-    style.indent = 2;
-    mg_json_write(&text, &vocabulary->tokenizer, &style);
-    mg_status status = mg_file_write_atomic(mg_path_join(arena, to, "tokenizer.json").data,
-                                            mg_buf_view(&text), err);
-    mg_buf_release(&text);
-    for (int64_t i = 0; i < MG_ARRAY_COUNT(files) && status == MG_OK; i++) {
-        status = copy_file(vocabulary->folder, files[i], to, arena, err);
-    }
-    return status;
-}
-
 static mg_status copy_donor_files(const mg_plan *plan, const mg_merge_options *options,
                                   const char *to, mg_arena *arena, mg_error *err)
 {
@@ -61,7 +42,7 @@ static mg_status copy_donor_files(const mg_plan *plan, const mg_merge_options *o
     MG_TRY(copy_file(folder, "generation_config.json", to, arena, err));
     bool copies = options->copy_tokenizer && plan->vocabulary == NULL;
     if (plan->vocabulary != NULL) {
-        MG_TRY(write_tokenizer(plan->vocabulary, to, arena, err));
+        MG_TRY(mg_tokenizer_files_write(plan->vocabulary, to, arena, err));
     }
     for (int64_t i = 0; i < MG_ARRAY_COUNT(donor_files) && copies; i++) {
         MG_TRY(copy_file(folder, donor_files[i], to, arena, err));
@@ -123,7 +104,9 @@ static mg_status write_card(const mg_plan *plan, const mg_recipe *recipe,
     if (recipe->text.size > 0) {
         mg_buf_add(&yaml, recipe->text);
     } else {
-        mg_recipe_write(recipe, &yaml);
+        mg_recipe recorded = mg_plan_recorded_recipe(plan, recipe, arena);
+        mg_recipe_write(&recorded, &yaml);
+        yaml.size -= yaml.size > 0; /* mergekit ends it without a newline */
     }
     mg_card_write(plan, recipe, mg_path_name(arena, out), mg_buf_view(&yaml), options->parts,
                   &card);

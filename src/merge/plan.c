@@ -283,11 +283,24 @@ static mg_dtype promote(mg_dtype a, mg_dtype b)
 }
 
 /* An embedding whose rows move: afterwards all models have as many. */
-static void use_vocabulary(const planner *p, const weight_place *place, mg_plan_job *job,
+static void use_vocabulary(planner *p, const weight_place *place, mg_plan_job *job,
                            mg_plan_input *inputs)
 {
     const mg_vocabulary *vocabulary = p->plan->vocabulary;
     if (vocabulary == NULL || !place->weight->embed || job->action == MG_PLAN_EQUAL) {
+        return;
+    }
+    mg_vocabulary_input *rows =
+        mg_arena_array(&p->plan->arena, mg_vocabulary_input, job->input_count);
+    for (int64_t i = 0; i < job->input_count; i++) {
+        rows[i].model = inputs[i].model;
+        rows[i].rows = inputs[i].source.shape.dims[0];
+    }
+    mg_error err;
+    mg_error_clear(&err);
+    if (mg_vocabulary_check(vocabulary, rows, job->input_count, &err) != MG_OK) {
+        mg_diagnose(&p->diagnostics, p->recipe->tokenizer, "%.*s: %s", MG_STR_ARG(job->name),
+                    err.message);
         return;
     }
     job->rows = !vocabulary->identity;

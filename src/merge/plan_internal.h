@@ -97,6 +97,9 @@ MG_MUST_CHECK mg_status mg_plan_build_vocabulary(mg_plan *plan, const mg_recipe 
 /* Sorts the jobs, which are in the order of planning, into the order of mergekit's task graph
  * (plan_order.c). */
 void mg_plan_order(mg_plan *plan);
+/* recipe, of which plan was made, in the form that mergekit records (plan_recipe.c).  It borrows
+ * from both and from arena. */
+mg_recipe mg_plan_recorded_recipe(const mg_plan *plan, const mg_recipe *recipe, mg_arena *arena);
 /* The adapter of a reference that was got before, NULL = none. */
 const mg_adapter *mg_model_set_adapter(mg_model_set *set, const mg_model_ref *ref);
 /* The layouts that a model set keeps, for its plans. */

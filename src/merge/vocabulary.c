@@ -304,19 +304,8 @@ static int64_t find_model(const builder *b, const mg_value *value)
     return -1;
 }
 
-/* Whether any model takes the row of another for the token. */
-static bool needs_source(const builder *b, const mg_vocabulary *out, int64_t id)
-{
-    bool needed = out->rules[id].force;
-    for (int64_t m = 0; m < b->model_count && !needed; m++) {
-        needed = out->own[m][id] < 0;
-    }
-    return needed;
-}
-
 /* source: {kind: zero} or {kind: model_token, model: REF, token: TEXT | token_id: N} */
-static void read_source_map(const builder *b, const mg_value *source, bool needed,
-                            mg_token_rule *rule)
+static void read_source_map(const builder *b, const mg_value *source, mg_token_rule *rule)
 {
     const mg_value *kind = mg_value_get(source, "kind");
     if (kind != NULL && kind->kind == MG_STRING && mg_str_is(kind->string, "zero")) {
@@ -335,22 +324,13 @@ static void read_source_map(const builder *b, const mg_value *source, bool neede
     }
     rule->source = MG_ROW_NUMBER;
     rule->model = find_model(b, mg_value_get(source, "model"));
-    if (rule->model < 0) {
-        return;
-    }
     int64_t row = -1;
     if (!mg_value_is_null(number)) {
         (void)mg_value_to_int(number, &row);
-    } else if (token->kind == MG_STRING) {
+    } else if (token->kind == MG_STRING && rule->model >= 0) {
         row = mg_map_get(&tokens_of(b, rule->model)->ids, token->string, -1);
     }
-    if (row < 0 || row >= b->models[rule->model].size) {
-        if (needed) {
-            mg_diagnose(b->diagnostics, source, "the model has no such token");
-        }
-        row = 0;
-    }
-    rule->row = (int32_t)row;
+    rule->row = row >= 0 && row < INT32_MAX ? (int32_t)row : -1;
 }
 
 static void read_rules(builder *b, const mg_value *tokens, mg_vocabulary *out)
@@ -372,7 +352,7 @@ static void read_rules(builder *b, const mg_value *tokens, mg_vocabulary *out)
         }
         out->identity = false;
         if (source->kind == MG_MAP) {
-            read_source_map(b, source, needs_source(b, out, id), &rules[id]);
+            read_source_map(b, source, &rules[id]);
         } else {
             rules[id].source = MG_ROW_SAME_TOKEN;
             rules[id].model = find_model(b, source);

@@ -47,9 +47,9 @@ typedef enum mg_row_source {
 /* What the configuration says of one token of the output. */
 typedef struct mg_token_rule {
     mg_row_source source;
-    bool force; /* the row replaces also those of models that have the token */
+    bool force;    /* the row replaces also those of models that have the token */
     int64_t model;
-    int32_t row;
+    int32_t row;   /* -1 = the model has no such token */
 } mg_token_rule;
 
 typedef struct mg_vocabulary {
@@ -81,6 +81,12 @@ typedef struct mg_vocabulary_input {
     int64_t rows;
     float *out; /* (row_count, columns) values of work */
 } mg_vocabulary_input;
+
+/* Whether the rows of all tokens can be had from these inputs, of which only model and rows count.
+ * MG_ERR_CONFIG or MG_ERR_FORMAT names the first token whose row cannot. */
+MG_MUST_CHECK mg_status mg_vocabulary_check(const mg_vocabulary *vocabulary,
+                                            const mg_vocabulary_input *inputs, int64_t input_count,
+                                            mg_error *err);
 
 /* Fills out of every input.  base is the index among inputs, -1 = none.  MG_ERR_CONFIG names a
  * token whose row cannot be had. */

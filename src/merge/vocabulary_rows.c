@@ -188,9 +188,19 @@ static mg_status check_token(const rows_task *t, int64_t id, mg_error *err)
                        MG_STR_ARG(text));
     }
     if (rule.source == MG_ROW_SAME_TOKEN ? own_row(t, input, id) < 0
-                                         : rule.row >= t->inputs[input].rows) {
+                                         : rule.row < 0 || rule.row >= t->inputs[input].rows) {
         return mg_fail(err, MG_ERR_CONFIG, "token '%.*s' is not in the model it should come from",
                        MG_STR_ARG(text));
+    }
+    return MG_OK;
+}
+
+mg_status mg_vocabulary_check(const mg_vocabulary *vocabulary, const mg_vocabulary_input *inputs,
+                              int64_t input_count, mg_error *err)
+{
+    rows_task t = { vocabulary, inputs, input_count, -1, 0, MG_F32 };
+    for (int64_t id = 0; id < vocabulary->token_count; id++) {
+        MG_TRY(check_token(&t, id, err));
     }
     return MG_OK;
 }
@@ -200,9 +210,7 @@ mg_status mg_vocabulary_apply(const mg_vocabulary *vocabulary, const mg_vocabula
                               mg_pool *pool, mg_error *err)
 {
     rows_run run = { { vocabulary, inputs, input_count, base, columns, work }, NULL };
-    for (int64_t id = 0; id < vocabulary->token_count; id++) {
-        MG_TRY(check_token(&run.t, id, err));
-    }
+    MG_TRY(mg_vocabulary_check(vocabulary, inputs, input_count, err));
     int workers = pool != NULL ? mg_pool_threads(pool) : 1;
     void *scratch;
     MG_TRY(mg_memory_try((size_t)workers * 2 * (size_t)columns * sizeof(float), "rows of tokens",

@@ -91,6 +91,40 @@ static void move_ref(const mover *m, mg_model_ref *ref)
     }
 }
 
+/* The same for a reference in its printed form; other texts stay. */
+static mg_str move_text(const mover *m, mg_str text)
+{
+    mg_model_ref ref;
+    mg_error ignored;
+    if (mg_model_ref_parse(text, m->arena, &ref, &ignored) != MG_OK) {
+        return text;
+    }
+    mg_str path = ref.path;
+    move_ref(m, &ref);
+    return mg_str_equal(path, ref.path) ? text : mg_model_ref_text(&ref, m->arena);
+}
+
+/* The `tokenizer` block: its texts are references, apart from the keys and from tokens by name. */
+static mg_value move_tokenizer(const mover *m, const mg_value *from)
+{
+    mg_value to = *from;
+    if (from->kind == MG_STRING) {
+        to.string = to.source = move_text(m, from->string);
+    } else if (from->kind == MG_MAP) {
+        to = mg_value_of_map(m->arena, from->count);
+        for (int64_t i = 0; i < from->count; i++) {
+            const mg_entry *entry = &from->entries[i];
+            bool is_token = entry->key.kind == MG_STRING && mg_str_is(entry->key.string, "token") &&
+                            entry->value.kind == MG_STRING;
+            to.entries[i].key = entry->key;
+            to.entries[i].value = is_token ? entry->value : move_tokenizer(m, &entry->value);
+        }
+        to.line = from->line;
+        to.column = from->column;
+    }
+    return to;
+}
+
 static mg_recipe_slice move_slice(const mover *m, const mg_recipe_slice *from)
 {
     mg_recipe_slice slice = *from;
@@ -123,9 +157,10 @@ void mg_recipe_relocate(mg_recipe *recipe, const mg_str *names, int64_t count, c
     if (recipe->has_base) {
         move_ref(&m, &recipe->base);
     }
-    mg_model_ref source;
-    memset(&source, 0, sizeof(source));
-    source.path = recipe->tokenizer_source;
-    move_ref(&m, &source);
-    recipe->tokenizer_source = source.path;
+    recipe->tokenizer_source = move_text(&m, recipe->tokenizer_source);
+    if (recipe->tokenizer != NULL) {
+        mg_value *tokenizer = mg_arena_new(arena, mg_value);
+        *tokenizer = move_tokenizer(&m, recipe->tokenizer);
+        recipe->tokenizer = tokenizer;
+    }
 }

@@ -95,8 +95,33 @@ static mg_value curve_value(mg_arena *arena, const mg_curve *curve)
     return list;
 }
 
+/* A setting as the file gives it, numbers as they are written, without what mergekit leaves out. */
+static mg_value given_value(mg_arena *arena, const mg_value *given)
+{
+    if (given->kind == MG_LIST) {
+        mg_value list = mg_value_of_list(arena, given->count);
+        for (int64_t i = 0; i < given->count; i++) {
+            list.items[i] = given_value(arena, &given->items[i]);
+        }
+        return list;
+    }
+    if (given->kind != MG_MAP) {
+        return mg_value_copy(arena, given);
+    }
+    map_maker maker = map_begin(arena, 2);
+    const mg_value *filter = mg_value_get(given, "filter");
+    if (!mg_value_is_null(filter)) {
+        map_add(&maker, mg_str_of("filter"), mg_value_copy(arena, filter));
+    }
+    map_add(&maker, mg_str_of("value"), mg_value_copy(arena, mg_value_get(given, "value")));
+    return map_end(&maker);
+}
+
 static mg_value setting_value(mg_arena *arena, const mg_setting *setting)
 {
+    if (setting->where != NULL) {
+        return given_value(arena, setting->where);
+    }
     if (setting->condition_count == 1 && setting->conditions[0].filter.size == 0) {
         return curve_value(arena, &setting->conditions[0].curve);
     }
@@ -193,6 +218,27 @@ static void add_text(map_maker *maker, const char *key, mg_str text)
     }
 }
 
+/* The `tokenizer` block with its keys sorted, without null and without what is the default. */
+static mg_value tokenizer_value(mg_arena *arena, const mg_value *given)
+{
+    if (given->kind != MG_MAP) {
+        return mg_value_copy(arena, given);
+    }
+    map_maker maker = map_begin(arena, given->count);
+    for (int64_t i = 0; i < given->count; i++) {
+        const mg_entry *entry = &given->entries[i];
+        const mg_value *value = &entry->value;
+        bool unforced =
+            mg_str_is(entry->key.string, "force") && value->kind == MG_BOOL && !value->boolean;
+        bool of_all = mg_str_is(entry->key.string, "source") && value->kind == MG_STRING &&
+                      mg_str_is(value->string, "union");
+        if (entry->key.kind == MG_STRING && value->kind != MG_NULL && !unforced && !of_all) {
+            map_add(&maker, entry->key.string, tokenizer_value(arena, value));
+        }
+    }
+    return map_end(&maker);
+}
+
 static void add_merganser(map_maker *maker, const mg_recipe *recipe)
 {
     if (recipe->mask == MG_MASK_TORCH && recipe->rescale == MG_RESCALE_DEFAULT &&
@@ -233,7 +279,7 @@ void mg_recipe_write(const mg_recipe *recipe, mg_buf *out)
     add_text(&maker, "chat_template", recipe->chat_template);
     add_text(&maker, "tokenizer_source", recipe->tokenizer_source);
     if (recipe->tokenizer != NULL) {
-        map_add(&maker, mg_str_of("tokenizer"), mg_value_copy(&arena, recipe->tokenizer));
+        map_add(&maker, mg_str_of("tokenizer"), tokenizer_value(&arena, recipe->tokenizer));
     }
     add_merganser(&maker, recipe);
     mg_value document = map_end(&maker);

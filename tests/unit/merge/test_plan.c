@@ -6,7 +6,9 @@
 
 #include "base/fs.h"
 #include "merge/plan.h"
+#include "merge/plan_internal.h"
 #include "recipe/recipe.h"
+#include "text/json.h"
 #include "text/yaml.h"
 
 #define MODELS MG_SOURCE_DIR "/examples/mini/models"
@@ -215,6 +217,40 @@ static void weights_that_cancel_are_pointed_out(void **state)
     mg_arena_release(&arena);
 }
 
+/* tests/golden/recorded/make.py */
+static void a_recipe_without_text_is_recorded_as_mergekit_does(void **state)
+{
+    (void)state;
+    mg_error err;
+    mg_arena arena = { NULL, 0, 0 };
+    mg_value cases;
+    assert_ok(mg_json_read(MG_SOURCE_DIR "/tests/golden/recorded/cases.json", (size_t)1 << 20,
+                           &arena, &cases, &err),
+              &err);
+    assert_int_equal(cases.count, 5);
+    for (int64_t i = 0; i < cases.count; i++) {
+        mg_value *document = mg_arena_new(&arena, mg_value);
+        mg_recipe recipe;
+        mg_plan *plan;
+        mg_buf text = { NULL, 0, 0 };
+        mg_diagnostics diagnostics;
+        memset(&diagnostics, 0, sizeof(diagnostics));
+        assert_ok(mg_yaml_parse(mg_value_get(&cases.items[i], "text")->string, "r.yml", &arena,
+                                document, &err),
+                  &err);
+        assert_int_equal(mg_recipe_from_value(document, &arena, &diagnostics, &recipe), MG_OK);
+        assert_ok(mg_plan_create(&recipe, set, false, &plan, &err), &err);
+        mg_recipe recorded = mg_plan_recorded_recipe(plan, &recipe, &arena);
+        mg_recipe_write(&recorded, &text);
+        mg_str expected = mg_value_get(&cases.items[i], "recorded")->string;
+        assert_string_equal(text.data, mg_arena_printf(&arena, "%s\n", expected.data).data);
+        mg_buf_release(&text);
+        mg_plan_destroy(plan);
+        mg_diagnostics_release(&diagnostics);
+    }
+    mg_arena_release(&arena);
+}
+
 static void the_config_says_the_new_type_and_layer_count(void **state)
 {
     (void)state;
@@ -245,6 +281,7 @@ int main(void)
         cmocka_unit_test(mistakes_are_found_without_reading_weights),
         cmocka_unit_test(explaining_shows_inputs_and_resolved_parameters),
         cmocka_unit_test(weights_that_cancel_are_pointed_out),
+        cmocka_unit_test(a_recipe_without_text_is_recorded_as_mergekit_does),
         cmocka_unit_test(the_config_says_the_new_type_and_layer_count),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);

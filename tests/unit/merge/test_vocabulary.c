@@ -9,6 +9,7 @@
 #include "merge/execute.h"
 #include "merge/vocabulary.h"
 #include "text/json.h"
+#include "text/template.h"
 #include "text/yaml.h"
 
 static char folder[64];
@@ -194,6 +195,40 @@ static void a_source_that_no_model_needs_may_lack_the_token(void **state)
     mg_arena_release(&arena);
 }
 
+static void a_source_that_is_needed_must_have_the_token(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *yaml;
+        const char *expected; /* NULL = fine, as no input needs it */
+    } cases[] = {
+        { "{tokens: {ab: {source: base}}}", NULL },
+        { "{tokens: {ab: {source: other}}}", "'ab' is not in the model" },
+        { "{tokens: {new: {source: other}}}", "'new' is not in the model" },
+        { "{tokens: {new: {source: {kind: model_token, model: base, token_id: 99}}}}",
+          "'new' is not in the model" },
+        { "{tokens: {new: {source: {kind: model_token, model: base, token: none}}}}",
+          "'new' is not in the model" },
+    };
+    const mg_vocabulary_input inputs[2] = { { 0, NULL, MG_F32, 5, NULL },
+                                            { 1, NULL, MG_F32, 5, NULL } };
+    mg_token_table tables[2] = { read_table(base_json), read_table(other_json) };
+    for (int64_t i = 0; i < MG_ARRAY_COUNT(cases); i++) {
+        mg_error err;
+        mg_error_clear(&err);
+        mg_arena arena = { NULL, 0, 0 };
+        mg_vocabulary v = build(cases[i].yaml, tables, 5, &arena, MG_OK, &err);
+        mg_status status = mg_vocabulary_check(&v, inputs, 2, &err);
+        if ((status == MG_OK) != (cases[i].expected == NULL) ||
+            (status != MG_OK && strstr(err.message, cases[i].expected) == NULL)) {
+            fail_msg("%s: '%s'", cases[i].yaml, err.message);
+        }
+        mg_arena_release(&arena);
+    }
+    mg_token_table_release(&tables[0]);
+    mg_token_table_release(&tables[1]);
+}
+
 /* mergekit adds them to the tokenizer that it also asks for the base's own tokens. */
 static void tokens_added_to_the_bases_take_its_spare_rows(void **state)
 {
@@ -226,8 +261,6 @@ static void mistakes_in_the_block_are_told(void **state)
         { "{tokens: {a: {source: nobody}}}", "'nobody' is no part of the merge" },
         { "{tokens: {a: {source: {kind: one}}}}", "must be zero or model_token" },
         { "{tokens: {a: {source: {kind: model_token, model: base}}}}", "either 'token' or" },
-        { "{tokens: {new: {source: {kind: model_token, model: base, token_id: 99}}}}",
-          "no such token" },
         { "{pad_to_multiple_of: 0}", "1 or more" },
     };
     mg_token_table tables[2] = { read_table(base_json), read_table(other_json) };
@@ -286,6 +319,39 @@ static void chat_templates_are_chosen_and_written(void **state)
     mg_arena_release(&arena);
 }
 
+/* tests/golden/chat_template/make.py */
+static void built_in_chat_templates_render_as_mergekits(void **state)
+{
+    (void)state;
+    mg_error err;
+    mg_arena arena = { NULL, 0, 0 };
+    mg_value cases;
+    assert_ok(mg_json_read(MG_SOURCE_DIR "/tests/golden/chat_template/cases.json", (size_t)1 << 20,
+                           &arena, &cases, &err),
+              &err);
+    assert_int_equal(cases.count, 90);
+    for (int64_t i = 0; i < cases.count; i++) {
+        mg_str name = mg_value_get(&cases.items[i], "name")->string;
+        const mg_value *expected = mg_value_get(&cases.items[i], "text");
+        mg_template *template_;
+        mg_buf text = { NULL, 0, 0 };
+        assert_ok(mg_template_compile(mg_chat_template_choose(name, NULL, 0, &arena), name.data,
+                                      MG_TEMPLATE_CHAT, &template_, &err),
+                  &err);
+        mg_status status = mg_template_render(template_, mg_value_get(&cases.items[i], "variables"),
+                                              0, &text, &err);
+        bool same = expected->kind == MG_NULL
+                        ? status == MG_ERR_USER_CODE
+                        : status == MG_OK && mg_str_equal(mg_buf_view(&text), expected->string);
+        if (!same) {
+            fail_msg("case %lld: '%s'", (long long)i, status == MG_OK ? text.data : err.message);
+        }
+        mg_buf_release(&text);
+        mg_template_destroy(template_);
+    }
+    mg_arena_release(&arena);
+}
+
 static mg_status run_documents(const char *text, mg_error *err)
 {
     mg_hub hub = { { NULL, 0 } };
@@ -296,6 +362,7 @@ static mg_status run_documents(const char *text, mg_error *err)
     mg_model_set *set = mg_model_set_create(&hub);
     mg_merge_options options;
     memset(&options, 0, sizeof(options));
+    options.copy_tokenizer = options.overwrite = true;
     mg_status status = mg_recipe_read_all(mg_path_join(&arena, folder, "r.yml").data, &arena,
                                           &recipes, &count, err);
     if (status == MG_OK) {
@@ -321,6 +388,12 @@ static void documents_run_in_the_order_of_what_they_need(void **state)
     mg_arena arena = { NULL, 0, 0 };
     assert_true(mg_path_is_file(mg_path_join(&arena, folder, "out/config.json").data));
     assert_true(mg_path_is_file(mg_path_join(&arena, folder, "parts/a/config.json").data));
+    /* Rows of tokens may come from them too. */
+    assert_ok(run_documents("merge_method: passthrough\nmodels: [{model: mini-ja}]\n"
+                            "tokenizer: {source: e, tokens: {a: {source: mini-ja, force: true}}}\n"
+                            "---\nname: e\nmerge_method: passthrough\nmodels: [{model: mini-ja}]\n",
+                            &err),
+              &err);
     mg_arena_release(&arena);
     assert_status(run_documents("name: c\nmerge_method: passthrough\nmodels: [{model: d}]\n---\n"
                                 "name: d\nmerge_method: passthrough\nmodels: [{model: c}]\n",
@@ -345,10 +418,12 @@ int main(void)
         cmocka_unit_test(tokens_beyond_the_rows_are_cut_with_their_merges),
         cmocka_unit_test(rules_for_tokens_are_followed_and_rows_are_padded),
         cmocka_unit_test(a_source_that_no_model_needs_may_lack_the_token),
+        cmocka_unit_test(a_source_that_is_needed_must_have_the_token),
         cmocka_unit_test(tokens_added_to_the_bases_take_its_spare_rows),
         cmocka_unit_test(mistakes_in_the_block_are_told),
         cmocka_unit_test(damaged_tokenizers_are_format_errors),
         cmocka_unit_test(chat_templates_are_chosen_and_written),
+        cmocka_unit_test(built_in_chat_templates_render_as_mergekits),
         cmocka_unit_test(documents_run_in_the_order_of_what_they_need),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);

@@ -202,8 +202,8 @@ static void writing_is_canonical_and_reads_back_the_same(void **state)
                                    "    density: 1.0e-05\n"
                                    "    weight:\n"
                                    "    - filter: mlp\n"
-                                   "      value: 2.0\n"
-                                   "    - value: [1.0, 0.5]\n");
+                                   "      value: 2\n"
+                                   "    - value: [1, 0.5]\n");
     reading again = read_text(text.data);
     assert_int_equal(again.status, MG_OK);
     mg_buf second = { NULL, 0, 0 };
@@ -234,12 +234,12 @@ static void slices_are_written_with_their_ranges(void **state)
                                    "    model: a\n"
                                    "- base_model: a\n"
                                    "  parameters:\n"
-                                   "    t: [0.0, 1.0]\n"
+                                   "    t: [0, 1]\n"
                                    "  sources:\n"
                                    "  - layer_range: [2, 4]\n"
                                    "    model: b\n"
                                    "    parameters:\n"
-                                   "      scale: 2.0\n");
+                                   "      scale: 2\n");
     mg_buf_release(&text);
     end(&r);
 }
