@@ -20,7 +20,8 @@ typedef struct name_entry {
     bool layered;
     bool embed;
     int64_t present; /* (model, layer) pairs that store it */
-    mg_shape shape;  /* of the first one met */
+    mg_shape shape;  /* of the last one met */
+    bool tokens;     /* some model has a row of it for each of its tokens */
 } name_entry;
 
 typedef struct collector {
@@ -75,7 +76,7 @@ static name_entry *find_entry(collector *all, mg_str template_)
     return added;
 }
 
-static void add_name(collector *all, const mg_view *view)
+static void add_name(collector *all, const mg_view *view, int64_t vocab_size)
 {
     size_t begin;
     size_t end;
@@ -84,6 +85,8 @@ static void add_name(collector *all, const mg_view *view)
         name_entry *entry = find_entry(all, view->name);
         entry->present++;
         entry->shape = view->shape;
+        entry->tokens =
+            entry->tokens || (view->shape.rank > 0 && view->shape.dims[0] == vocab_size);
         return;
     }
     mg_buf buf = { 0 };
@@ -102,13 +105,13 @@ static void add_name(collector *all, const mg_view *view)
 }
 
 /* A matrix with a row for each token, under one of the usual names. */
-static bool looks_like_embedding(const name_entry *entry, int64_t vocab_size)
+static bool looks_like_embedding(const name_entry *entry)
 {
     static const char *const names[] = { "embed_tokens", "embed_in",       "word_embeddings",
                                          "wte",          "tok_embeddings", "embeddings",
                                          "shared",       "lm_head",        "embed_out",
                                          "output",       "output_layer",   "decoder" };
-    if (entry->shape.rank != 2 || entry->shape.dims[0] != vocab_size || entry->layered ||
+    if (entry->shape.rank != 2 || !entry->tokens || entry->layered ||
         !mg_str_ends(entry->template_, ".weight")) {
         return false;
     }
@@ -231,7 +234,7 @@ mg_status mg_layout_from_names(mg_arena *arena, const mg_snapshot *const *snapsh
         int64_t tensors = mg_checkpoint_count(snapshots[m]->checkpoint);
         for (int64_t i = 0; i < tensors; i++) {
             mg_view view = mg_checkpoint_at(snapshots[m]->checkpoint, i);
-            add_name(&all, &view);
+            add_name(&all, &view, snapshots[m]->config.vocab_size);
         }
     }
     mg_status status = MG_OK;
@@ -240,7 +243,7 @@ mg_status mg_layout_from_names(mg_arena *arena, const mg_snapshot *const *snapsh
     } else {
         const mg_model_config *config = &snapshots[0]->config;
         for (int64_t i = 0; i < all.count; i++) {
-            all.entries[i].embed = looks_like_embedding(&all.entries[i], config->vocab_size);
+            all.entries[i].embed = looks_like_embedding(&all.entries[i]);
         }
         qsort(all.entries, (size_t)all.count, sizeof(name_entry), by_template);
         mg_layout *layout = mg_arena_new(arena, mg_layout);

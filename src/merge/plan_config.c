@@ -71,9 +71,27 @@ static void move_layer_lists(const mg_plan_layers *layers, int64_t old_count, mg
     }
 }
 
-static void set_layer_count(const mg_plan_layers *layers, mg_arena *arena, mg_value *root)
+/* Where root counts the layers of module; empty = nowhere.  An inferred layout does not say, so the
+ * usual names are tried when there is but one module. */
+static mg_str layer_count_key(const mg_plan *plan, const mg_layout_module *module,
+                              const mg_value *root)
 {
-    mg_str key = layers->module->layer_count_key;
+    static const char *const names[] = { "num_hidden_layers", "n_layer", "n_layers", "num_layers" };
+    mg_str key = module->layer_count_key;
+    bool guesses = key.size == 0 && plan->layout->inferred && plan->layout->module_count == 1;
+    for (int64_t i = 0; i < MG_ARRAY_COUNT(names) && guesses && key.size == 0; i++) {
+        int64_t count;
+        if (mg_value_to_int(mg_value_get(root, names[i]), &count)) {
+            key = mg_str_of(names[i]);
+        }
+    }
+    return key;
+}
+
+static void set_layer_count(const mg_plan *plan, const mg_plan_layers *layers, mg_arena *arena,
+                            mg_value *root)
+{
+    mg_str key = layer_count_key(plan, layers->module, root);
     if (!layers->changed || key.size == 0) {
         return;
     }
@@ -101,7 +119,7 @@ mg_value mg_plan_config(const mg_plan *plan, mg_arena *arena)
     mg_value root = mg_value_copy(arena, &plan->models[0]->config.root);
     set_dtype(plan, arena, &root);
     for (int64_t m = 0; m < plan->module_count; m++) {
-        set_layer_count(&plan->modules[m], arena, &root);
+        set_layer_count(plan, &plan->modules[m], arena, &root);
     }
     if (plan->vocabulary != NULL) {
         set_path(arena, &root, plan->layout->vocab_key,
