@@ -25,17 +25,17 @@
 
 #define TIMEOUT_DEFAULT_S 60.0
 #define REPLY_BYTES_MAX ((size_t)4 << 30)
-#define RESTARTS_MAX 3    /* in one mg_python_call_many */
-#define TIMEOUTS_MAX 2    /* likewise: a function that hangs on every row must not hang for each */
-#define WAIT_MAX_S 3600.0 /* of one poll */
-#define LOOK_S 0.2        /* between two questions whether to stop */
-#define START_MAX_S 60.0  /* of the interpreter */
+#define RESTARTS_MAX 3 /* in one mg_python_call_many */
+#define TIMEOUTS_MAX 2 /* likewise: a function that hangs on every row must not hang for each */
+#define LOOK_S 0.2     /* between two questions whether to stop */
+#define START_MAX_S 60.0
 #define CHILD_FD 3
 #define HIGH_FD 10 /* above the descriptors that the child gets */
 
 struct mg_python {
     char *command;
     double timeout_s;
+    double start_s; /* the longest that the interpreter may take */
     char **roots;
     int64_t root_count;
     mg_python_stop *stop; /* NULL = never */
@@ -61,6 +61,7 @@ mg_python *mg_python_create(const char *command, double timeout_s, const char *c
     mg_python *python = mg_new(mg_python);
     python->command = mg_strdup(command != NULL ? command : "python3");
     python->timeout_s = timeout_s > 0 ? timeout_s : TIMEOUT_DEFAULT_S;
+    python->start_s = START_MAX_S;
     python->roots = mg_new_array(char *, root_count + 1);
     for (int64_t i = 0; i < root_count; i++) {
         python->roots[i] = mg_strdup(roots[i]);
@@ -75,6 +76,11 @@ void mg_python_stop_when(mg_python *python, mg_python_stop *stop, void *context)
 {
     python->stop = stop;
     python->stop_context = context;
+}
+
+void mg_python_start_within(mg_python *python, double seconds)
+{
+    python->start_s = seconds;
 }
 
 /* Ends the worker and gives its exit status, as waitpid tells it. */
@@ -190,15 +196,17 @@ static mg_status launch(mg_python *python, const mg_function *function, mg_error
     return MG_OK;
 }
 
-/* Ends a worker that does not answer, and says what became of it. */
-static mg_status fail_worker(mg_python *python, const mg_function *function, bool late,
-                             mg_error *err)
+static mg_status fail_late(mg_python *python, const mg_function *function, mg_error *err)
+{
+    stop(python);
+    return mg_fail(err, MG_ERR_TIMEOUT, "%.*s: took longer than %g s and was stopped",
+                   MG_STR_ARG(mg_function_place(function)), python->timeout_s);
+}
+
+/* Ends a worker whose end of the socket is closed, and says what became of it. */
+static mg_status fail_worker(mg_python *python, const mg_function *function, mg_error *err)
 {
     int state = stop(python);
-    if (late) {
-        return mg_fail(err, MG_ERR_TIMEOUT, "%.*s: took longer than %g s and was stopped",
-                       MG_STR_ARG(mg_function_place(function)), python->timeout_s);
-    }
     if (WIFSIGNALED(state) && WTERMSIG(state) != SIGKILL) {
         return mg_fail(err, MG_ERR_USER_CODE, "%.*s: crashed the python worker (signal %d)",
                        MG_STR_ARG(mg_function_place(function)), WTERMSIG(state));
@@ -208,23 +216,42 @@ static mg_status fail_worker(mg_python *python, const mg_function *function, boo
                    WIFEXITED(state) ? WEXITSTATUS(state) : -1);
 }
 
+/* Waits a while for events on the socket, but not beyond deadline; *ready_out is what poll gave. */
+static mg_status wait_for(mg_python *python, const mg_function *function, short events,
+                          double deadline, int *ready_out, mg_error *err)
+{
+    double left_s = deadline - mg_clock_now(NULL);
+    struct pollfd wait = { .fd = python->fd, .events = events };
+    int ready = left_s <= 0 ? 0 : poll(&wait, 1, (int)(MG_MIN(left_s, LOOK_S) * 1000) + 1);
+    *ready_out = ready;
+    if (ready <= 0 && python->stop != NULL && python->stop(python->stop_context)) {
+        stop(python);
+        return mg_fail(err, MG_ERR_INTERRUPTED, "stopped in a call of %.*s",
+                       MG_STR_ARG(function->name));
+    }
+    return left_s <= 0 ? fail_late(python, function, err) : MG_OK;
+}
+
+/* The limit of time runs anew whenever the worker takes something. */
 static mg_status send_all(mg_python *python, const mg_function *function, mg_str text,
                           mg_error *err)
 {
     size_t sent = 0;
+    double deadline = mg_clock_now(NULL) + python->timeout_s;
     while (sent < text.size) {
-        struct pollfd wait = { .fd = python->fd, .events = POLLOUT };
-        int ready = poll(&wait, 1, (int)(MG_MIN(python->timeout_s, WAIT_MAX_S) * 1000));
+        int ready;
+        MG_TRY(wait_for(python, function, POLLOUT, deadline, &ready, err));
         if (ready == 0) {
-            return fail_worker(python, function, true, err);
+            continue;
         }
         ssize_t count = ready < 0 ? -1
                                   : send(python->fd, text.data + sent, text.size - sent,
                                          MSG_NOSIGNAL | MSG_DONTWAIT);
         if (count < 0 && errno != EINTR && errno != EAGAIN) {
-            return fail_worker(python, function, false, err);
+            return fail_worker(python, function, err);
         }
         sent += count > 0 ? (size_t)count : 0;
+        deadline = count > 0 ? mg_clock_now(NULL) + python->timeout_s : deadline;
     }
     return MG_OK;
 }
@@ -265,17 +292,8 @@ static mg_status read_line(mg_python *python, const mg_function *function, doubl
             python->input_at = 0;
         }
         scanned = python->input.size;
-        double left_s = deadline - mg_clock_now(NULL);
-        struct pollfd wait = { .fd = python->fd, .events = POLLIN };
-        int ready = left_s <= 0 ? 0 : poll(&wait, 1, (int)(MG_MIN(left_s, LOOK_S) * 1000) + 1);
-        if (ready <= 0 && python->stop != NULL && python->stop(python->stop_context)) {
-            stop(python);
-            return mg_fail(err, MG_ERR_INTERRUPTED, "stopped in a call of %.*s",
-                           MG_STR_ARG(function->name));
-        }
-        if (left_s <= 0) {
-            return fail_worker(python, function, true, err);
-        }
+        int ready;
+        MG_TRY(wait_for(python, function, POLLIN, deadline, &ready, err));
         if (ready == 0) {
             continue;
         }
@@ -286,7 +304,7 @@ static mg_status read_line(mg_python *python, const mg_function *function, doubl
         if (count == 0 || (count < 0 && errno != EINTR && errno != EAGAIN) ||
             python->input.size > REPLY_BYTES_MAX) {
             wait_briefly(python);
-            return fail_worker(python, function, false, err);
+            return fail_worker(python, function, err);
         }
         python->input.size += count > 0 ? (size_t)count : 0;
     }
@@ -301,7 +319,12 @@ static mg_status start(mg_python *python, const mg_function *function, mg_error 
         return MG_OK;
     }
     MG_TRY(launch(python, function, err));
-    return read_line(python, function, START_MAX_S, &ready, err);
+    mg_status status = read_line(python, function, python->start_s, &ready, err);
+    if (status == MG_ERR_TIMEOUT) {
+        return mg_fail(err, MG_ERR_TIMEOUT, "%.*s: '%s' has not started within %g s",
+                       MG_STR_ARG(mg_function_place(function)), python->command, python->start_s);
+    }
+    return status;
 }
 
 /* Appends "key": value for each entry, without braces. */

@@ -4,11 +4,13 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 
 #include "base/arena.h"
 #include "base/clock.h"
 #include "base/fs.h"
 #include "eval/python.h"
+#include "eval/python_internal.h"
 #include "text/json.h"
 
 static const char source[] =
@@ -252,6 +254,62 @@ static void process_docs_gets_a_data_set(void **state)
     mg_python_destroy(patient);
 }
 
+/* An interpreter that is none: a script of sh, which has the socket as descriptor 3. */
+static mg_python *fake_python(fixture *f, const char *script, double timeout_s)
+{
+    mg_error err;
+    const char *path = mg_path_join(&f->arena, f->root, "python").data;
+    mg_str text = mg_arena_printf(&f->arena, "#!/bin/sh\n%s\n", script);
+    assert_ok(mg_file_write_atomic(path, text, &err), &err);
+    assert_int_equal(chmod(path, 0755), 0);
+    return mg_python_create(path, timeout_s, NULL, 0);
+}
+
+static void a_python_that_does_not_start_is_told_with_the_time_it_had(void **state)
+{
+    fixture *f = *state;
+    mg_error err;
+    mg_value made;
+    f->function.name = mg_str_of("rows");
+    mg_python *python = fake_python(f, "exec sleep 100", 50);
+    mg_python_start_within(python, 0.3);
+    assert_status(
+        mg_python_request(python, "map_split", &f->function, NULL, &f->arena, &made, &err),
+        MG_ERR_TIMEOUT);
+    assert_non_null(strstr(err.message, "has not started within 0.3 s"));
+    mg_python_destroy(python);
+}
+
+static bool stop_after_a_second(void *context)
+{
+    return mg_clock_now(NULL) - *(const double *)context > 1.0;
+}
+
+/* A request larger than the socket holds, to a worker that takes nothing. */
+static void a_stop_is_noticed_while_a_request_is_sent(void **state)
+{
+    fixture *f = *state;
+    mg_error err;
+    mg_value made;
+    mg_value members = mg_value_of_map(&f->arena, 1);
+    mg_buf text = { 0 };
+    for (int i = 0; i < 1 << 20; i++) {
+        mg_buf_add_text(&text, "abcd");
+    }
+    members.entries[0].key = mg_value_of_str(&f->arena, mg_str_of("rows"));
+    members.entries[0].value = mg_value_of_str(&f->arena, mg_buf_view(&text));
+    f->function.name = mg_str_of("rows");
+    mg_python *python = fake_python(f, "echo '{}' >&3; exec sleep 100", 50);
+    double begin = mg_clock_now(NULL);
+    mg_python_stop_when(python, stop_after_a_second, &begin);
+    assert_status(
+        mg_python_request(python, "map_split", &f->function, &members, &f->arena, &made, &err),
+        MG_ERR_INTERRUPTED);
+    assert_true(mg_clock_now(NULL) - begin < 10.0);
+    mg_python_destroy(python);
+    mg_buf_release(&text);
+}
+
 #define WITH(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
 
 int main(void)
@@ -267,6 +325,8 @@ int main(void)
         WITH(a_changed_file_is_loaded_again),
         WITH(helpers_of_the_same_name_stay_apart),
         WITH(process_docs_gets_a_data_set),
+        WITH(a_python_that_does_not_start_is_told_with_the_time_it_had),
+        WITH(a_stop_is_noticed_while_a_request_is_sent),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
