@@ -138,7 +138,8 @@ static void sort_edges(const mg_trie *trie, families *out)
 }
 
 /* The units while they are filled.  Free ones are a list: base is the next, value the one before,
- * -1 = none. */
+ * -1 = none.  Their parent is FREE_UNIT less the number of nodes whose children did not fit there;
+ * the last of these closes the unit, so that leftovers do not stand before fresh blocks. */
 typedef struct packing {
     mg_trie_unit *units;
     int32_t count;
@@ -148,6 +149,12 @@ typedef struct packing {
 } packing;
 
 #define FREE_UNIT (-2) /* as parent */
+#define CLOSED_UNIT (FREE_UNIT - 16)
+
+static bool is_free(const mg_trie_unit *unit)
+{
+    return unit->parent <= FREE_UNIT && unit->parent > CLOSED_UNIT;
+}
 
 static void add_block(packing *p)
 {
@@ -170,9 +177,8 @@ static void add_block(packing *p)
 }
 
 /* Takes a unit out of the list of free ones. */
-static void take(packing *p, int32_t at, int32_t parent, int32_t value)
+static void take_out(packing *p, const mg_trie_unit *unit)
 {
-    mg_trie_unit *unit = &p->units[at];
     if (unit->value >= 0) {
         p->units[unit->value].base = unit->base;
     } else {
@@ -183,6 +189,12 @@ static void take(packing *p, int32_t at, int32_t parent, int32_t value)
     } else {
         p->last_free = unit->value;
     }
+}
+
+static void take(packing *p, int32_t at, int32_t parent, int32_t value)
+{
+    mg_trie_unit *unit = &p->units[at];
+    take_out(p, unit);
     unit->base = 0;
     unit->parent = parent;
     unit->value = value;
@@ -191,7 +203,7 @@ static void take(packing *p, int32_t at, int32_t parent, int32_t value)
 static bool all_free(const packing *p, int32_t base, const unsigned char *bytes, int32_t count)
 {
     for (int32_t i = 0; i < count; i++) {
-        if (p->units[base ^ bytes[i]].parent != FREE_UNIT) {
+        if (!is_free(&p->units[base ^ bytes[i]])) {
             return false;
         }
     }
@@ -202,10 +214,16 @@ static bool all_free(const packing *p, int32_t base, const unsigned char *bytes,
 static int32_t find_base(packing *p, const unsigned char *bytes, int32_t count)
 {
     int32_t tries = 0;
-    for (int32_t at = p->first_free; at >= 0 && tries < TRIES_MAX; at = p->units[at].base) {
+    int32_t next = -1;
+    for (int32_t at = p->first_free; at >= 0 && tries < TRIES_MAX; at = next) {
+        mg_trie_unit *unit = &p->units[at];
         int32_t base = at ^ bytes[0];
         if (all_free(p, base, bytes, count)) {
             return base;
+        }
+        next = unit->base;
+        if (--unit->parent == CLOSED_UNIT) {
+            take_out(p, unit);
         }
         tries++;
     }

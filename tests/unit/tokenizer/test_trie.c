@@ -36,8 +36,7 @@ static int longest(const sample *samples, int count, mg_str text)
 {
     int best = -1;
     for (int i = 0; i < count; i++) {
-        if (is_prefix(&samples[i], text) &&
-            (best < 0 || samples[i].size >= samples[best].size)) {
+        if (is_prefix(&samples[i], text) && (best < 0 || samples[i].size >= samples[best].size)) {
             best = i;
         }
     }
@@ -76,6 +75,38 @@ static void test_the_longest_stored_string_is_found(void **state)
     }
 }
 
+/* Nodes with three children leave every fourth unit over, where none of them fits. */
+static void test_nodes_that_fit_nowhere_cost_no_block_each(void **state)
+{
+    (void)state;
+    enum { DEPTH = 9, LEAVES = 19683, NODES = 29524 };
+    mg_error err;
+    mg_trie trie = { 0 };
+    for (int s = 0; s < LEAVES; s++) {
+        char text[DEPTH];
+        int rest = s;
+        for (int i = 0; i < DEPTH; i++) {
+            text[i] = (char)(rest % 3);
+            rest /= 3;
+        }
+        assert_ok(mg_trie_set(&trie, mg_str_make(text, DEPTH), s, &err), &err);
+    }
+    assert_int_equal(trie.node_count, NODES);
+    assert_ok(mg_trie_finish(&trie, &err), &err);
+    assert_true(trie.unit_count < 3 * NODES);
+    for (int s = 0; s < LEAVES; s++) {
+        char text[DEPTH];
+        int rest = s;
+        size_t bytes;
+        for (int i = 0; i < DEPTH; i++) {
+            text[i] = (char)(rest % 3);
+            rest /= 3;
+        }
+        assert_int_equal(mg_trie_longest(&trie, mg_str_make(text, DEPTH), &bytes), s);
+    }
+    mg_trie_release(&trie);
+}
+
 static void test_an_empty_trie_finds_nothing(void **state)
 {
     (void)state;
@@ -93,6 +124,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_the_longest_stored_string_is_found),
+        cmocka_unit_test(test_nodes_that_fit_nowhere_cost_no_block_each),
         cmocka_unit_test(test_an_empty_trie_finds_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
