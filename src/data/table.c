@@ -52,7 +52,8 @@ static mg_status add_cells(mg_table *table, mg_error *err)
     if (table->cells > CELLS_FREE + (int64_t)table->bytes * CELLS_PER_BYTE) {
         return mg_fail(err, MG_ERR_LIMIT,
                        "%" PRId64 " rows of %" PRId64
-                       " columns each are more than files of this size can mean",
+                       " columns each are more than a file of this size can mean; as JSON lines "
+                       "the same rows could be read",
                        table->count, table->column_count);
     }
     return MG_OK;
