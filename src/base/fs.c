@@ -12,6 +12,8 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
+#define LINKS_MAX 40 /* that lead to one another, as in the kernel */
+
 /* The status that fits errno, for a path the user named. */
 static mg_status status_of_errno(int error)
 {
@@ -138,10 +140,27 @@ static void sync_folder(const char *folder)
     }
 }
 
-mg_status mg_file_write_atomic(const char *path, mg_str text, mg_error *err)
+mg_status mg_file_target(mg_arena *arena, const char *path, const char **target_out, mg_error *err)
+{
+    char link[PATH_MAX];
+    const char *at = path;
+    *target_out = NULL;
+    for (int steps = 0; steps < LINKS_MAX; steps++) {
+        ssize_t size = readlink(at, link, sizeof(link));
+        if (size < 0) { /* no link, or nothing yet */
+            *target_out = mg_arena_copy(arena, mg_str_of(at)).data;
+            return MG_OK;
+        }
+        const char *name = mg_arena_copy(arena, mg_str_make(link, (size_t)size)).data;
+        at = mg_path_join(arena, mg_path_folder(arena, at).data, name).data;
+    }
+    return mg_fail(err, MG_ERR_IO, "%s: a symbolic link that leads nowhere", path);
+}
+
+static mg_status write_by_rename(const char *path, mg_str text, mg_error *err)
 {
     struct stat old;
-    if (lstat(path, &old) == 0 && !S_ISREG(old.st_mode) && !S_ISLNK(old.st_mode)) {
+    if (lstat(path, &old) == 0 && !S_ISREG(old.st_mode)) {
         return mg_fail(err, MG_ERR_IO, "%s: is no plain file, and would be replaced", path);
     }
     mg_arena arena = { 0 };
@@ -173,6 +192,18 @@ done:
         (void)unlink(name);
     }
     mg_free(name);
+    mg_arena_release(&arena);
+    return status;
+}
+
+mg_status mg_file_write_atomic(const char *path, mg_str text, mg_error *err)
+{
+    mg_arena arena = { 0 };
+    const char *target;
+    mg_status status = mg_file_target(&arena, path, &target, err);
+    if (status == MG_OK) {
+        status = write_by_rename(target, text, err);
+    }
     mg_arena_release(&arena);
     return status;
 }

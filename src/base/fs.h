@@ -20,8 +20,13 @@ MG_BEGIN_C
 MG_MUST_CHECK mg_status mg_file_read(const char *path, size_t bytes_max, mg_bytes *bytes_out,
                                      mg_error *err);
 
-/* Writes text to path through a temporary sibling: write, fsync, rename, fsync of the folder.
- * MG_ERR_IO, also for a device, pipe or folder, which the rename would replace; MG_ERR_SPACE. */
+/* Where a file written as path ends up: path itself, or what its symbolic links lead to, which need
+ * not be there yet.  *target_out lives in arena.  MG_ERR_IO for links without end. */
+MG_MUST_CHECK mg_status mg_file_target(mg_arena *arena, const char *path, const char **target_out,
+                                       mg_error *err);
+/* Writes text to path, through links, by way of a temporary sibling: write, fsync, rename, fsync of
+ * the folder.  MG_ERR_IO, also for a device, pipe or folder, which the rename would replace;
+ * MG_ERR_SPACE. */
 MG_MUST_CHECK mg_status mg_file_write_atomic(const char *path, mg_str text, mg_error *err);
 MG_MUST_CHECK mg_status mg_file_copy(const char *from, const char *to, mg_error *err);
 

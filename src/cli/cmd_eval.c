@@ -100,7 +100,8 @@ typedef struct eval_job {
     mg_task_results **results;
     mg_buf *scores; /* of each task: JSON lists of its items' scores, one for each metric */
     FILE *samples;
-    char *samples_path; /* while being written */
+    char *samples_path;         /* while being written */
+    const char *samples_target; /* what it becomes */
     int64_t total;
     int64_t done;
     /* of the task that runs */
@@ -226,16 +227,18 @@ static mg_status check_file(eval_job *job, const char *option, mg_error *err)
     if (path == NULL) {
         return MG_OK;
     }
-    const char *folder = mg_path_folder(&job->arena, path).data;
+    const char *target;
+    MG_TRY(mg_file_target(&job->arena, path, &target, err));
+    const char *folder = mg_path_folder(&job->arena, target).data;
     if (mg_path_is_folder(path) || mg_str_ends(mg_str_of(path), "/")) {
         return mg_fail(err, MG_ERR_USAGE, "--%s: '%s' is a folder, expected the name of a file",
                        option, path);
     }
     struct stat old;
-    if (lstat(path, &old) == 0 && !S_ISREG(old.st_mode)) {
+    if (lstat(target, &old) == 0 && !S_ISREG(old.st_mode)) {
         return mg_fail(err, MG_ERR_USAGE,
-                       "--%s: '%s' is a device, a pipe or a link, which the file would replace",
-                       option, path);
+                       "--%s: '%s' is a device or a pipe, which the file would replace", option,
+                       path);
     }
     if (!mg_path_is_folder(folder)) {
         return mg_fail(err, MG_ERR_NOT_FOUND, "--%s: '%s': there is no folder '%s'", option, path,
@@ -311,7 +314,8 @@ static mg_status open_samples(eval_job *job, mg_error *err)
     if (path == NULL) {
         return MG_OK;
     }
-    job->samples_path = mg_str_dup(mg_arena_printf(&job->arena, "%s.part", path));
+    MG_TRY(mg_file_target(&job->arena, path, &job->samples_target, err));
+    job->samples_path = mg_str_dup(mg_arena_printf(&job->arena, "%s.part", job->samples_target));
     job->samples = fopen(job->samples_path, "wb");
     if (job->samples == NULL) {
         return mg_fail(err, MG_ERR_IO, "%s: %s", job->samples_path, strerror(errno));
@@ -329,7 +333,7 @@ static mg_status finish_samples(eval_job *job, mg_error *err)
     int failed = fflush(job->samples) != 0;
     failed = fclose(job->samples) != 0 || failed;
     job->samples = NULL;
-    if (failed || rename(job->samples_path, path) != 0) {
+    if (failed || rename(job->samples_path, job->samples_target) != 0) {
         return mg_fail(err, errno == ENOSPC ? MG_ERR_SPACE : MG_ERR_IO, "%s: %s", path,
                        strerror(errno));
     }

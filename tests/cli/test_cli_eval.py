@@ -190,7 +190,7 @@ class Eval(ProgramTest):
         os.mkfifo(self.folder / "pipe")
         for option in ("--output", "--log-samples"):
             for name, code, message in (("place", 2, "'place' is a folder"), ("new/", 2, "'new/' is a folder"),
-                                        ("pipe", 2, "'pipe' is a device, a pipe or a link"),
+                                        ("pipe", 2, "'pipe' is a device or a pipe"),
                                         ("none/a.json", 3, "there is no folder 'none'")):
                 with self.subTest(option=option, name=name):
                     result = self.fails(code, "eval", MODELS / "mini-ja", "--tasks", "mini_ja_test",
@@ -198,6 +198,15 @@ class Eval(ProgramTest):
                     self.assertIn(f"{option}: ", result.err)
                     self.assertIn(message, result.err)
                     self.assertNotIn("answering", result.err)
+
+    def test_files_are_written_through_links(self):
+        os.mkdir(self.folder / "far")
+        for name in ("out.json", "s.jsonl"):
+            os.symlink(f"far/{name}", self.folder / name)
+        self.eval("--limit", "2", "--output", "out.json", "--log-samples", "s.jsonl")
+        self.assertEqual(sorted(os.listdir(self.folder / "far")), ["out.json", "s.jsonl"])
+        for name in ("out.json", "s.jsonl"):
+            self.assertTrue(os.path.islink(self.folder / name))
 
     def test_a_second_model_is_named(self):
         result = self.fails(2, "eval", MODELS / "mini-ja", "--apply_chat_template", "tool_use", "--tasks", "mini_ja_test")

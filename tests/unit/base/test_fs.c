@@ -40,6 +40,29 @@ static void a_pipe_is_never_replaced_by_a_file(void **state)
     assert_true(S_ISFIFO(now.st_mode));
 }
 
+static void a_file_is_written_through_links(void **state)
+{
+    (void)state;
+    mg_error err;
+    struct stat now;
+    mg_bytes bytes;
+    assert_int_equal(mkdir(inside("far"), 0777), 0);
+    assert_int_equal(symlink("far/file", inside("first")), 0); /* nothing there yet */
+    assert_int_equal(symlink("first", inside("second")), 0);
+    assert_int_equal(symlink("round", inside("round")), 0);
+    for (int round = 0; round < 2; round++) {
+        mg_str text = mg_str_of(round == 0 ? "once" : "again");
+        assert_ok(mg_file_write_atomic(inside("second"), text, &err), &err);
+        assert_int_equal(lstat(inside("second"), &now), 0);
+        assert_true(S_ISLNK(now.st_mode));
+        assert_ok(mg_file_read(inside("far/file"), 100, &bytes, &err), &err);
+        assert_true(mg_str_equal(mg_str_make((const char *)bytes.data, bytes.size), text));
+        mg_bytes_release(&bytes);
+    }
+    assert_status(mg_file_write_atomic(inside("round"), mg_str_of("x"), &err), MG_ERR_IO);
+    assert_non_null(strstr(err.message, "leads nowhere"));
+}
+
 static void a_file_reads_back_what_was_written(void **state)
 {
     (void)state;
@@ -152,6 +175,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_pipe_is_never_replaced_by_a_file, make_folder,
                                         drop_folder),
+        cmocka_unit_test_setup_teardown(a_file_is_written_through_links, make_folder, drop_folder),
         cmocka_unit_test_setup_teardown(a_file_reads_back_what_was_written, make_folder,
                                         drop_folder),
         cmocka_unit_test(paths_join_and_come_apart),
