@@ -361,6 +361,13 @@ static mg_status parse_reply(mg_python *python, const mg_function *function, mg_
     return MG_OK;
 }
 
+/* A failure of the function as a whole, behind the place that names it. */
+static mg_status fail_function(const mg_function *function, const char *failure, mg_error *err)
+{
+    return mg_fail(err, MG_ERR_USER_CODE, "%.*s%s%s", MG_STR_ARG(function->where),
+                   function->where.size > 0 ? ": " : "", failure);
+}
+
 static const char *failure_of(const mg_value *reply)
 {
     const mg_value *error = mg_value_get(reply, "error");
@@ -386,7 +393,7 @@ mg_status mg_python_request(mg_python *python, const char *operation, const mg_f
     MG_TRY_OR_DONE(read_line(python, function, python->timeout_s, &line, err));
     MG_TRY_OR_DONE(parse_reply(python, function, line, id, arena, &reply, err));
     if (failure_of(&reply) != NULL) {
-        status = mg_fail(err, MG_ERR_USER_CODE, "%s", failure_of(&reply));
+        status = fail_function(function, failure_of(&reply), err);
         goto done;
     }
     const mg_value *value = mg_value_get(&reply, "value");
@@ -441,7 +448,7 @@ static mg_status run_calls(call_state *state, mg_error *err)
         const char *failure = failure_of(&reply);
         if (mg_value_get(&reply, "done") != NULL) {
             if (failure != NULL) {
-                status = mg_fail(err, MG_ERR_USER_CODE, "%s", failure);
+                status = fail_function(state->function, failure, err);
             } else if (state->next != state->calls->count) {
                 status = mg_fail(err, MG_ERR_USER_CODE, "%.*s: answers are missing",
                                  MG_STR_ARG(mg_function_place(state->function)));

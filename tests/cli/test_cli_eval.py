@@ -312,11 +312,11 @@ class UserFunctions(ProgramTest):
         self.write("own_metric.py", "def scor(doc, results):\n    return {}\n")
         result = self.attempt(*self.words())
         self.assertIn(result.code, (2, 3), result.err)
-        self.assertIn("score", result.err)
+        self.assertRegex(result.err, r"own.yaml:9: \S*own_metric.py: has no function 'score'")
         self.write("own_metric.py", "def score(:\n")
         result = self.attempt(*self.words())
         self.assertIn(result.code, (2, 3), result.err)
-        self.assertIn("own_metric.py", result.err)
+        self.assertRegex(result.err, r"own.yaml:9: \S*own_metric.py:1")
 
     def test_mistakes_of_templates_are_told_with_their_place(self):
         self.metric("return {'acc': 1.0}")
