@@ -142,9 +142,8 @@ static mg_status read_samples(const char *path, samples *file, mg_error *err)
     if (status == MG_OK && file->count == 0) {
         status = mg_fail(err, MG_ERR_FORMAT, "no answers in it");
     }
-    if (status != MG_OK) {
-        mg_error_prefix(err, "%s (expected a file that eval --output or --log-samples wrote)",
-                        path);
+    if (status == MG_ERR_FORMAT) {
+        mg_error_prefix(err, "%s: is no file that eval --output or --log-samples wrote", path);
     }
     return status;
 }

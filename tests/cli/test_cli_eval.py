@@ -185,6 +185,17 @@ class Eval(ProgramTest):
         result = self.fails(2, "eval", "--compare", "mini-ja.jsonl", "mini-math-a.jsonl", "--metric", "accuracy")
         self.assertIn("with metric 'accuracy'; the first of A is 'exact_match'", result.err)
 
+    def test_other_files_cannot_be_compared(self):
+        self.write("list.csv", "a,b\n")
+        self.write("other.jsonl", '{"a": 1}\n')
+        self.write("empty.jsonl", "")
+        for name, reason in (("list.csv", "expected a value"), ("other.jsonl", "without task"), ("empty.jsonl", "no answers")):
+            result = self.fails(3, "eval", "--compare", name, name)
+            self.assertIn(f"{name}: is no file that eval --output or --log-samples wrote: ", result.err)
+            self.assertIn(reason, result.err)
+        result = self.fails(3, "eval", "--compare", "none.jsonl", "none.jsonl")
+        self.assertEqual(result.err.count("none.jsonl"), 1, result.err)
+
     def test_files_that_cannot_be_written_are_told_before_the_work(self):
         os.mkdir(self.folder / "place")
         os.mkfifo(self.folder / "pipe")
