@@ -28,6 +28,25 @@ void mg_mix_cascade_end(mg_mix_cascade *cascade);
 float mg_mix_cascade_finish(mg_mix_cascade *cascade, const float *rest, int64_t rest_count,
                             bool half);
 
+/* Where a partition stands (mg_partition_args).  The side that is made is done up to low (left) or
+ * from high on (right); on the other side, whose keys stay as they were, only places beyond high
+ * (low) have given their keys away.  Tracks of the made side are taken from kept on, of the other
+ * side from given on, and written to out on; on the right all three run downwards. */
+typedef struct mg_partition_walk {
+    int64_t low, high;
+    int64_t kept, given, out;
+} mg_partition_walk;
+
+/* Where the parts of [first, last) would meet, from low and high on. */
+int64_t mg_partition_cut(const uint16_t *keys, uint16_t pivot, int64_t low, int64_t high);
+/* Starts a walk, with the pivot's own track. */
+mg_partition_walk mg_partition_begin(const mg_partition_args *args, bool left);
+/* Goes on to the end of one element after another, and changes args to the side that was made. */
+void mg_partition_finish(mg_partition_args *args, bool left, mg_partition_walk walk);
+/* Which side to make, as far as the tracked key says; false where only the cut does. */
+bool mg_partition_side(const mg_partition_args *args, bool *left_out);
+void mg_partition_clear(uint64_t *bits, uint32_t index);
+
 extern const mg_mix_ops mg_mix_ops_ref;
 
 MG_END_C

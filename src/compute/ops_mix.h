@@ -143,6 +143,52 @@ typedef struct mg_keys_args {
     uint64_t *items;
 } mg_keys_args;
 
+/* keys[e] = the 16-bit float |W(x - base)|, whose 15 bits order as magnitudes do, one above
+ * infinity for every NaN; all 15 are turned round when descending.  Counted on the way: how many
+ * keys are below low, and how many are low + k, for k = 0 .. high - low. */
+#define MG_SHORT_KEY_COUNT 32768
+typedef struct mg_short_keys_args {
+    mg_mix_input base, x;
+    mg_dtype work; /* BF16 or F16 */
+    bool descending;
+    int64_t count; /* at most 2^32 */
+    uint16_t *keys;
+    int low, high; /* 0 <= low <= high < MG_SHORT_KEY_COUNT */
+    int64_t *below_out;
+    int64_t *tally; /* room for MG_SHORT_KEY_COUNT; host memory */
+} mg_short_keys_args;
+
+/* bits[e] = keys[e] <= limit, zeros behind count; tracks = those e whose key is limit, in order. */
+typedef struct mg_short_mask_args {
+    const uint16_t *keys;
+    int64_t count; /* at most 2^32 */
+    uint16_t limit;
+    uint64_t *bits;
+    uint32_t *tracks;
+    int64_t *track_count_out;
+} mg_short_mask_args;
+
+/* One side of Hoare's partition of keys[first + 1 .. last) around the pivot keys[first], exchange
+ * for exchange as libstdc++ makes it:  find from the left the first key not below the pivot, from
+ * the right the last not above it, exchange them, go on behind both until they meet at the cut.
+ * Range [first, cut) is made where it holds place boundary inside or at its end, else [cut, last);
+ * keys of the other one become undefined.
+ *
+ * Elements with the key tracked have their indexes follow:  tracks[begin .. end) are those of the
+ * range, in order of place, before and after.  When the left side is made, the bits of those that
+ * went right are cleared.  tracked must be the key that has place boundary, and the range must hold
+ * a key not below the pivot behind first, and one not above it. */
+#define MG_TRACK_SLACK 16 /* tracks before and after those in use that must be readable */
+typedef struct mg_partition_args {
+    uint16_t *keys; /* below MG_SHORT_KEY_COUNT */
+    int64_t first, last;
+    int64_t boundary; /* first < boundary < last */
+    uint16_t tracked;
+    uint32_t *tracks, *other; /* as much room in both; changed over in every call */
+    int64_t begin, end;
+    uint64_t *bits;
+} mg_partition_args;
+
 /* Sums in float64 of x*x, y*y and x*y, inputs cast to work, in 16 lanes as ops_nn.h says, over
  * blocks of MG_MIX_BLOCK elements whose sums are added in order. */
 #define MG_MIX_BLOCK 65536
@@ -196,6 +242,10 @@ typedef struct mg_mix_ops {
     mg_status (*angle)(mg_stream *stream, const mg_angle_args *args, mg_error *err);
     /* OPTIONAL: NULL where memory is not the host's */
     mg_status (*keys)(mg_stream *stream, const mg_keys_args *args, mg_error *err);
+    mg_status (*short_keys)(mg_stream *stream, const mg_short_keys_args *args, mg_error *err);
+    /* These two run at once, in the calling thread; several may call them for one stream. */
+    void (*short_mask)(const mg_stream *stream, const mg_short_mask_args *args);
+    void (*partition)(const mg_stream *stream, mg_partition_args *args);
 } mg_mix_ops;
 
 /* x rounded to dtype, as the double that holds it. */

@@ -31,6 +31,9 @@ MG_MUST_CHECK mg_status mg_sparsify(mg_job *job, const mg_sparsify_args *args, i
  * first.  MG_ERR_UNSUPPORTED on a device without host memory. */
 MG_MUST_CHECK mg_status mg_sparsify_ranks(mg_job *job, const mg_rank_args *ranks, int64_t count,
                                           mg_error *err);
+/* The same where work is a 16-bit type and there are less than 2^32 elements. */
+MG_MUST_CHECK mg_status mg_sparsify_short_ranks(mg_job *job, const mg_rank_args *ranks,
+                                                int64_t count, mg_error *err);
 /* The mask of MG_SPARSIFY_DELLA alone, drawn from the merge's stream or, nested in the density, by
  * the search's masks. */
 MG_MUST_CHECK mg_status mg_sparsify_della(mg_job *job, const mg_sparsify_args *args,

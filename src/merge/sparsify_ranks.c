@@ -2,7 +2,7 @@
  *
  * Which elements are kept is a matter of order only where equal magnitudes stand on both sides of a
  * limit.  In float32 that is seldom so, and the device's mask, which needs no sorting, is tried
- * first; 16-bit types have few magnitudes and always run through torch's exchanges. */
+ * first; 16-bit types have few magnitudes and ways of their own (sparsify_short.c). */
 #include "merge/sparsify_internal.h"
 #include "merge/torch_order_internal.h"
 
@@ -43,9 +43,8 @@ static void order_items(void *context, int64_t index, int worker)
 {
     const item_task *task = (const item_task *)context + index;
     const mg_rank_args *rank = task->rank;
-    bool half = rank->work == MG_BF16 || rank->work == MG_F16;
     (void)worker;
-    if (half || equals_part(task)) {
+    if (equals_part(task)) {
         memset(rank->bits, 0, (size_t)((rank->count + 63) / 64) * sizeof(uint64_t));
         mg_order_select(task->items, rank->count, rank->first, rank->kept, rank->bits);
     }
@@ -61,6 +60,9 @@ mg_status mg_sparsify_ranks(mg_job *job, const mg_rank_args *ranks, int64_t coun
     }
     bool half = job->work == MG_BF16 || job->work == MG_F16;
     bool ordered = job->work == MG_F64 || job->count > UINT32_MAX;
+    if (half && !ordered) {
+        return mg_sparsify_short_ranks(job, ranks, count, err);
+    }
     item_task tasks[MG_MIX_INPUTS_MAX];
     void *items;
     /* As many at a time as there are threads: more would only take more room. */
@@ -70,10 +72,8 @@ mg_status mg_sparsify_ranks(mg_job *job, const mg_rank_args *ranks, int64_t coun
     for (int64_t i = 0; i < count;) {
         int64_t open = 0;
         for (; i < count && open < width; i++) {
-            if (!half || ordered || ranks[i].kept == 0) {
-                MG_TRY(job->device->mix->rank(job->stream, &ranks[i], err));
-                MG_TRY(job->device->stream_wait(job->stream, err));
-            }
+            MG_TRY(job->device->mix->rank(job->stream, &ranks[i], err));
+            MG_TRY(job->device->stream_wait(job->stream, err));
             if (!ordered && ranks[i].kept > 0) {
                 tasks[open] = (item_task){ &ranks[i], (uint64_t *)items + open * job->count };
                 mg_keys_args keys = { ranks[i].base,       ranks[i].x, job->work,

@@ -39,7 +39,7 @@ static void exchange(uint64_t *a, uint64_t *b)
     *b = keep;
 }
 
-static int depth_of(int64_t count)
+int mg_order_depth(int64_t count)
 {
     int depth = 0;
     for (; count > 1; count >>= 1) {
@@ -257,7 +257,12 @@ static void sort_all(uint64_t *items, int64_t first, int64_t last, int depth)
 
 void mg_order_sort(uint64_t *items, int64_t count)
 {
-    sort_all(items, 0, count, depth_of(count));
+    sort_all(items, 0, count, mg_order_depth(count));
+}
+
+void mg_order_sort_around(uint64_t *items, int64_t count, int depth, int64_t boundary)
+{
+    sort_around(items, 0, count, depth, boundary, boundary);
 }
 
 static void set_bits(const uint64_t *items, int64_t count, uint64_t *bits)
@@ -270,7 +275,7 @@ static void set_bits(const uint64_t *items, int64_t count, uint64_t *bits)
 
 void mg_order_select(uint64_t *items, int64_t count, int64_t first, int64_t kept, uint64_t *bits)
 {
-    sort_around(items, 0, count, depth_of(count), first, first + kept);
+    sort_around(items, 0, count, mg_order_depth(count), first, first + kept);
     set_bits(items + first, kept, bits);
 }
 
@@ -279,7 +284,7 @@ static void select_nth(uint64_t *items, int64_t nth, int64_t count)
 {
     int64_t first = 0;
     int64_t last = count;
-    int depth = depth_of(count);
+    int depth = mg_order_depth(count);
     while (last - first > SELECT_SMALL) {
         if (depth-- == 0) {
             heap_select(items + first, nth + 1 - first, last - first);

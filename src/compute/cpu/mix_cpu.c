@@ -339,4 +339,7 @@ const mg_mix_ops mg_mix_ops_cpu = {
     .finite = finite_cpu,
     .angle = angle_cpu,
     .keys = keys_cpu,
+    .short_keys = mg_mix_short_keys_cpu,
+    .short_mask = mg_mix_short_mask_cpu,
+    .partition = mg_mix_partition_cpu,
 };

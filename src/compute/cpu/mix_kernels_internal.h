@@ -38,6 +38,11 @@ typedef struct mg_mix_kernels {
     float (*cosine)(const mg_angle_args *args, int64_t first, int64_t count, float norm_x,
                     float norm_y);
     void (*keys)(const mg_keys_args *args, int64_t first, int64_t count);
+    /* Adds to the counts. */
+    void (*short_keys)(const mg_short_keys_args *args, int64_t first, int64_t count, int64_t *below,
+                       uint32_t *tally);
+    void (*short_mask)(const mg_short_mask_args *args);
+    void (*partition)(mg_partition_args *args);
     void (*bernoulli)(const mg_bernoulli_args *args);
     bool (*finite)(const mg_finite_args *args, int64_t first, int64_t count);
 } mg_mix_kernels;
@@ -47,5 +52,9 @@ extern const mg_mix_kernels mg_mix_kernels_avx512;
 extern const mg_mix_ops mg_mix_ops_cpu;
 /* The rank operation (mix_rank_cpu.c). */
 mg_status mg_mix_rank_cpu(mg_stream *stream, const mg_rank_args *args, mg_error *err);
+/* 16-bit keys (mix_order_cpu.c). */
+mg_status mg_mix_short_keys_cpu(mg_stream *stream, const mg_short_keys_args *args, mg_error *err);
+void mg_mix_short_mask_cpu(const mg_stream *stream, const mg_short_mask_args *args);
+void mg_mix_partition_cpu(const mg_stream *stream, mg_partition_args *args);
 
 MG_END_C

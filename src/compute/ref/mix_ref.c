@@ -244,6 +244,53 @@ static mg_status keys_ref(mg_stream *stream, const mg_keys_args *args, mg_error 
     return MG_OK;
 }
 
+static mg_status short_keys_ref(mg_stream *stream, const mg_short_keys_args *args, mg_error *err)
+{
+    (void)stream;
+    (void)err;
+    const int infinity = args->work == MG_BF16 ? 0x7f80 : 0x7c00;
+    *args->below_out = 0;
+    memset(args->tally, 0, (size_t)(args->high - args->low + 1) * sizeof(*args->tally));
+    for (int64_t e = 0; e < args->count; e++) {
+        double magnitude = delta_abs(&args->x, &args->base, e, args->work);
+        uint16_t key;
+        mg_dtype_convert(&key, args->work, &magnitude, MG_F64, 1);
+        key = (uint16_t)MG_MIN(key & 0x7fff, infinity + 1);
+        key = args->descending ? key ^ 0x7fff : key;
+        *args->below_out += key < args->low;
+        if (key >= args->low && key <= args->high) {
+            args->tally[key - args->low]++;
+        }
+        args->keys[e] = key;
+    }
+    return MG_OK;
+}
+
+static void short_mask_ref(const mg_stream *stream, const mg_short_mask_args *args)
+{
+    (void)stream;
+    memset(args->bits, 0, (size_t)((args->count + 63) / 64) * sizeof(uint64_t));
+    int64_t found = 0;
+    for (int64_t e = 0; e < args->count; e++) {
+        args->bits[e / 64] |= (uint64_t)(args->keys[e] <= args->limit) << (e % 64);
+        if (args->keys[e] == args->limit) {
+            args->tracks[found++] = (uint32_t)e;
+        }
+    }
+    *args->track_count_out = found;
+}
+
+static void partition_ref(const mg_stream *stream, mg_partition_args *args)
+{
+    (void)stream;
+    bool left;
+    if (!mg_partition_side(args, &left)) {
+        int64_t cut = mg_partition_cut(args->keys, args->tracked, args->first + 1, args->last);
+        left = args->boundary <= cut;
+    }
+    mg_partition_finish(args, left, mg_partition_begin(args, left));
+}
+
 static mg_status dot_ref(mg_stream *stream, const mg_dot_args *args, mg_error *err)
 {
     (void)stream;
@@ -366,6 +413,7 @@ static mg_status finite_ref(mg_stream *stream, const mg_finite_args *args, mg_er
     return MG_OK;
 }
 
-const mg_mix_ops mg_mix_ops_ref = { average_ref,   blend_ref, scale_ref, task_ref,
-                                    delta_sum_ref, rank_ref,  dot_ref,   bernoulli_ref,
-                                    finite_ref,    angle_ref, keys_ref };
+const mg_mix_ops mg_mix_ops_ref = { average_ref,    blend_ref,    scale_ref, task_ref,
+                                    delta_sum_ref,  rank_ref,     dot_ref,   bernoulli_ref,
+                                    finite_ref,     angle_ref,    keys_ref,  short_keys_ref,
+                                    short_mask_ref, partition_ref };

@@ -100,6 +100,86 @@ static void check_selections(const float *values, int64_t count, bool descending
     mg_free(bits);
 }
 
+static int compare_values(const void *a, const void *b)
+{
+    float x = *(const float *)a;
+    float y = *(const float *)b;
+    return x < y ? -1 : x > y;
+}
+
+/* Keys in the order of values: how many different values are smaller, or larger. */
+static void make_short_keys(const float *values, int64_t count, bool descending, uint16_t *keys)
+{
+    float *sorted = mg_new_array(float, count);
+    memcpy(sorted, values, (size_t)count * sizeof(float));
+    qsort(sorted, (size_t)count, sizeof(float), compare_values);
+    int64_t different = 0;
+    for (int64_t i = 1; i < count; i++) {
+        if (sorted[i] != sorted[different]) {
+            sorted[++different] = sorted[i];
+        }
+    }
+    for (int64_t i = 0; i < count; i++) {
+        const float *at =
+            bsearch(&values[i], sorted, (size_t)different + 1, sizeof(float), compare_values);
+        keys[i] = (uint16_t)(descending ? different - (at - sorted) : at - sorted);
+    }
+    mg_free(sorted);
+}
+
+/* Whether boundaries of short keys give what sorting gives, on every device. */
+static void check_boundaries(const float *values, int64_t count, bool descending,
+                             const uint64_t *sorted)
+{
+    const mg_isa best = mg_isa_best();
+    const mg_device *devices[] = { mg_device_ref(),
+                                   mg_device_cpu(best < MG_ISA_AVX2 ? best : MG_ISA_AVX2),
+                                   mg_device_cpu(best) };
+    mg_error err;
+    uint16_t *keys = mg_new_array(uint16_t, count);
+    uint16_t *used = mg_new_array(uint16_t, count);
+    uint64_t *bits = mg_new_array(uint64_t, (count + 63) / 64);
+    uint64_t *expected = mg_new_array(uint64_t, (count + 63) / 64);
+    size_t bytes = (size_t)((count + 63) / 64) * sizeof(uint64_t);
+    make_short_keys(values, count, descending, keys);
+    for (int64_t i = 0; i < 3 * count; i += count / 4 + 1) {
+        const mg_device *device = devices[i % MG_ARRAY_COUNT(devices)];
+        mg_stream *stream;
+        const int64_t place = i % count + 1;
+        assert_ok(device->stream_create(device, NULL, &stream, &err), &err);
+        memset(expected, 0, bytes);
+        for (int64_t k = 0; k < place; k++) {
+            uint32_t index = (uint32_t)sorted[k];
+            expected[index / 64] |= UINT64_C(1) << (index % 64);
+        }
+        const uint16_t limit = keys[(uint32_t)sorted[place - 1]];
+        uint32_t *rooms[2];
+        for (int k = 0; k < 2; k++) {
+            rooms[k] =
+                mg_new_array(uint32_t, (int64_t)(mg_order_short_room(count) / sizeof(uint32_t)));
+        }
+        mg_short_order order = { .device = device,
+                                 .stream = stream,
+                                 .keys = used,
+                                 .count = count,
+                                 .boundary = place,
+                                 .limit = limit,
+                                 .rooms = { rooms[0], rooms[1] },
+                                 .bits = bits };
+        order.split = place < count && keys[(uint32_t)sorted[place]] == limit;
+        memcpy(used, keys, (size_t)count * sizeof(uint16_t));
+        mg_order_short_before(&order);
+        assert_memory_equal(bits, expected, bytes);
+        mg_free(rooms[0]);
+        mg_free(rooms[1]);
+        device->stream_destroy(stream);
+    }
+    mg_free(expected);
+    mg_free(bits);
+    mg_free(used);
+    mg_free(keys);
+}
+
 static void equal_values_come_in_the_order_of_torch(void **state)
 {
     (void)state;
@@ -129,6 +209,7 @@ static void equal_values_come_in_the_order_of_torch(void **state)
                 mg_order_sort(items, count);
                 crc = crc_of_items(items, count);
                 check_selections(values, count, descending, items);
+                check_boundaries(values, count, descending, items);
             }
             if (crc != expected) {
                 fail_msg("%s: %08x", copy, crc);
