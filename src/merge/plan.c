@@ -472,6 +472,7 @@ static bool find_inputs(planner *p, const slice_plan *slice, const weight_place 
     mg_plan_load *loads = mg_arena_array(arena, mg_plan_load, slice->source_count);
     job->base = -1;
     job->loads = loads;
+    job->embedding = place->weight->embed;
     job->embeds = p->plan->vocabulary != NULL && place->weight->embed;
     for (int64_t i = 0; i < slice->source_count; i++) {
         const slice_source *source = &slice->sources[i];

@@ -114,6 +114,27 @@ static void set_layer_count(const mg_plan *plan, const mg_plan_layers *layers, m
     mg_free(dotted);
 }
 
+/* The rows of the embeddings, where they are other than those of the donor, whose configuration
+ * counts its own (merging.md 9, quirk 32: mergekit leaves the old number); else -1. */
+static int64_t changed_rows(const mg_plan *plan, const mg_value *root)
+{
+    char *key = mg_str_dup(plan->layout->vocab_key);
+    int64_t said = 0;
+    int64_t rows = -1;
+    (void)mg_value_to_int(mg_value_path(root, key), &said);
+    mg_free(key);
+    for (int64_t i = 0; i < plan->job_count && rows < 0; i++) {
+        const mg_plan_job *job = &plan->jobs[i];
+        const mg_view *own =
+            job->embedding ? mg_checkpoint_find(plan->models[0]->checkpoint, job->name) : NULL;
+        if (own != NULL && own->shape.rank > 0 && own->shape.dims[0] == said &&
+            job->shape.dims[0] != said) {
+            rows = job->shape.dims[0];
+        }
+    }
+    return rows;
+}
+
 mg_value mg_plan_config(const mg_plan *plan, mg_arena *arena)
 {
     mg_value root = mg_value_copy(arena, &plan->models[0]->config.root);
@@ -124,6 +145,10 @@ mg_value mg_plan_config(const mg_plan *plan, mg_arena *arena)
     if (plan->vocabulary != NULL) {
         set_path(arena, &root, plan->layout->vocab_key,
                  mg_value_of_int(plan->vocabulary->row_count));
+    }
+    int64_t rows = plan->vocabulary == NULL ? changed_rows(plan, &root) : -1;
+    if (rows >= 0) {
+        set_path(arena, &root, plan->layout->vocab_key, mg_value_of_int(rows));
     }
     for (int64_t i = 0; i < plan->job_count; i++) {
         if (plan->jobs[i].unties && mg_value_get(&root, "tie_word_embeddings") != NULL) {

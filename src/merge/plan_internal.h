@@ -53,9 +53,10 @@ typedef struct mg_plan_job {
     int64_t order[3]; /* decides between equal labels (plan_order.c) */
     const mg_plan_load *loads;
     int64_t load_count;
-    bool embeds; /* its rows belong to tokens, and the plan has a vocabulary */
-    bool rows;   /* tokens' rows are put into the order of the plan's vocabulary first */
-    bool unties; /* a head of its own where the donor's is the embedding */
+    bool embedding; /* its rows belong to tokens */
+    bool embeds;    /* so they do, and the plan has a vocabulary */
+    bool rows;      /* tokens' rows are put into the order of the plan's vocabulary first */
+    bool unties;    /* a head of its own where the donor's is the embedding */
 } mg_plan_job;
 
 /* Output layer number -> the layer of the first source, for lists in config.json. */

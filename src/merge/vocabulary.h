@@ -47,9 +47,9 @@ typedef enum mg_row_source {
 /* What the configuration says of one token of the output. */
 typedef struct mg_token_rule {
     mg_row_source source;
-    bool force;    /* the row replaces also those of models that have the token */
+    bool force; /* the row replaces also those of models that have the token */
     int64_t model;
-    int32_t row;   /* -1 = the model has no such token */
+    int32_t row; /* -1 = the model has no such token */
 } mg_token_rule;
 
 typedef struct mg_vocabulary {

@@ -266,6 +266,8 @@ class InspectAndCheck(ProgramTest):
                 packed += body[begin:end]
         text = json.dumps(header).encode()
         (self.folder / "long" / "model.safetensors").write_bytes(struct.pack("<Q", len(text)) + text + packed)
+        config = json.loads((MODELS / "mini-ja" / "config.json").read_text())
+        self.write("long/config.json", json.dumps(dict(config, vocab_size=config["vocab_size"] + 16)))
         recipe = LINEAR.replace(str(MODELS / "mini-ja"), "long")
         self.write("merge.yml", recipe)
         self.assertIn("they must be equal", self.fails(2, "merge", "merge.yml", "out").err)
@@ -274,6 +276,9 @@ class InspectAndCheck(ProgramTest):
         self.run_ok("merge", "plain.yml", "plain")
         cut, plain = read_tensors(self.folder / "cut"), read_tensors(self.folder / "plain")
         self.assertEqual(cut, plain)
+        # mergekit leaves the size of the base there, with which nothing loads.
+        self.assertEqual(json.loads((self.folder / "cut" / "config.json").read_text())["vocab_size"],
+                         config["vocab_size"])
 
 
 if __name__ == "__main__":
