@@ -11,6 +11,8 @@
 #include "text/json.h"
 
 static const mg_option options[] = {
+    { "out-path", 0, NULL, MG_OPTION_TEXT, "DIR", NULL, NULL, "OUT, as mergekit-multi names it.",
+      NULL },
     { "overwrite", 0, NULL, MG_OPTION_FLAG, NULL, NULL, NULL,
       "Replace OUT if it holds something already.", NULL },
     { "allow-nonfinite", 0, NULL, MG_OPTION_FLAG, NULL, NULL, NULL,
@@ -76,6 +78,39 @@ static bool show_progress(void *context, int64_t done, int64_t total)
     return !mg_cli_interrupted();
 }
 
+/* OUT, given in one of two ways; NULL = not given. */
+static mg_status find_out(const mg_args *args, const char **out, mg_error *err)
+{
+    const char *given = mg_args_text(args, "out-path");
+    bool operand = mg_args_operand_count(args) > 1;
+    *out = operand ? mg_args_operand(args, 1) : given;
+    if (operand && given != NULL) {
+        return mg_fail(err, MG_ERR_USAGE, "OUT is given twice: '%s' and --out-path '%s'", *out,
+                       given);
+    }
+    return MG_OK;
+}
+
+/* Where the result lies: in OUT, or, when all documents have names, in their folder. */
+static mg_status choose_result(const mg_recipe *recipes, int64_t count, const char *intermediate,
+                               const char **out, mg_error *err)
+{
+    bool final = count == 1;
+    for (int64_t i = 0; i < count; i++) {
+        final = final || recipes[i].name.size == 0;
+    }
+    if (!final && intermediate == NULL) {
+        return mg_fail(err, MG_ERR_CONFIG,
+                       "all documents have names: leave out that of the final merge, or give "
+                       "--intermediate-dir, where they all go");
+    }
+    if (final && *out == NULL) {
+        return mg_fail(err, MG_ERR_USAGE, "merge needs OUT, the folder to write");
+    }
+    *out = final ? *out : intermediate;
+    return MG_OK;
+}
+
 static mg_status run_merge(mg_cli *cli, const mg_args *args, mg_error *err)
 {
     mg_status status = MG_OK;
@@ -83,7 +118,7 @@ static mg_status run_merge(mg_cli *cli, const mg_args *args, mg_error *err)
     mg_buf documents = { NULL, 0, 0 };
     mg_recipe *recipes;
     int64_t count;
-    const char *out = mg_args_operand(args, 1);
+    const char *out = NULL;
     mg_model_set *set = mg_model_set_create(mg_cli_hub(cli));
     mg_merge_options merge;
     memset(&merge, 0, sizeof(merge));
@@ -101,6 +136,7 @@ static mg_status run_merge(mg_cli *cli, const mg_args *args, mg_error *err)
     merge.write_model_card = mg_args_flag(args, "write-model-card");
     merge.allow_crimes = mg_args_flag(args, "allow-crimes");
 
+    MG_TRY_OR_DONE(find_out(args, &out, err));
     if (mg_args_given(args, "layouts")) {
         MG_TRY_OR_DONE(mg_model_set_read_layouts(set, mg_args_text(args, "layouts"), err));
     }
@@ -114,6 +150,7 @@ static mg_status run_merge(mg_cli *cli, const mg_args *args, mg_error *err)
     }
     const char *intermediate = mg_args_text(args, "intermediate-dir");
     const char *parts = NULL;
+    MG_TRY_OR_DONE(choose_result(recipes, count, intermediate, &out, err));
     if (count > 1 && intermediate == NULL) {
         parts = mg_arena_printf(&arena, "%s.parts.%ld", out, (long)getpid()).data;
         intermediate = parts;
@@ -161,7 +198,7 @@ done:
 const mg_command mg_command_merge = {
     "merge",
     "CONFIG OUT",
-    2,
+    1,
     2,
     "Merge models as a mergekit configuration says.",
     "CONFIG is the YAML that mergekit-yaml reads. OUT appears whole or not at all, and holds "

@@ -127,6 +127,20 @@ static void tell_unknown_class(const planner *p, int64_t model, mg_str architect
     }
 }
 
+/* mergekit takes a model of one class only; a reference may say which. */
+static mg_status check_one_class(const planner *p, int64_t model, mg_error *err)
+{
+    const mg_value *classes = mg_value_get(&p->plan->models[model]->config.root, "architectures");
+    bool several = classes != NULL && classes->kind == MG_LIST && classes->count > 1;
+    if (several && p->plan->refs[model].override_architecture.size == 0) {
+        return mg_fail(err, MG_ERR_CONFIG,
+                       "%.*s: its 'architectures' lists %lld classes, must be one (a reference "
+                       "{model: PATH, override_architecture: CLASS} says which)",
+                       MG_STR_ARG(p->plan->refs[model].path), (long long)classes->count);
+    }
+    return MG_OK;
+}
+
 static mg_status choose_layout(planner *p, mg_error *err)
 {
     mg_plan *plan = p->plan;
@@ -135,6 +149,7 @@ static mg_status choose_layout(planner *p, mg_error *err)
     bool unknown = false;
     for (int64_t i = 0; i < plan->model_count; i++) {
         const mg_model_config *config = &plan->models[i]->config;
+        MG_TRY(check_one_class(p, i, err));
         mg_str architecture = plan->refs[i].override_architecture.size > 0
                                   ? plan->refs[i].override_architecture
                                   : config->architecture;

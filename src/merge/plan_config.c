@@ -138,6 +138,12 @@ static int64_t changed_rows(const mg_plan *plan, const mg_value *root)
 mg_value mg_plan_config(const mg_plan *plan, mg_arena *arena)
 {
     mg_value root = mg_value_copy(arena, &plan->models[0]->config.root);
+    mg_str class_ = plan->refs[0].override_architecture;
+    if (class_.size > 0) {
+        mg_value classes = mg_value_of_list(arena, 1);
+        classes.items[0] = mg_value_of_str(arena, class_);
+        set_path(arena, &root, mg_str_of("architectures"), classes);
+    }
     set_dtype(plan, arena, &root);
     for (int64_t m = 0; m < plan->module_count; m++) {
         set_layer_count(plan, &plan->modules[m], arena, &root);

@@ -141,10 +141,10 @@ static void add_union(builder *b)
     mg_map_release(&seen);
 }
 
-/* The merges of a BPE model that mention no dropped token. */
+/* Whether a merge of a BPE model neither mentions a dropped token nor makes one. */
 static bool keeps_merge(const builder *b, const mg_value *merge)
 {
-    mg_str parts[2];
+    mg_str parts[3]; /* what is joined, and the whole */
     if (merge->kind == MG_STRING) {
         mg_str rest = merge->string;
         if (!mg_str_split(&rest, ' ', &parts[0])) {
@@ -159,7 +159,13 @@ static bool keeps_merge(const builder *b, const mg_value *merge)
         return true;
     }
     const mg_token_table *table = b->source->tokens;
-    for (int i = 0; i < 2; i++) {
+    const mg_value *prefix = mg_value_path(&table->root, "model.continuing_subword_prefix");
+    mg_str tail = parts[1];
+    if (prefix != NULL && prefix->kind == MG_STRING && tail.size >= prefix->string.size) {
+        tail = mg_str_slice(tail, prefix->string.size, tail.size);
+    }
+    parts[2] = mg_arena_printf(b->arena, "%.*s%.*s", MG_STR_ARG(parts[0]), MG_STR_ARG(tail));
+    for (int i = 0; i < 3; i++) {
         if (mg_map_get(&table->ids, parts[i], -1) >= b->limit) {
             return false;
         }

@@ -162,6 +162,32 @@ dtype: bfloat16
         self.assertIn("--lazy-unpickle", result.err)
         self.assertEqual(result.out, "out\n")
 
+    def test_documents_that_all_have_names_need_no_out(self):
+        one = "merge_method: passthrough\nmodels:\n" + model_list(("mini-ja", None))
+        self.write("merge.yml", f"name: a\n{one}---\nname: b\n{one.replace(str(MODELS / 'mini-ja'), 'a')}")
+        self.assertIn("--intermediate-dir", self.fails(2, "merge", "merge.yml").err)
+        result = self.run_ok("merge", "merge.yml", "-I", "parts")
+        self.assertEqual(result.out, "parts\n")
+        self.assert_only(self.folder / "parts", "a", "b")
+        recorded = (self.folder / "parts" / "b" / "mergekit_config.yml").read_text()
+        self.assertEqual(recorded, "merge_method: passthrough\nmodules:\n  default:\n    slices:\n    - sources:\n"
+                                   "      - layer_range: [0, 8]\n        model: parts/a")
+        self.write("last.yml", f"name: a\n{one}---\n{one.replace(str(MODELS / 'mini-ja'), 'a')}")
+        self.assertIn("needs OUT", self.fails(2, "merge", "last.yml", "-I", "parts").err)
+        self.assertEqual(self.run_ok("merge", "last.yml", "-I", "parts", "--out-path", "out").out, "out\n")
+        self.assertIn("given twice", self.fails(2, "merge", "last.yml", "out", "--out-path", "more").err)
+
+    def test_a_model_of_two_classes_is_refused_until_one_is_named(self):
+        self.copy_model("mini-ja", "two")
+        path = self.folder / "two" / "config.json"
+        config = json.loads(path.read_text())
+        name = config["architectures"][0]
+        path.write_text(json.dumps(dict(config, architectures=[name, "OtherForCausalLM"])))
+        self.write("merge.yml", "merge_method: passthrough\nmodels: [{model: two}]\n")
+        self.assertIn("lists 2 classes", self.fails(2, "merge", "merge.yml", "out").err)
+        self.merge("merge_method: passthrough\nmodels: [{model: {model: two, override_architecture: %s}}]\n" % name)
+        self.assertEqual(json.loads((self.folder / "out" / "config.json").read_text())["architectures"], [name])
+
     def test_json_and_quiet(self):
         self.write("merge.yml", LINEAR)
         result = self.run_ok("merge", "merge.yml", "out", "--json", "--quiet")

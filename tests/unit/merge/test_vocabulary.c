@@ -141,9 +141,9 @@ static void tokens_beyond_the_rows_are_cut_with_their_merges(void **state)
     assert_int_equal(v.token_count, 4);
     assert_false(v.identity);
     assert_int_equal(mg_value_path(&v.tokenizer, "model.vocab")->count, 4);
-    assert_int_equal(mg_value_path(&v.tokenizer, "model.merges")->count, 2);
+    assert_int_equal(mg_value_path(&v.tokenizer, "model.merges")->count, 1); /* not "a ab" */
     v = build("base", tables, 3, &arena, MG_OK, &err);
-    assert_int_equal(mg_value_path(&v.tokenizer, "model.merges")->count, 1);
+    assert_int_equal(mg_value_path(&v.tokenizer, "model.merges")->count, 0);
     mg_token_table_release(&tables[0]);
     mg_token_table_release(&tables[1]);
     mg_arena_release(&arena);
