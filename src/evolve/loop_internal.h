@@ -1,5 +1,4 @@
-/* evolve/loop_internal.h - the state of a running search, shared by loop.c, items.c, evaluate.c,
- * polish.c and choice.c.
+/* evolve/loop_internal.h - the state of a running search, shared by the files of the loop.
  *
  * Thread-safety: one thread, but for what evaluate.c's callback touches while others wait for it.
  */
@@ -14,7 +13,8 @@
 
 MG_BEGIN_C
 
-#define MG_FRONT_PICKS 5 /* of a population, at most, that become finalists */
+#define MG_FRONT_PICKS 5    /* of a population, at most, that become finalists */
+#define MG_RUN_LABEL "run " /* of the means of the optimiser's earlier runs */
 
 /* Questions with a name under which scores are stored. */
 typedef struct mg_item_set {
@@ -103,9 +103,54 @@ typedef struct mg_loop {
     mg_error write_error;
 } mg_loop;
 
-/* loop.c: the store's id of a candidate, and back; -1 = of another stage. */
+/* The optimiser's part of the run.  When it was finished under another budget, a larger one goes on
+ * with it, and what came after it is forgotten. */
+typedef struct mg_progress_state {
+    mg_cma_kind kind;   /* decided once: a later budget does not change it */
+    int64_t generation; /* over all restarts */
+    int64_t asked;      /* candidates in told generations */
+    int64_t extra;      /* means that were evaluated beside them */
+    int64_t run_begin;  /* asked, when the optimiser's present run began */
+    mg_restart restart; /* what that run looks like */
+    bool finished;      /* the phase is over */
+} mg_progress_state;
+
+/* loop_state.c: the store's id of a candidate, and back; -1 = of another stage. */
 int64_t mg_loop_store_id(const mg_loop *loop, int64_t id);
 int64_t mg_loop_local_id(const mg_loop *loop, int64_t store_id);
+/* A value of this stage in the store; an empty one counts as none. */
+MG_MUST_CHECK mg_status mg_loop_put_value(mg_loop *loop, const char *name, mg_str value,
+                                          mg_error *err);
+MG_MUST_CHECK mg_status mg_loop_get_value(mg_loop *loop, const char *name, mg_buf *value_out,
+                                          bool *found_out, mg_error *err);
+/* The first candidate behind the generations that have been told. */
+int64_t mg_loop_next_id(const mg_loop *loop, const mg_progress_state *state);
+MG_MUST_CHECK mg_status mg_loop_save_state(mg_loop *loop, const mg_progress_state *state,
+                                           const mg_explorer *explorer, mg_error *err);
+/* The counters; a search that had ended under another budget goes on, and its end is forgotten. */
+MG_MUST_CHECK mg_status mg_loop_load_state(mg_loop *loop, mg_progress_state *state, bool *found_out,
+                                           mg_error *err);
+/* What the report needs beside candidates: the tasks, and the questions of every set.
+ * "set/search" are those that tell which candidate is the best, "set/name" is their set's name. */
+MG_MUST_CHECK mg_status mg_loop_store_sets(mg_loop *loop, mg_error *err);
+/* Probabilities of the bits around a mean, from which the polish draws: kept with the mean of a run
+ * that is over, and taken back into loop->bit_probabilities where the store has them. */
+MG_MUST_CHECK mg_status mg_loop_put_bits(mg_loop *loop, const mg_loop_candidate *mean,
+                                         const double *probabilities, mg_error *err);
+MG_MUST_CHECK mg_status mg_loop_get_bits(mg_loop *loop, const mg_loop_candidate *mean,
+                                         mg_error *err);
+
+/* generations.c: how many candidates the optimiser may ask; the rest of the budget is the
+ * references' and the polish's. */
+void mg_loop_plan_budget(mg_loop *loop);
+/* Runs or continues the optimiser to its end; mean (dimension) is what it has found. */
+MG_MUST_CHECK mg_status mg_loop_run_optimiser(mg_loop *loop, mg_progress_state *state, double *mean,
+                                              mg_error *err);
+
+/* finalists.c: mean, polish and choice. */
+MG_MUST_CHECK mg_status mg_loop_finish(mg_loop *loop, const mg_progress_state *state,
+                                       const double *mean, mg_loop_candidate **winner_out,
+                                       mg_error *err);
 
 /* items.c: fills pool, held_out, select, report and test; then, once the sources have answered,
  * search. */
@@ -220,10 +265,6 @@ MG_MUST_CHECK mg_status mg_loop_control(mg_loop *loop, int64_t generation,
 bool mg_loop_control_floor(const mg_loop *loop);
 void mg_loop_control_save(const mg_loop *loop, mg_buf *out);
 MG_MUST_CHECK mg_status mg_loop_control_load(mg_loop *loop, mg_str state, mg_error *err);
-
-/* A value of this stage in the store; an empty one counts as none. */
-MG_MUST_CHECK mg_status mg_loop_put_value(mg_loop *loop, const char *name, mg_str value,
-                                          mg_error *err);
 
 /* With the optimiser `switch`: a full covariance, when it is time; *kind becomes that. */
 MG_MUST_CHECK mg_status mg_loop_switch_form(mg_loop *loop, mg_cma_kind *kind,
