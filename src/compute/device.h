@@ -18,6 +18,8 @@ typedef struct mg_stream mg_stream;
 struct mg_nn_ops;
 struct mg_mix_ops;
 
+#define MG_FETCH_BYTES 4096
+
 struct mg_device {
     const char *name; /* "ref", "cpu (avx512)", "cuda:0 (...)" */
     const struct mg_nn_ops *nn;
@@ -37,6 +39,12 @@ struct mg_device {
                                mg_error *err);
     mg_status (*stream_wait)(mg_stream *stream, mg_error *err); /* until all is done */
     void (*stream_destroy)(mg_stream *stream);                  /* NULL is fine */
+    /* OPTIONAL pair: a download in two parts.  fetch_begin has bytes (at most MG_FETCH_BYTES)
+     * copied in stream order; fetch_end waits for them, but not for what was started after them,
+     * and gives them out.  Two can be on their way: as place 0 and place 1. */
+    mg_status (*fetch_begin)(mg_stream *stream, int place, const void *from, size_t bytes,
+                             mg_error *err);
+    mg_status (*fetch_end)(mg_stream *stream, int place, void *to, size_t bytes, mg_error *err);
     bool host_memory; /* alloc gives memory the host can touch */
     /* OPTIONAL, NULL where memory is the host's: the free bytes of the device's, and all. */
     mg_status (*memory)(const mg_device *device, size_t *free_out, size_t *total_out,

@@ -20,6 +20,7 @@ struct mg_stream {
     mg_pool *pool; /* borrowed; NULL = all work on the caller */
     int worker_count;
     char *scratch; /* worker_count blocks of MG_STREAM_SCRATCH_BYTES, aligned to 64 */
+    char fetched[2][MG_FETCH_BYTES];
 };
 
 static inline void *mg_stream_scratch(const mg_stream *stream, int worker)
@@ -32,6 +33,9 @@ mg_status mg_host_alloc(const mg_device *device, size_t bytes, const char *what,
                         mg_error *err);
 void mg_host_free(const mg_device *device, void *block);
 mg_status mg_host_copy(mg_stream *stream, void *to, const void *from, size_t bytes, mg_error *err);
+mg_status mg_host_fetch_begin(mg_stream *stream, int place, const void *from, size_t bytes,
+                              mg_error *err);
+mg_status mg_host_fetch_end(mg_stream *stream, int place, void *to, size_t bytes, mg_error *err);
 mg_status mg_host_stream_create(const mg_device *device, mg_pool *pool, mg_stream **stream_out,
                                 mg_error *err);
 mg_status mg_host_stream_wait(mg_stream *stream, mg_error *err);

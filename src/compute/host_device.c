@@ -28,6 +28,19 @@ mg_status mg_host_copy(mg_stream *stream, void *to, const void *from, size_t byt
     return MG_OK;
 }
 
+mg_status mg_host_fetch_begin(mg_stream *stream, int place, const void *from, size_t bytes,
+                              mg_error *err)
+{
+    MG_ASSERT(bytes <= MG_FETCH_BYTES);
+    return mg_host_copy(stream, stream->fetched[place], from, bytes, err);
+}
+
+mg_status mg_host_fetch_end(mg_stream *stream, int place, void *to, size_t bytes, mg_error *err)
+{
+    MG_ASSERT(bytes <= MG_FETCH_BYTES);
+    return mg_host_copy(stream, to, stream->fetched[place], bytes, err);
+}
+
 mg_status mg_host_stream_create(const mg_device *device, mg_pool *pool, mg_stream **stream_out,
                                 mg_error *err)
 {

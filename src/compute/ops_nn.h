@@ -298,6 +298,39 @@ typedef struct mg_argmax_args {
     int64_t dim;
 } mg_argmax_args;
 
+/* The rows of a step of generation: each is one token of a text. */
+typedef struct mg_step_rows {
+    int32_t *tokens;
+    int32_t *positions;
+    int32_t *slots;
+    int32_t *turns; /* rows of the rotary table */
+    mg_kv_run *runs;
+} mg_step_rows;
+
+/* Where the text of a slot ends. */
+typedef struct mg_text_end {
+    int32_t last;       /* position of the last token that is computed */
+    int32_t ignore_ids; /* not 0: no id ends it */
+} mg_text_end;
+
+/* The step that follows another: row r of `to` goes on with row index[r] of `from`, whose token is
+ * the one picked, one position on.  A row whose text has ended - an id that ends texts or none at
+ * all was picked, or its last position is behind it - becomes, as does one with index -1, a filler:
+ * token 0 at position 0 of the filler's slot.  A filler stays one. */
+typedef struct mg_next_args {
+    mg_step_rows from;
+    mg_step_rows to;              /* (rows,); may overlap from in any way */
+    const int32_t *picked;        /* by rows of from, as argmax gives them */
+    const int32_t *index;         /* (rows,) */
+    const mg_text_end *text_ends; /* by slots */
+    const int32_t *end_ids;
+    int64_t end_id_count;
+    int64_t rows; /* at most MG_NEXT_ROWS_MAX */
+    int32_t filler_slot;
+} mg_next_args;
+
+#define MG_NEXT_ROWS_MAX 512
+
 /* out[r] = x[r,ids[r]] - max - log(sum exp(x[r,:] - max)).  The sum runs in lanes over pieces of
  * MG_LOGPROB_PIECE values, the pieces are added in float64.  NaN when the row is not finite. */
 #define MG_LOGPROB_PIECE 1024
@@ -345,6 +378,8 @@ typedef struct mg_nn_ops {
     /* OPTIONAL: NULL means the operations that they join, one after the other */
     mg_status (*rope_store)(mg_stream *stream, const mg_rope_store_args *args, mg_error *err);
     mg_status (*mlp)(mg_stream *stream, const mg_mlp_args *args, mg_error *err);
+    /* OPTIONAL: NULL means that the host gives every step its tokens */
+    mg_status (*next)(mg_stream *stream, const mg_next_args *args, mg_error *err);
     /* Positions of a block of a cache with a table; 0 = the operations take none. */
     int64_t kv_block;
 } mg_nn_ops;

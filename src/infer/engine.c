@@ -19,6 +19,23 @@
 #define MG_CACHE_BYTES_CHOSEN ((size_t)2 << 30)
 #define MG_LOGIT_BYTES_CHOSEN ((size_t)256 << 20)
 
+/* The ids that end texts: the model's, else the tokenizer's. */
+static void take_end_ids(mg_engine *engine)
+{
+    int64_t count = 0;
+    const int32_t *ids = mg_model_eos(engine->model, &count);
+    int32_t own = engine->tokenizer != NULL ? mg_tokenizer_eos(engine->tokenizer) : -1;
+    if (count == 0 && own >= 0) {
+        ids = &own;
+        count = 1;
+    }
+    engine->end_ids = mg_new_array(int32_t, count);
+    engine->end_id_count = count;
+    if (count > 0) {
+        memcpy(engine->end_ids, ids, (size_t)count * sizeof(int32_t));
+    }
+}
+
 mg_status mg_engine_create(mg_model *model, const mg_tokenizer *tokenizer, mg_pool *pool,
                            const mg_engine_options *options, mg_engine **engine_out, mg_error *err)
 {
@@ -41,6 +58,7 @@ mg_status mg_engine_create(mg_model *model, const mg_tokenizer *tokenizer, mg_po
                           : engine->device->host_memory  ? MG_PREFILL_CHOSEN
                                                          : MG_DEVICE_PREFILL_CHOSEN;
     MG_TRY_OR_DONE(engine->device->stream_create(engine->device, pool, &engine->stream, err));
+    take_end_ids(engine);
     *engine_out = engine;
     engine = NULL; /* handed over */
 
@@ -62,6 +80,8 @@ static void release_batch(mg_engine *engine)
     device->free(device, engine->picked);
     device->free(device, engine->targets);
     device->free(device, engine->logprobs);
+    device->free(device, engine->text_ends);
+    device->free(device, engine->device_end_ids);
     memset(&engine->batch, 0, sizeof(engine->batch));
     engine->host_picked = NULL;
     engine->host_logprobs = NULL;
@@ -69,6 +89,8 @@ static void release_batch(mg_engine *engine)
     engine->picked = NULL;
     engine->targets = NULL;
     engine->logprobs = NULL;
+    engine->text_ends = NULL;
+    engine->device_end_ids = NULL;
     engine->bytes = 0;
 }
 
@@ -79,6 +101,7 @@ void mg_engine_destroy(mg_engine *engine)
     }
     mg_kv_cache_destroy(engine->cache);
     release_batch(engine);
+    mg_free(engine->end_ids);
     engine->device->stream_destroy(engine->stream);
     mg_sampler_destroy(engine->sampler);
     mg_free(engine->host_logits);
@@ -116,6 +139,12 @@ static mg_status reserve_batch(mg_engine *engine, int64_t token_cap, int64_t log
     engine->targets = (int32_t *)block;
     MG_TRY(device_array(engine, logit_cap, 1, &block, err));
     engine->logprobs = (float *)block;
+    MG_TRY(device_array(engine, logit_cap, 2, &block, err));
+    engine->text_ends = (mg_text_end *)block;
+    MG_TRY(device_array(engine, engine->end_id_count, 1, &block, err));
+    engine->device_end_ids = (int32_t *)block;
+    MG_TRY(engine->device->upload(engine->stream, block, engine->end_ids,
+                                  (size_t)engine->end_id_count * sizeof(int32_t), err));
     engine->host_picked = mg_new_array(int32_t, logit_cap);
     engine->host_logprobs = mg_new_array(float, logit_cap);
     batch->tokens = mg_new_array(int32_t, token_cap);
@@ -251,22 +280,33 @@ void mg_batch_want(mg_batch *batch, int64_t rows_before_last, int32_t target)
     batch->logit_count++;
 }
 
+static mg_status forward(mg_engine *engine, mg_error *err)
+{
+    const mg_batch *batch = &engine->batch;
+    mg_forward_args args = {
+        engine->cache,    batch->tokens,     batch->token_count, batch->runs,
+        batch->run_count, batch->logit_rows, batch->logit_count, engine->logits
+    };
+    return mg_model_forward(engine->model, &args, engine->stream, err);
+}
+
+static mg_status pick(mg_engine *engine, int64_t row_count, mg_error *err)
+{
+    mg_argmax_args args = { engine->picked, engine->logits, row_count, engine->vocab };
+    return engine->ops->argmax(engine->stream, &args, err);
+}
+
 static mg_status run_pass(mg_engine *engine, bool scored, mg_error *err)
 {
     const mg_batch *batch = &engine->batch;
     const mg_device *device = engine->device;
     mg_stream *stream = engine->stream;
     size_t list_bytes = (size_t)batch->logit_count * sizeof(int32_t);
-    mg_forward_args args = {
-        engine->cache,    batch->tokens,     batch->token_count, batch->runs,
-        batch->run_count, batch->logit_rows, batch->logit_count, engine->logits
-    };
-    MG_TRY(mg_model_forward(engine->model, &args, stream, err));
+    MG_TRY(forward(engine, err));
     if (batch->logit_count == 0) {
         return MG_OK;
     }
-    mg_argmax_args pick = { engine->picked, engine->logits, batch->logit_count, engine->vocab };
-    MG_TRY(engine->ops->argmax(stream, &pick, err));
+    MG_TRY(pick(engine, batch->logit_count, err));
     if (scored) {
         mg_logprob_args score = { engine->logprobs, engine->logits, engine->targets,
                                   batch->logit_count, engine->vocab };
@@ -277,12 +317,67 @@ static mg_status run_pass(mg_engine *engine, bool scored, mg_error *err)
     return device->download(stream, engine->host_picked, engine->picked, list_bytes, err);
 }
 
+bool mg_engine_can_step(const mg_engine *engine)
+{
+    return mg_model_can_step(engine->model, engine->batch.run_count);
+}
+
+static mg_status check_stop(const mg_engine *engine, mg_error *err)
+{
+    return engine->stop != NULL && engine->stop(engine->stop_context)
+               ? mg_fail(err, MG_ERR_INTERRUPTED, "interrupted")
+               : MG_OK;
+}
+
+/* Behind the pass of a step: what it chose is on its way. */
+static mg_status send_picked(mg_engine *engine, int64_t row_count, int place, mg_error *err)
+{
+    MG_TRY(pick(engine, row_count, err));
+    return engine->device->fetch_begin(engine->stream, place, engine->picked,
+                                       (size_t)row_count * sizeof(int32_t), err);
+}
+
+mg_status mg_engine_step_begin(mg_engine *engine, int place, mg_error *err)
+{
+    MG_TRY(check_stop(engine, err));
+    mg_memory_forbid(true);
+    mg_status status = forward(engine, err);
+    status = status == MG_OK ? send_picked(engine, engine->batch.run_count, place, err) : status;
+    mg_memory_forbid(false);
+    return status;
+}
+
+mg_status mg_engine_step_follow(mg_engine *engine, const int32_t *rows, int64_t row_count,
+                                int place, mg_error *err)
+{
+    mg_step_args args = { engine->cache,
+                          rows,
+                          row_count,
+                          engine->picked,
+                          engine->text_ends,
+                          engine->device_end_ids,
+                          engine->end_id_count,
+                          engine->logits };
+    MG_TRY(check_stop(engine, err));
+    mg_memory_forbid(true);
+    mg_status status = mg_model_step(engine->model, &args, engine->stream, err);
+    status = status == MG_OK ? send_picked(engine, row_count, place, err) : status;
+    mg_memory_forbid(false);
+    return status;
+}
+
+mg_status mg_engine_step_end(mg_engine *engine, int64_t row_count, int place, mg_error *err)
+{
+    engine->stats.decode_steps++;
+    engine->stats.decode_tokens += row_count;
+    return engine->device->fetch_end(engine->stream, place, engine->host_picked,
+                                     (size_t)row_count * sizeof(int32_t), err);
+}
+
 mg_status mg_engine_pass(mg_engine *engine, bool scored, int64_t decode_count, mg_error *err)
 {
     mg_engine_stats *stats = &engine->stats;
-    if (engine->stop != NULL && engine->stop(engine->stop_context)) {
-        return mg_fail(err, MG_ERR_INTERRUPTED, "interrupted");
-    }
+    MG_TRY(check_stop(engine, err));
     double start = mg_clock_now(NULL);
     mg_memory_forbid(true);
     mg_status status = run_pass(engine, scored, err);

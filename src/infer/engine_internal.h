@@ -34,15 +34,19 @@ struct mg_engine {
     int64_t prefill_max; /* tokens of a pass */
     mg_kv_cache *cache;
     mg_batch batch;
-    float *logits;        /* device (logit_cap, vocab) */
-    int32_t *picked;      /* device (logit_cap): argmax */
-    int32_t *targets;     /* device (logit_cap) */
-    float *logprobs;      /* device (logit_cap) */
-    int32_t *host_picked; /* (logit_cap) */
-    float *host_logprobs; /* (logit_cap) */
-    float *host_logits;   /* (vocab): one row, for sampling */
-    size_t bytes;         /* of the arrays above */
-    mg_sampler *sampler;  /* made when first needed */
+    float *logits;          /* device (logit_cap, vocab) */
+    int32_t *picked;        /* device (logit_cap): argmax */
+    int32_t *targets;       /* device (logit_cap) */
+    float *logprobs;        /* device (logit_cap) */
+    int32_t *host_picked;   /* (logit_cap) */
+    float *host_logprobs;   /* (logit_cap) */
+    float *host_logits;     /* (vocab): one row, for sampling */
+    mg_text_end *text_ends; /* device (logit_cap): of the texts in the slots */
+    size_t bytes;           /* of the arrays above */
+    int32_t *end_ids;       /* that end a text */
+    int64_t end_id_count;
+    int32_t *device_end_ids; /* device (end_id_count) */
+    mg_sampler *sampler;     /* made when first needed */
     mg_buf text;
     mg_buf scratch;
     mg_text_piece *piece;
@@ -66,6 +70,17 @@ void mg_batch_add(mg_batch *batch, int64_t slot, const int32_t *ids, int64_t fir
                   int64_t length);
 /* Asks for the logits of the row-th token from the end of what was added last (0 = the last). */
 void mg_batch_want(mg_batch *batch, int64_t rows_before_last, int32_t target);
+
+/* Whether a step of the batch may be followed by others before anybody looks at it. */
+bool mg_engine_can_step(const mg_engine *engine);
+/* Starts the batch, a step: one token of each text, all with logits.  Or starts the step behind the
+ * last one with those of its rows that are given.  place (0 or 1) is where mg_engine_step_end finds
+ * what it chose, in host_picked: it waits for that step only.  Allocates nothing. */
+MG_MUST_CHECK mg_status mg_engine_step_begin(mg_engine *engine, int place, mg_error *err);
+MG_MUST_CHECK mg_status mg_engine_step_follow(mg_engine *engine, const int32_t *rows,
+                                              int64_t row_count, int place, mg_error *err);
+MG_MUST_CHECK mg_status mg_engine_step_end(mg_engine *engine, int64_t row_count, int place,
+                                           mg_error *err);
 
 /* Runs the batch: host_picked has the argmax of each logit row (-1 = not finite) and, if scored,
  * host_logprobs the log-probability of each target.  decode_count of its tokens are a step of

@@ -9,6 +9,11 @@
  * pass whose prompts leave it room.  Requests are admitted in the order of their prompts, which
  * share what they begin with (prefix_internal.h).
  *
+ * Where the device can, a step is started before anybody has looked at the one before: the device
+ * itself makes the next tokens of what was chosen, and stops at ids that end texts and at lengths.
+ * The host follows one step behind, with stop strings and all else that ends a text; what was
+ * computed of it meanwhile is thrown away.
+ *
  * Where the texts share a pool of keys and values, each takes what it needs as it grows.  When the
  * pool is empty, what ended texts left is given up first, then the youngest texts are parked: they
  * give back what they have, and are computed anew once there is room.  The oldest goes on in any
@@ -16,6 +21,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/memory.h"
 #include "infer/engine_internal.h"
 #include "infer/prefix_internal.h"
@@ -57,6 +63,8 @@ typedef struct mg_generator {
     mg_held *held;      /* slot_count: what is in the cache of each text */
     int32_t *ids;       /* memory of the texts */
     int64_t *rows;      /* for each logit row of a pass: its slot */
+    int64_t *next_rows; /* the same for the step started ahead of it */
+    int32_t *going_on;  /* and the rows of the one before that it goes on with */
     mg_stops stops;     /* of the request admitted last: many share theirs */
 } mg_generator;
 
@@ -183,6 +191,10 @@ static mg_status admit(mg_generator *gen, int64_t slot, mg_error *err)
         return end_text(gen, text, MG_FINISH_LENGTH, err);
     }
     memcpy(text->ids, prompt->ids, (size_t)prompt->count * sizeof(int32_t));
+    mg_text_end end = { (int32_t)(text->prompt_count + text->new_max - 2),
+                        request->ignore_eos ? 1 : 0 };
+    MG_TRY(
+        engine->device->upload(engine->stream, engine->text_ends + slot, &end, sizeof(end), err));
     return mg_prefix_begin(engine, gen->held, gen->slot_count, slot, prompt->ids, prompt->count,
                            true, err);
 }
@@ -256,16 +268,14 @@ static mg_status make_room(mg_generator *gen, mg_error *err)
     return MG_OK;
 }
 
-static bool is_eos(const mg_engine *engine, int32_t id)
+static bool ends_texts(const mg_engine *engine, int32_t id)
 {
-    int64_t count = 0;
-    const int32_t *ids = mg_model_eos(engine->model, &count);
-    for (int64_t i = 0; i < count; i++) {
-        if (ids[i] == id) {
+    for (int64_t i = 0; i < engine->end_id_count; i++) {
+        if (engine->end_ids[i] == id) {
             return true;
         }
     }
-    return count == 0 && engine->tokenizer != NULL && id == mg_tokenizer_eos(engine->tokenizer);
+    return false;
 }
 
 /* The token that follows, from logit row `row` of the pass; picked is its argmax. */
@@ -314,7 +324,7 @@ static mg_status advance(mg_generator *gen, int64_t slot, int64_t row, mg_error 
         return end_text(gen, text, MG_FINISH_FAILED, err);
     }
     MG_TRY(choose_token(gen, text, row, token, &token, err));
-    if (!text->request->ignore_eos && is_eos(engine, token)) {
+    if (!text->request->ignore_eos && ends_texts(engine, token)) {
         return end_text(gen, text, MG_FINISH_EOS, err);
     }
     text->ids[text->count++] = token;
@@ -393,6 +403,89 @@ static int64_t collect(mg_generator *gen)
     return decoding;
 }
 
+/* Whether what was collected is a step that may be followed unseen: every token is its argmax. */
+static bool is_plain_step(const mg_generator *gen, int64_t decoding)
+{
+    const mg_batch *batch = &gen->engine->batch;
+    bool plain = decoding == batch->token_count && mg_engine_can_step(gen->engine);
+    for (int64_t row = 0; row < batch->logit_count && plain; row++) {
+        const mg_text *text = &gen->texts[gen->rows[row]];
+        plain = mg_sampling_is_plain(&text->request->sampling, &text->rules);
+    }
+    return plain;
+}
+
+/* Whether a text could come in: a new one, or one that was parked. */
+static bool somebody_comes(const mg_generator *gen)
+{
+    bool has_slot = false;
+    for (int64_t slot = 0; slot < gen->slot_count; slot++) {
+        const mg_text *text = &gen->texts[slot];
+        has_slot = has_slot || text->index < 0;
+        if (text->index >= 0 && text->is_parked && has_room(gen, text->count)) {
+            return true;
+        }
+    }
+    return has_slot && gen->next < gen->count && has_room(gen, gen->prompts[gen->next].count + 1);
+}
+
+/* The rows of the step under way, of row_count rows, that may go on before it is looked at, into
+ * going_on, and their slots into next_rows.  0 when it has to be looked at first. */
+static int64_t plan_ahead(mg_generator *gen, int64_t row_count)
+{
+    mg_engine *engine = gen->engine;
+    int64_t count = 0;
+    if (somebody_comes(gen)) {
+        return 0;
+    }
+    for (int64_t row = 0; row < row_count; row++) {
+        int64_t slot = gen->rows[row];
+        const mg_text *text = &gen->texts[slot];
+        if (text->index < 0 || text->count + 1 - text->prompt_count >= text->new_max) {
+            continue; /* has ended, or ends with the token that is chosen now */
+        }
+        while (!mg_kv_cache_grow(engine->cache, slot, text->count + 1)) {
+            if (!forget_ended(gen)) {
+                return 0;
+            }
+        }
+        gen->going_on[count] = (int32_t)row;
+        gen->next_rows[count++] = slot;
+    }
+    return count;
+}
+
+/* The step that was collected, and those that can follow it without a look.  A row whose text has
+ * ended since the step was started says nothing. */
+static mg_status run_steps(mg_generator *gen, mg_error *err)
+{
+    mg_engine *engine = gen->engine;
+    int64_t row_count = engine->batch.logit_count;
+    double start = mg_clock_now(NULL);
+    MG_TRY(mg_engine_step_begin(engine, 0, err));
+    for (int place = 0; row_count > 0; place = 1 - place) {
+        int64_t next_count = plan_ahead(gen, row_count);
+        if (next_count > 0) {
+            MG_TRY(mg_engine_step_follow(engine, gen->going_on, next_count, 1 - place, err));
+        }
+        MG_TRY(mg_engine_step_end(engine, row_count, place, err));
+        for (int64_t row = 0; row < row_count; row++) {
+            if (gen->texts[gen->rows[row]].index >= 0) {
+                MG_TRY(advance(gen, gen->rows[row], row, err));
+            }
+        }
+        for (int64_t row = 0; row < next_count; row++) {
+            gen->held[gen->next_rows[row]].computed++;
+        }
+        int64_t *seen = gen->rows;
+        gen->rows = gen->next_rows;
+        gen->next_rows = seen;
+        row_count = next_count;
+    }
+    engine->stats.decode_seconds += mg_clock_now(NULL) - start;
+    return MG_OK;
+}
+
 static mg_status run(mg_generator *gen, mg_error *err)
 {
     mg_engine *engine = gen->engine;
@@ -407,7 +500,12 @@ static mg_status run(mg_generator *gen, mg_error *err)
             continue;
         }
         MG_TRY(make_room(gen, err));
-        MG_TRY(mg_engine_pass(engine, false, collect(gen), err));
+        int64_t decoding = collect(gen);
+        if (is_plain_step(gen, decoding)) {
+            MG_TRY(run_steps(gen, err));
+            continue;
+        }
+        MG_TRY(mg_engine_pass(engine, false, decoding, err));
         for (int64_t row = 0; row < engine->batch.logit_count; row++) {
             MG_TRY(advance(gen, gen->rows[row], row, err));
         }
@@ -433,6 +531,8 @@ mg_status mg_engine_generate(mg_engine *engine, const mg_generate_request *reque
     gen.held = mg_new_array(mg_held, gen.slot_count);
     gen.order = mg_new_array(int64_t, gen.slot_count);
     gen.rows = mg_new_array(int64_t, engine->batch.logit_cap);
+    gen.next_rows = mg_new_array(int64_t, engine->batch.logit_cap);
+    gen.going_on = mg_new_array(int32_t, engine->batch.logit_cap);
     gen.ids = mg_new_array(int32_t, gen.slot_count * positions);
     for (int64_t slot = 0; slot < gen.slot_count; slot++) {
         gen.texts[slot].index = -1;
@@ -447,6 +547,8 @@ done:
     mg_free(gen.held);
     mg_free(gen.order);
     mg_free(gen.rows);
+    mg_free(gen.next_rows);
+    mg_free(gen.going_on);
     mg_free(gen.ids);
     return status;
 }

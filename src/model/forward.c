@@ -111,7 +111,20 @@ static int32_t turn_row(const mg_pass *pass, const mg_run *run, int64_t position
     return (int32_t)position;
 }
 
-/* Lays the pass's integers out as MG_PASS_INTS stretches of `rows` each and uploads them. */
+/* The device's integers of a pass: MG_PASS_INTS stretches of `rows` each. */
+static void place_ints(mg_pass *pass)
+{
+    int32_t *device = pass->space->ints;
+    pass->tokens = device;
+    pass->positions = device + pass->rows;
+    pass->slots = device + 2 * pass->rows;
+    pass->turn_rows = device + 3 * pass->rows;
+    pass->out_index = device + 4 * pass->rows;
+    pass->runs = (const mg_kv_run *)(const void *)(device + 5 * pass->rows);
+    pass->out_runs = (const mg_kv_run *)(const void *)(device + 9 * pass->rows);
+}
+
+/* Lays the pass's integers out in the same way and uploads them. */
 static mg_status make_ints(mg_pass *pass, const mg_forward_args *args, mg_error *err)
 {
     int32_t *host = pass->space->host_ints;
@@ -161,13 +174,7 @@ static mg_status make_ints(mg_pass *pass, const mg_forward_args *args, mg_error 
         MG_TRY(pass->model->device->upload(pass->stream, device, host,
                                            (size_t)(rows * MG_PASS_INTS) * sizeof(int32_t), err));
     }
-    pass->tokens = device;
-    pass->positions = device + rows;
-    pass->slots = device + 2 * rows;
-    pass->turn_rows = device + 3 * rows;
-    pass->out_index = device + 4 * rows;
-    pass->runs = (const mg_kv_run *)(const void *)(device + 5 * rows);
-    pass->out_runs = (const mg_kv_run *)(const void *)(device + 9 * rows);
+    place_ints(pass);
     return MG_OK;
 }
 
@@ -499,36 +506,106 @@ static mg_status replay_layers(const mg_pass *pass, float **x_out, mg_error *err
     return status != MG_OK ? status : ended;
 }
 
-mg_status mg_model_forward(mg_model *model, const mg_forward_args *args, mg_stream *stream,
-                           mg_error *err)
+static int64_t fill_up(int64_t rows)
+{
+    return (rows + MG_RECORDED_ROWS_STEP - 1) / MG_RECORDED_ROWS_STEP * MG_RECORDED_ROWS_STEP;
+}
+
+static mg_pass begin_pass(const mg_model *model, mg_kv_cache *cache, mg_stream *stream)
 {
     mg_pass pass = { 0 };
     pass.model = model;
     pass.ops = model->ops;
-    pass.cache = args->cache;
-    pass.space = &args->cache->space;
+    pass.cache = cache;
+    pass.space = &cache->space;
     pass.stream = stream;
+    MG_ASSERT(cache->model == model);
+    return pass;
+}
+
+/* The layers and the head, once the integers are in place. */
+static mg_status run_pass(mg_pass *pass, bool recordable, float *logits_out, mg_error *err)
+{
+    float *x = NULL;
+    MG_TRY(recordable ? replay_layers(pass, &x, err) : run_layers(pass, &x, err));
+    pass->epsilon = epsilon_at(pass->model, pass->model->config.layer_count);
+    return pass->out_rows > 0 ? run_head(pass, x, logits_out, err) : MG_OK;
+}
+
+mg_status mg_model_forward(mg_model *model, const mg_forward_args *args, mg_stream *stream,
+                           mg_error *err)
+{
+    mg_pass pass = begin_pass(model, args->cache, stream);
     pass.rows = args->token_count;
     pass.run_count = args->run_count;
     pass.out_rows = args->logit_count;
     pass.all_rows_out = args->logit_count == args->token_count;
-    MG_ASSERT(args->cache->model == model);
-
     bool recordable = is_recordable(model, args);
     if (recordable) {
-        pass.rows =
-            (pass.rows + MG_RECORDED_ROWS_STEP - 1) / MG_RECORDED_ROWS_STEP * MG_RECORDED_ROWS_STEP;
+        pass.rows = fill_up(pass.rows);
         pass.run_count = pass.rows;
     }
     MG_TRY(check_args(model, args, err));
     MG_TRY(mg_kv_cache_reserve(args->cache, pass.rows, err));
+    pass.space->step_rows = 0;
     MG_TRY(make_ints(&pass, args, err));
     MG_TRY(mg_kv_cache_publish(args->cache, stream, err));
     if (model->rope.kind == MG_ROPE_DYNAMIC) {
         MG_TRY(make_turns(&pass, args, err));
     }
-    float *x = NULL;
-    MG_TRY(recordable ? replay_layers(&pass, &x, err) : run_layers(&pass, &x, err));
-    pass.epsilon = epsilon_at(model, model->config.layer_count);
-    return pass.out_rows > 0 ? run_head(&pass, x, args->logits_out, err) : MG_OK;
+    MG_TRY(run_pass(&pass, recordable, args->logits_out, err));
+    pass.space->step_rows =
+        pass.all_rows_out && args->run_count == args->token_count ? pass.rows : 0;
+    return MG_OK;
+}
+
+bool mg_model_can_step(const mg_model *model, int64_t row_count)
+{
+    return model->ops->next != NULL && model->device->fetch_begin != NULL &&
+           fill_up(row_count) <= MG_NEXT_ROWS_MAX && model->rope.kind != MG_ROPE_DYNAMIC &&
+           mg_model_restart_length(model) == 0;
+}
+
+/* The rows of the step that `rows` rows laid out in ints stand for. */
+static mg_step_rows step_rows_of(int32_t *ints, int64_t rows)
+{
+    mg_step_rows step = { ints, ints + rows, ints + 2 * rows, ints + 3 * rows,
+                          (mg_kv_run *)(void *)(ints + 5 * rows) };
+    return step;
+}
+
+mg_status mg_model_step(mg_model *model, const mg_step_args *args, mg_stream *stream, mg_error *err)
+{
+    mg_pass pass = begin_pass(model, args->cache, stream);
+    mg_workspace *space = pass.space;
+    bool recordable = model->device->sequence_begin != NULL && model->config.expert_count == 0;
+    int32_t index[MG_NEXT_ROWS_MAX];
+    MG_ASSERT(args->row_count > 0 && args->row_count <= space->step_rows);
+    MG_ASSERT(mg_model_can_step(model, args->row_count));
+    pass.rows = recordable ? fill_up(args->row_count) : args->row_count;
+    pass.run_count = pass.rows;
+    pass.run_rows_max = 1;
+    pass.out_rows = args->row_count;
+    pass.all_rows_out = true;
+    for (int64_t r = 0; r < pass.rows; r++) {
+        index[r] = r < args->row_count ? args->rows[r] : -1;
+    }
+    mg_next_args next = { .from = step_rows_of(space->ints, space->step_rows),
+                          .to = step_rows_of(space->ints, pass.rows),
+                          .picked = args->picked,
+                          .index = space->next_index,
+                          .text_ends = args->text_ends,
+                          .end_ids = args->end_ids,
+                          .end_id_count = args->end_id_count,
+                          .rows = pass.rows,
+                          .filler_slot = (int32_t)args->cache->slots };
+    space->step_rows = 0;
+    place_ints(&pass);
+    MG_TRY(model->device->upload(stream, space->next_index, index,
+                                 (size_t)pass.rows * sizeof(int32_t), err));
+    MG_TRY(mg_kv_cache_publish(args->cache, stream, err));
+    MG_TRY(pass.ops->next(stream, &next, err));
+    MG_TRY(run_pass(&pass, recordable, args->logits_out, err));
+    space->step_rows = pass.rows;
+    return MG_OK;
 }

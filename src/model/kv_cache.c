@@ -35,11 +35,11 @@ size_t mg_kv_slot_bytes(const mg_model *model, int64_t position_count)
     return bytes;
 }
 
-/* How the cache is cut up.  A recorded pass fills its rows up with one more slot, of one token. */
+/* How the cache is cut up: one more slot, of one token, is for rows without a text. */
 static mg_kv plan_blocks(mg_kv_cache *cache, int64_t token_count)
 {
     const mg_model *model = cache->model;
-    int64_t more = model->device->sequence_begin != NULL ? 1 : 0;
+    int64_t more = mg_model_fills_up(model) ? 1 : 0;
     int64_t block = model->ops->kv_block;
     cache->in_blocks = block > 0;
     if (!cache->in_blocks) {
@@ -57,7 +57,7 @@ static mg_kv plan_blocks(mg_kv_cache *cache, int64_t token_count)
 static mg_status init_blocks(mg_kv_cache *cache, mg_kv *whole, mg_error *err)
 {
     const mg_device *device = cache->model->device;
-    int64_t slots = cache->slots + (device->sequence_begin != NULL ? 1 : 0);
+    int64_t slots = cache->slots + (mg_model_fills_up(cache->model) ? 1 : 0);
     size_t bytes = (size_t)(slots * whole->table_width) * sizeof(int32_t);
     void *table = NULL;
     MG_TRY(device->alloc(device, bytes, "the table of the cache", &table, err));
@@ -184,7 +184,7 @@ void mg_kv_cache_clear(mg_kv_cache *cache)
     for (int64_t slot = 0; slot < cache->slots; slot++) {
         mg_kv_cache_drop(cache, slot);
     }
-    if (cache->blocks.slot_count > cache->slots) { /* the slot that fills up recorded passes */
+    if (cache->blocks.slot_count > cache->slots) { /* of rows without a text */
         bool room = mg_kv_blocks_grow(&cache->blocks, cache->slots, 1);
         MG_ASSERT(room);
     }
@@ -271,6 +271,8 @@ mg_status mg_workspace_init(mg_workspace *space, const mg_model *model, int64_t 
     MG_TRY_OR_DONE(mg_alloc_floats(device, rows, half, what, &space->turn_sin, &space->bytes, err));
     MG_TRY_OR_DONE(mg_alloc_floats(device, rows, MG_PASS_INTS, what, &ints, &space->bytes, err));
     space->ints = (int32_t *)ints;
+    MG_TRY_OR_DONE(mg_alloc_floats(device, MG_NEXT_ROWS_MAX, 1, what, &ints, &space->bytes, err));
+    space->next_index = (int32_t *)ints;
     if (device->host_memory) {
         space->host_ints = space->ints;
     } else {
@@ -306,6 +308,7 @@ void mg_workspace_release(mg_workspace *space, const mg_model *model)
     device->free(device, space->turn_cos);
     device->free(device, space->turn_sin);
     device->free(device, space->ints);
+    device->free(device, space->next_index);
     if (!device->host_memory) {
         mg_free_aligned(space->host_ints);
     }

@@ -118,4 +118,23 @@ typedef struct mg_forward_args {
 MG_MUST_CHECK mg_status mg_model_forward(mg_model *model, const mg_forward_args *args,
                                          mg_stream *stream, mg_error *err);
 
+/* The pass behind a step of generation (one token for each run, all with logits, given to forward
+ * or made here) without a look at what it chose: the device turns it into the next tokens, and
+ * leaves the rows of texts that have ended idle.  Device pointers but for rows. */
+typedef struct mg_step_args {
+    mg_kv_cache *cache;  /* the last pass over it was that step; slots have room for the token */
+    const int32_t *rows; /* of that step: those that go on, ascending */
+    int64_t row_count;
+    const int32_t *picked;               /* argmax of its logits */
+    const struct mg_text_end *text_ends; /* (slots): compute/ops_nn.h */
+    const int32_t *end_ids;              /* ids that end texts */
+    int64_t end_id_count;
+    float *logits_out; /* (row_count, vocab) */
+} mg_step_args;
+
+/* Whether steps of up to row_count rows can follow each other so. */
+bool mg_model_can_step(const mg_model *model, int64_t row_count);
+MG_MUST_CHECK mg_status mg_model_step(mg_model *model, const mg_step_args *args, mg_stream *stream,
+                                      mg_error *err);
+
 MG_END_C

@@ -115,8 +115,10 @@ typedef struct mg_workspace {
     float *heads_out; /* (tokens, A*D): its rows that get logits */
     float *mlp;       /* (tokens, 2*I) or (tokens, I) */
     int32_t *host_ints;
-    int32_t *ints;   /* the same on the device; host_ints itself where that is host memory */
-    float *turn_cos; /* (tokens, R/2): dynamic rope only */
+    int32_t *ints;       /* the same on the device; host_ints itself where that is host memory */
+    int64_t step_rows;   /* of the last pass where that was a step, filled up; else 0 */
+    int32_t *next_index; /* device (MG_NEXT_ROWS_MAX) */
+    float *turn_cos;     /* (tokens, R/2): dynamic rope only */
     float *turn_sin;
     float *host_turns; /* host side of both */
     struct mg_expert_space *experts;
@@ -143,6 +145,12 @@ MG_MUST_CHECK mg_status mg_model_allocate(mg_model *model, mg_error *err);
 void mg_model_release_weights(mg_model *model);
 MG_MUST_CHECK mg_status mg_filler_init(mg_model *model, mg_error *err);
 void mg_filler_release(mg_model_filler *filler);
+
+/* Whether passes may have rows without a text, which want a slot of their own. */
+static inline bool mg_model_fills_up(const mg_model *model)
+{
+    return model->device->sequence_begin != NULL || model->ops->next != NULL;
+}
 
 /* Brings the device's table up to date: in front of a pass. */
 MG_MUST_CHECK mg_status mg_kv_cache_publish(mg_kv_cache *cache, mg_stream *stream, mg_error *err);

@@ -1142,6 +1142,121 @@ static void rows_are_dealt_to_experts_and_added_back(void **state)
     }
 }
 
+/* --- Steps of generation */
+
+/* A device's integers of a step: tokens, positions, slots, turns, runs, each of `rows`. */
+static mg_step_rows step_rows(int32_t *ints, int64_t rows)
+{
+    mg_step_rows step = { ints, ints + rows, ints + 2 * rows, ints + 3 * rows,
+                          (mg_kv_run *)(void *)(ints + 4 * rows) };
+    return step;
+}
+
+/* params: rows of the step before, rows, slots.  Both steps lie over each other; devices that leave
+ * the operation to the host run ref's. */
+static int64_t next_case(const target *t, const int64_t *params, float *out)
+{
+    enum { INTS = 8 };
+    mg_error err;
+    int64_t from = params[0];
+    int64_t rows = params[1];
+    int64_t slots = params[2];
+    int64_t most = MG_MAX(from, rows);
+    int32_t *ints = mg_new_array(int32_t, INTS * most + from + rows + 2 * slots);
+    int32_t *picked = ints + INTS * most;
+    int32_t *index = picked + from;
+    int32_t *ends = index + rows;
+    for (int64_t r = 0; r < from; r++) {
+        int32_t slot = (int32_t)(random_bits() % (uint32_t)(slots + 1)); /* the last is filler */
+        int32_t position = (int32_t)(random_bits() % 30);
+        mg_kv_run run = { slot, position, 1, (int32_t)r };
+        ints[r] = (int32_t)(random_bits() % 9);
+        ints[from + r] = position;
+        ints[2 * from + r] = slot;
+        ints[3 * from + r] = position + 100;
+        memcpy(ints + 4 * from + 4 * r, &run, sizeof(run));
+        picked[r] = (int32_t)(random_bits() % 9) - 1; /* 3 and 7 are ends, -1 is a failure */
+    }
+    for (int64_t r = 0; r < rows; r++) {
+        index[r] = (int32_t)(random_bits() % (uint32_t)(from + 1)) - 1;
+    }
+    for (int64_t s = 0; s < slots; s++) {
+        ends[2 * s] = (int32_t)(random_bits() % 40);
+        ends[2 * s + 1] = (int32_t)(random_bits() % 2);
+    }
+    static const int32_t end_ids[] = { 7, 3 };
+    size_t bytes = (size_t)(INTS * most + from + rows + 2 * slots) * sizeof(int32_t);
+    int32_t *device = (int32_t *)device_block(t, ints, bytes);
+    int32_t *device_ids = (int32_t *)device_block(t, end_ids, sizeof(end_ids));
+    mg_next_args args = { .from = step_rows(device, from),
+                          .to = step_rows(device, rows),
+                          .picked = device + (picked - ints),
+                          .index = device + (index - ints),
+                          .text_ends = (const mg_text_end *)(device + (ends - ints)),
+                          .end_ids = device_ids,
+                          .end_id_count = 2,
+                          .rows = rows,
+                          .filler_slot = (int32_t)slots };
+    const mg_nn_ops *nn = t->device->nn->next != NULL ? t->device->nn : mg_device_ref()->nn;
+    assert_ok(nn->next(t->stream, &args, &err), &err);
+    device_read(t, ints, device, bytes);
+    for (int64_t i = 0; i < INTS * rows; i++) {
+        out[i] = (float)ints[i];
+    }
+    device_free(t, device);
+    device_free(t, device_ids);
+    mg_free(ints);
+    return INTS * rows;
+}
+
+static void a_step_follows_from_what_was_picked(void **state)
+{
+    (void)state;
+    static const int64_t shapes[][3] = { { 1, 1, 1 },      { 8, 8, 5 },      { 250, 250, 250 },
+                                         { 256, 200, 20 }, { 17, 512, 300 }, { 512, 512, 1 } };
+    for (int64_t i = 0; i < MG_ARRAY_COUNT(shapes); i++) {
+        compare_targets(next_case, shapes[i]);
+    }
+    /* Row by row: goes on; at its last position; ended by id 3; an id that does not end it. */
+    int32_t ints[8 * 4] = { 1, 2, 3, 4, /* */ 5, 9, 5, 5, /* */ 0, 1, 2, 3, /* */ 5, 9, 5, 5 };
+    const int32_t picked[] = { 6, 6, 3, 3 };
+    const int32_t index[] = { 0, 1, 2, 3 };
+    const mg_text_end ends[] = { { 9, 0 }, { 9, 0 }, { 9, 0 }, { 9, 1 } };
+    const int32_t id = 3;
+    mg_error err;
+    mg_step_rows rows = step_rows(ints, 4);
+    mg_next_args args = { rows, rows, picked, index, ends, &id, 1, 4, 77 };
+    assert_ok(mg_device_ref()->nn->next(targets[0].stream, &args, &err), &err);
+    const int32_t want[] = { 6, 0, 0, 3, /* */ 6, 0, 0, 6, /* */ 0, 77, 77, 3, /* */ 6, 0, 0, 6 };
+    assert_memory_equal(ints, want, sizeof(want));
+}
+
+static void a_fetch_gives_what_was_there_when_it_began(void **state)
+{
+    (void)state;
+    for (int64_t i = 0; i < target_count; i++) {
+        const target *t = &targets[i];
+        const mg_device *device = t->device;
+        mg_error err;
+        int32_t values[3] = { 1, 2, 3 };
+        int32_t seen[3] = { 0 };
+        if (device->fetch_begin == NULL) {
+            continue;
+        }
+        int32_t *block = (int32_t *)device_block(t, values, sizeof(values));
+        assert_ok(device->fetch_begin(t->stream, 0, block, sizeof(values), &err), &err);
+        values[0] = 7;
+        assert_ok(device->upload(t->stream, block, values, sizeof(values), &err), &err);
+        assert_ok(device->fetch_begin(t->stream, 1, block, sizeof(values), &err), &err);
+        assert_ok(device->fetch_end(t->stream, 0, seen, sizeof(seen), &err), &err);
+        assert_int_equal(seen[0], 1);
+        assert_int_equal(seen[2], 3);
+        assert_ok(device->fetch_end(t->stream, 1, seen, sizeof(seen), &err), &err);
+        assert_int_equal(seen[0], 7);
+        device_free(t, block);
+    }
+}
+
 static void unknown_layouts_are_refused(void **state)
 {
     (void)state;
@@ -1208,6 +1323,8 @@ int main(void)
         cmocka_unit_test(joined_mlp_equals_its_parts),
         cmocka_unit_test(few_rows_of_large_matrices_multiply_rightly),
         cmocka_unit_test(rows_are_dealt_to_experts_and_added_back),
+        cmocka_unit_test(a_step_follows_from_what_was_picked),
+        cmocka_unit_test(a_fetch_gives_what_was_there_when_it_began),
         cmocka_unit_test(unknown_layouts_are_refused),
         cmocka_unit_test(devices_are_named_after_their_instruction_set),
         cmocka_unit_test(a_stream_without_memory_is_an_error),

@@ -60,7 +60,9 @@ struct mg_stream {
     int multiprocessors;
     cudaStream_t handle;
     mg_cuda_block workspaces[MG_CUDA_WORKSPACES];
-    void *pinned; /* MG_CUDA_PINNED_BYTES of host memory for small results */
+    void *pinned;        /* MG_CUDA_PINNED_BYTES of host memory for small results */
+    char *fetched;       /* pinned: 2 places of MG_FETCH_BYTES */
+    cudaEvent_t here[2]; /* behind the copy to each place */
     struct mg_blas *blas;
     mg_cuda_twin twin;
     uint64_t
@@ -113,6 +115,7 @@ MG_MUST_CHECK mg_status mg_cuda_few_gated(mg_stream *stream, const mg_mlp_args *
 mg_status mg_cuda_route(mg_stream *stream, const mg_route_args *args, mg_error *err);
 mg_status mg_cuda_combine(mg_stream *stream, const mg_combine_args *args, mg_error *err);
 
+mg_status mg_cuda_next(mg_stream *stream, const mg_next_args *args, mg_error *err); /* next_cuda */
 mg_status mg_cuda_mlp(mg_stream *stream, const mg_mlp_args *args, mg_error *err);
 mg_status mg_cuda_gate(mg_stream *stream, const mg_gate_args *args, mg_error *err);
 mg_status mg_cuda_pack(mg_stream *stream, const mg_pack_args *args, mg_error *err);

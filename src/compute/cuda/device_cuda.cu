@@ -104,6 +104,23 @@ static mg_status cuda_download(mg_stream *stream, void *to, const void *from, si
     return mg_cuda_status(cudaStreamSynchronize(stream->handle), "download", err);
 }
 
+static mg_status cuda_fetch_begin(mg_stream *stream, int place, const void *from, size_t bytes,
+                                  mg_error *err)
+{
+    MG_ASSERT(bytes <= MG_FETCH_BYTES);
+    MG_TRY(mg_cuda_status(cudaMemcpyAsync(stream->fetched + place * MG_FETCH_BYTES, from, bytes,
+                                          cudaMemcpyDeviceToHost, stream->handle),
+                          "download", err));
+    return mg_cuda_status(cudaEventRecord(stream->here[place], stream->handle), "download", err);
+}
+
+static mg_status cuda_fetch_end(mg_stream *stream, int place, void *to, size_t bytes, mg_error *err)
+{
+    MG_TRY(mg_cuda_status(cudaEventSynchronize(stream->here[place]), "download", err));
+    memcpy(to, stream->fetched + place * MG_FETCH_BYTES, bytes);
+    return MG_OK;
+}
+
 static void cuda_stream_destroy(mg_stream *stream)
 {
     if (stream == NULL) {
@@ -121,6 +138,12 @@ static void cuda_stream_destroy(mg_stream *stream)
         (void)cudaFree(stream->workspaces[i].data);
     }
     (void)cudaFreeHost(stream->pinned);
+    (void)cudaFreeHost(stream->fetched);
+    for (int place = 0; place < 2; place++) {
+        if (stream->here[place] != NULL) {
+            (void)cudaEventDestroy(stream->here[place]);
+        }
+    }
     if (stream->handle != NULL) {
         (void)cudaStreamDestroy(stream->handle);
     }
@@ -143,6 +166,12 @@ static mg_status cuda_stream_create(const mg_device *device, mg_pool *pool, mg_s
     MG_TRY_OR_DONE(mg_cuda_status(cudaStreamCreate(&stream->handle), "stream", err));
     MG_TRY_OR_DONE(mg_cuda_status(cudaMallocHost(&stream->pinned, MG_CUDA_PINNED_BYTES),
                                   "pinned memory", err));
+    MG_TRY_OR_DONE(mg_cuda_status(cudaMallocHost((void **)&stream->fetched, 2 * MG_FETCH_BYTES),
+                                  "pinned memory", err));
+    for (int place = 0; place < 2; place++) {
+        MG_TRY_OR_DONE(mg_cuda_status(
+            cudaEventCreateWithFlags(&stream->here[place], cudaEventDisableTiming), "event", err));
+    }
     MG_TRY_OR_DONE(mg_blas_create(&stream->blas, err));
     *stream_out = stream;
     stream = NULL; /* handed over */
@@ -287,6 +316,8 @@ static mg_status open_card(card *self, int index, mg_error *err)
     self->device.stream_create = cuda_stream_create;
     self->device.stream_wait = cuda_stream_wait;
     self->device.stream_destroy = cuda_stream_destroy;
+    self->device.fetch_begin = cuda_fetch_begin;
+    self->device.fetch_end = cuda_fetch_end;
     self->device.host_memory = false;
     self->device.memory = mg_cuda_memory;
     self->device.sequence_begin = cuda_sequence_begin;

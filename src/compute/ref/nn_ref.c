@@ -201,6 +201,54 @@ static mg_status nonfinite_ref(mg_stream *stream, const mg_nonfinite_args *args,
     return MG_OK;
 }
 
+/* Row r of the step that follows. */
+static void next_row(const mg_next_args *args, int64_t r, int32_t *token_out, mg_kv_run *run_out,
+                     int32_t *turn_out)
+{
+    const mg_step_rows *from = &args->from;
+    int32_t at = args->index[r];
+    mg_kv_run filler = { args->filler_slot, 0, 1, (int32_t)r };
+    *token_out = 0;
+    *run_out = filler;
+    *turn_out = 0;
+    if (at < 0 || from->slots[at] == args->filler_slot || args->picked[at] < 0) {
+        return;
+    }
+    const mg_text_end *end = &args->text_ends[from->slots[at]];
+    bool ended = from->positions[at] >= end->last;
+    for (int64_t i = 0; i < args->end_id_count && end->ignore_ids == 0; i++) {
+        ended = ended || args->picked[at] == args->end_ids[i];
+    }
+    if (!ended) {
+        *token_out = args->picked[at];
+        run_out->slot = from->slots[at];
+        run_out->first = from->positions[at] + 1;
+        *turn_out = from->turns[at] + 1;
+    }
+}
+
+static mg_status next_ref(mg_stream *stream, const mg_next_args *args, mg_error *err)
+{
+    (void)stream;
+    (void)err;
+    int32_t tokens[MG_NEXT_ROWS_MAX];
+    int32_t turns[MG_NEXT_ROWS_MAX];
+    mg_kv_run runs[MG_NEXT_ROWS_MAX];
+    const mg_step_rows *to = &args->to;
+    MG_ASSERT(args->rows <= MG_NEXT_ROWS_MAX);
+    for (int64_t r = 0; r < args->rows; r++) {
+        next_row(args, r, &tokens[r], &runs[r], &turns[r]);
+    }
+    for (int64_t r = 0; r < args->rows; r++) {
+        to->tokens[r] = tokens[r];
+        to->positions[r] = runs[r].first;
+        to->slots[r] = runs[r].slot;
+        to->turns[r] = turns[r];
+        to->runs[r] = runs[r];
+    }
+    return MG_OK;
+}
+
 const mg_nn_ops mg_nn_ops_ref = {
     .packed_bytes = mg_packed_bytes_ref,
     .kv_bytes = mg_kv_bytes_ref,
@@ -222,5 +270,6 @@ const mg_nn_ops mg_nn_ops_ref = {
     .nonfinite = nonfinite_ref,
     .route = mg_route_ref,
     .combine = mg_combine_ref,
+    .next = next_ref,
     .kv_block = 4,
 };

@@ -51,16 +51,22 @@ static void close_fixture(fixture *f)
     mg_model_destroy(f->model);
 }
 
-static bool keep_answer(void *context, int64_t index, const mg_generation *result)
+static bool keep_in_array(void *context, int64_t index, const mg_generation *result)
 {
-    fixture *f = (fixture *)context;
-    answer *a = &f->answers[index];
+    answer *a = (answer *)context + index;
     a->calls++;
     a->count = result->id_count;
     a->finish = result->finish;
     a->nonfinite_at = result->nonfinite_at;
     assert_true(result->id_count <= 64);
     memcpy(a->ids, result->ids, (size_t)result->id_count * sizeof(int32_t));
+    return true;
+}
+
+static bool keep_answer(void *context, int64_t index, const mg_generation *result)
+{
+    fixture *f = (fixture *)context;
+    (void)keep_in_array(f->answers, index, result);
     f->done++;
     return f->cancel_after == 0 || f->done < f->cancel_after;
 }
@@ -125,6 +131,60 @@ static void answers_do_not_depend_on_the_batch(void **state)
         close_fixture(&f);
     }
     mg_pool_destroy(pool);
+}
+
+/* Where steps are started before the last one was looked at: ends by id, by length and not at all,
+ * texts that come in as others end, and a pool that is too small. */
+static void steps_ahead_change_no_answer(void **state)
+{
+    (void)state;
+    enum { MANY = 60 };
+    static const mg_engine_options choices[] = {
+        { 0, 0, 0, 0 }, { 3, 0, 16, 0 }, { 7, 0, 64, 120 }, { 40, 0, 16, 200 }
+    };
+    fixture plain;
+    fixture ahead;
+    mg_error err;
+    answer *wanted = mg_new_array(answer, MANY);
+    mg_generate_request requests[MANY];
+    open_fixture(&plain, mg_device_cpu(MG_ISA_AVX2));
+    open_fixture(&ahead, mg_device_ref());
+    for (int64_t i = 0; i < MANY; i++) {
+        requests[i] = plain.requests[i % REQUESTS];
+        requests[i].id_count = 1 + i * 5 % 33;
+        requests[i].max_new_tokens = 1 + i * 7 % 15;
+        requests[i].ignore_eos = i % 3 == 0;
+    }
+    assert_ok(generate(&plain, requests, 1, choices[0], NULL, &err), &err);
+    int32_t often = plain.answers[0].ids[0];
+    plain.model->config.eos_ids[0] = often;
+    plain.model->config.eos_ids[1] = TINY_VOCAB - 3;
+    plain.model->config.eos_count = 2;
+    memcpy(ahead.model->config.eos_ids, plain.model->config.eos_ids, 2 * sizeof(int32_t));
+    ahead.model->config.eos_count = 2;
+    assert_true(mg_model_can_step(ahead.model, MANY));
+    assert_false(mg_model_can_step(plain.model, MANY));
+    int64_t ended = 0;
+    for (int64_t i = 0; i < MANY; i++) {
+        assert_ok(generate(&plain, &requests[i], 1, choices[0], NULL, &err), &err);
+        wanted[i] = plain.answers[0];
+        ended += wanted[i].finish == MG_FINISH_EOS ? 1 : 0;
+    }
+    assert_true(ended > 5 && ended < MANY);
+    for (int64_t c = 0; c < MG_ARRAY_COUNT(choices); c++) {
+        mg_engine *engine = NULL;
+        answer *seen = mg_new_array(answer, MANY);
+        assert_ok(mg_engine_create(ahead.model, NULL, NULL, &choices[c], &engine, &err), &err);
+        assert_ok(mg_engine_generate(engine, requests, MANY, keep_in_array, seen, &err), &err);
+        for (int64_t i = 0; i < MANY; i++) {
+            assert_memory_equal(&wanted[i], &seen[i], sizeof(answer));
+        }
+        mg_engine_destroy(engine);
+        mg_free(seen);
+    }
+    mg_free(wanted);
+    close_fixture(&plain);
+    close_fixture(&ahead);
 }
 
 /* Texts that take turns in a pool that holds few of them: some are parked and computed anew. */
@@ -528,6 +588,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(answers_do_not_depend_on_the_batch),
+        cmocka_unit_test(steps_ahead_change_no_answer),
         cmocka_unit_test(a_small_pool_changes_no_answer),
         cmocka_unit_test(short_memory_makes_batches_smaller_and_changes_no_answer),
         cmocka_unit_test(any_allocation_may_fail_once),

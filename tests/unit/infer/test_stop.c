@@ -2,6 +2,7 @@
 #include "support.h"
 
 #include "base/memory.h"
+#include "compute/ops_nn.h"
 #include "hub/snapshot.h"
 #include "infer/engine.h"
 #include "infer/stop.h"
@@ -79,7 +80,7 @@ typedef struct fixture {
     int64_t pieces;
 } fixture;
 
-static void open_fixture(fixture *f)
+static void open_fixture(fixture *f, const mg_device *device)
 {
     mg_error err;
     mg_hub hub = { { NULL, 0 } };
@@ -87,7 +88,6 @@ static void open_fixture(fixture *f)
     memset(f, 0, sizeof(*f));
     memset(&ref, 0, sizeof(ref));
     ref.path = mg_arena_printf(&f->arena, "%s/examples/mini/models/mini-ja", MG_SOURCE_DIR);
-    const mg_device *device = mg_device_cpu(MG_ISA_AVX512);
     assert_ok(mg_snapshot_open(&hub, &ref, true, &f->snapshot, &err), &err);
     assert_ok(mg_tokenizer_open(f->snapshot->folder, &f->tokenizer, &err), &err);
     assert_ok(mg_model_create(&f->snapshot->config, device, MG_F32, &f->model, &err), &err);
@@ -142,11 +142,33 @@ static void ask(fixture *f, const mg_str *stops, int64_t stop_count)
     assert_ok(mg_engine_generate(f->engine, &request, 1, keep, f, &err), &err);
 }
 
-static void answer_ends_before_a_stop_string(void **state)
+static mg_status cpu_stream(const mg_device *device, mg_pool *pool, mg_stream **stream_out,
+                            mg_error *err)
 {
-    (void)state;
+    (void)device;
+    const mg_device *cpu = mg_device_cpu(MG_ISA_AVX512);
+    return cpu->stream_create(cpu, pool, stream_out, err);
+}
+
+/* A device whose steps are started before the host has looked at the last one. */
+static const mg_device *running_ahead(void)
+{
+    static mg_device device;
+    static mg_nn_ops ops;
+    device = *mg_device_cpu(MG_ISA_AVX512);
+    ops = *device.nn;
+    ops.next = mg_device_ref()->nn->next;
+    device.nn = &ops;
+    device.stream_create = cpu_stream;
+    device.fetch_begin = mg_device_ref()->fetch_begin;
+    device.fetch_end = mg_device_ref()->fetch_end;
+    return &device;
+}
+
+static void check_stop_strings(const mg_device *device)
+{
     fixture f;
-    open_fixture(&f);
+    open_fixture(&f, device);
     ask(&f, NULL, 0);
     assert_int_equal(f.finish, MG_FINISH_EOS);
     char whole[sizeof(f.text)];
@@ -164,13 +186,19 @@ static void answer_ends_before_a_stop_string(void **state)
     close_fixture(&f);
 }
 
-/* Forced on behind its end, the model writes without end; then not in a script it does not know. */
-static void hopeless_answers_end_early(void **state)
+static void answer_ends_before_a_stop_string(void **state)
 {
     (void)state;
+    check_stop_strings(running_ahead());
+    check_stop_strings(mg_device_cpu(MG_ISA_AVX512));
+}
+
+/* Forced on behind its end, the model writes without end; then not in a script it does not know. */
+static void check_hopeless(const mg_device *device)
+{
     fixture f;
     mg_error err;
-    open_fixture(&f);
+    open_fixture(&f, device);
     mg_generate_request request = { 0 };
     request.ids = f.prompt.data;
     request.id_count = f.prompt.count;
@@ -193,6 +221,13 @@ static void hopeless_answers_end_early(void **state)
     close_fixture(&f);
 }
 
+static void hopeless_answers_end_early(void **state)
+{
+    (void)state;
+    check_hopeless(running_ahead());
+    check_hopeless(mg_device_cpu(MG_ISA_AVX512));
+}
+
 /* Complete is what holds the word and at least one byte more. */
 static mg_status says_word(const void *context, mg_str text, bool *complete_out, mg_error *err)
 {
@@ -202,12 +237,11 @@ static mg_status says_word(const void *context, mg_str text, bool *complete_out,
     return strcmp(word, "broken") == 0 ? mg_fail(err, MG_ERR_LIMIT, "too many steps") : MG_OK;
 }
 
-static void complete_answers_end_where_they_say_all(void **state)
+static void check_complete(const mg_device *device)
 {
-    (void)state;
     fixture f;
     mg_error err;
-    open_fixture(&f);
+    open_fixture(&f, device);
     ask(&f, NULL, 0);
     char whole[sizeof(f.text)];
     memcpy(whole, f.text, sizeof(whole));
@@ -229,11 +263,17 @@ static void complete_answers_end_where_they_say_all(void **state)
     close_fixture(&f);
 }
 
-static void pieces_of_a_stream_make_up_the_text(void **state)
+static void complete_answers_end_where_they_say_all(void **state)
 {
     (void)state;
+    check_complete(running_ahead());
+    check_complete(mg_device_cpu(MG_ISA_AVX512));
+}
+
+static void check_pieces(const mg_device *device)
+{
     fixture f;
-    open_fixture(&f);
+    open_fixture(&f, device);
     mg_engine_stream_text(f.engine, add_piece, &f);
     ask(&f, NULL, 0);
     assert_true(f.pieces > 3);
@@ -246,6 +286,13 @@ static void pieces_of_a_stream_make_up_the_text(void **state)
     ask(&f, NULL, 0);
     assert_int_equal(f.pieces, 0);
     close_fixture(&f);
+}
+
+static void pieces_of_a_stream_make_up_the_text(void **state)
+{
+    (void)state;
+    check_pieces(running_ahead());
+    check_pieces(mg_device_cpu(MG_ISA_AVX512));
 }
 
 int main(void)
