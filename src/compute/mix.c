@@ -10,6 +10,10 @@
 
 #include "compute/ops_mix.h"
 
+/* Sums of at least this many elements are shared among torch's threads, with at least this many
+ * for each (at::internal::GRAIN_SIZE). */
+#define TORCH_GRAIN 32768
+
 double mg_mix_round(double x, mg_dtype dtype)
 {
     switch (dtype) {
@@ -144,6 +148,41 @@ float mg_mix_torch_sum(const float *values, int64_t count, bool half)
     }
     int64_t done = rows * 4 * step;
     return mg_mix_cascade_finish(&cascade, values + done, count - done, half);
+}
+
+int mg_mix_torch_parts(int64_t count, int threads, int64_t *part_out)
+{
+    int64_t used = MG_MIN(threads, (count + TORCH_GRAIN - 1) / TORCH_GRAIN);
+    if (count < TORCH_GRAIN || used < 2) {
+        *part_out = count;
+        return 1;
+    }
+    *part_out = (count + used - 1) / used;
+    return (int)((count + *part_out - 1) / *part_out);
+}
+
+float mg_mix_torch_join(const float *parts, int part_count, mg_dtype dtype, int threads)
+{
+    float all[MG_MIX_TORCH_THREADS_MAX] = { 0.0f };
+    if (part_count == 1) {
+        return parts[0];
+    }
+    MG_ASSERT(part_count <= threads && threads <= MG_MIX_TORCH_THREADS_MAX);
+    memcpy(all, parts, (size_t)part_count * sizeof(float));
+    return (float)mg_mix_round((double)mg_mix_torch_sum(all, threads, dtype != MG_F32), dtype);
+}
+
+float mg_mix_torch_total(const float *values, int64_t count, mg_dtype dtype, int threads)
+{
+    float parts[MG_MIX_TORCH_THREADS_MAX];
+    int64_t part;
+    int part_count = mg_mix_torch_parts(count, threads, &part);
+    for (int i = 0; i < part_count; i++) {
+        int64_t n = MG_MIN(part, count - i * part);
+        double sum = (double)mg_mix_torch_sum(values + i * part, n, dtype != MG_F32);
+        parts[i] = (float)mg_mix_round(sum, dtype);
+    }
+    return mg_mix_torch_join(parts, part_count, dtype, threads);
 }
 
 float mg_mix_angle_norm(const float *norms, int64_t count)

@@ -199,15 +199,16 @@ typedef struct mg_dot_args {
     double *xx_out, *yy_out, *xy_out; /* host memory */
 } mg_dot_args;
 
-/* The norms of x and y and the cosine between them as torch's float32 kernels on one thread give
- * them, chunk by chunk of MG_MIX_ANGLE_CHUNK elements: a norm sums squares in 8 lanes, the cosine
- * sums products of quotients by norms (1 where a norm is not above 1e-8) as mg_mix_torch_sum does.
- */
+/* The norms of x and y and the cosine between them as torch's float32 kernels give them, chunk by
+ * chunk of MG_MIX_ANGLE_CHUNK elements: a norm sums squares in 8 lanes, the cosine sums products of
+ * quotients by norms (1 where a norm is not above 1e-8) as mg_mix_torch_total does. */
+#define MG_MIX_TORCH_THREADS_MAX 1024 /* torch threads whose sums can be followed */
 #define MG_MIX_ANGLE_CHUNK ((int64_t)1 << 20)
 typedef struct mg_angle_args {
     mg_mix_input x, y;
     mg_dtype work;
     int64_t count;
+    int torch_threads;  /* see mg_mix_torch_total */
     double *cosine_out; /* host memory; in [-1, 1] */
 } mg_angle_args;
 
@@ -253,6 +254,14 @@ double mg_mix_round(double x, mg_dtype dtype);
 /* The sum of count float32 values as torch's sum over one contiguous row on one thread gives it;
  * half says that the values come from a tensor of 16-bit floats. */
 float mg_mix_torch_sum(const float *values, int64_t count, bool half);
+/* How torch shares a sum of count elements to one number among its threads (at least 1): parts of
+ * *part_out elements, the last one smaller; the number of parts is returned. */
+int mg_mix_torch_parts(int64_t count, int threads, int64_t *part_out);
+/* The sum of a tensor's values of dtype (F32, BF16 or F16), rounded to it, as torch with threads
+ * threads gives it: each part is summed and rounded, then the parts, 0 for a thread without one. */
+float mg_mix_torch_total(const float *values, int64_t count, mg_dtype dtype, int threads);
+/* The same, given the rounded sums of part_count parts. */
+float mg_mix_torch_join(const float *parts, int part_count, mg_dtype dtype, int threads);
 /* Whether element is kept under a counter mask: the definition, for those who have no vectors. */
 bool mg_mix_counter_keeps(mg_philox_key key, uint32_t tensor, uint32_t source, uint32_t below,
                           int64_t element);

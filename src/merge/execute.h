@@ -16,9 +16,9 @@ MG_BEGIN_C
 typedef struct mg_execute_options {
     uint64_t seed; /* of mergekit's random stream */
     bool has_seed; /* false: seeded from the system, as mergekit without --random-seed */
-    /* Threads of the torch whose sums are followed where mergekit rescales by L1 norms: torch sums
-     * each thread's part and rounds it before it adds the parts.  0 = 1.  It says nothing about the
-     * threads that do the work. */
+    /* Threads of the torch whose sums over whole tensors are followed: torch sums each thread's
+     * part and rounds it before it adds the parts.  0 = 1, at most MG_MIX_TORCH_THREADS_MAX.  It
+     * says nothing about the threads that do the work. */
     int torch_threads;
     bool allow_nonfinite; /* else a NaN or infinity in a result is MG_ERR_NUMERIC, tensor named */
     /* Called after each tensor with the number done; may be NULL.  false stops: MG_ERR_INTERRUPTED.

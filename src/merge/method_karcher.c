@@ -2,6 +2,7 @@
  * models (merging.md 4.5; arXiv 2603.04972), found by steps along the mean tangent. */
 #include "merge/method_internal.h"
 #include "merge/method_tools_internal.h"
+#include "merge/torch_math_internal.h"
 
 #include <math.h>
 
@@ -92,35 +93,38 @@ static void scale_range(void *context, int64_t first, int64_t count)
     }
 }
 
-/* One step; *done_out tells that the mean does not move any more. */
-static mg_status improve(mg_job *job, task *s, double tol, bool *done_out, mg_error *err)
+static float dot_of(const mg_job *job, const float *x, const float *y)
+{
+    return job->work == MG_F32 ? mg_torch_dot(x, y, job->count, job->torch_threads)
+                               : mg_work(job, mg_torch_dot_half(x, y, job->count));
+}
+
+/* One step; false when the mean does not move any more. */
+static bool improve(mg_job *job, task *s, double tol)
 {
     for (int64_t k = 0; k < s->count; k++) {
-        float dot;
-        MG_TRY(mg_tools_dot(job, s->mean, s->units + k * job->count, &dot, err));
-        dot = mg_work(job, dot);
+        float dot = dot_of(job, s->mean, s->units + k * job->count);
         s->dots[k] = dot > 1.0f ? 1.0f : dot < -1.0f ? -1.0f : dot;
-        float theta = mg_work(job, acosf(s->dots[k]));
-        float ratio = mg_work(job, theta / mg_work(job, sinf(theta)));
+        float theta = mg_work(job, mg_torch_acos(s->dots[k]));
+        float ratio = mg_work(job, theta / mg_work(job, mg_torch_sin(theta)));
         s->factor[k] = (double)theta < tol ? 0.0f : mg_work(job, s->alpha * ratio);
     }
     mg_tools_run(job, job->count, MG_MIX_BLOCK, tangent_range, s);
     float norm;
     norm = mg_tools_norm(s->tangent, job->count);
-    *done_out = (double)norm < tol;
-    if (*done_out) {
-        return MG_OK;
+    if ((double)norm < tol) {
+        return false;
     }
     /* A number in front of a tensor is rounded to the tensor's type. */
-    s->cosine = mg_work(job, cosf(norm));
-    s->sine = mg_work(job, sinf(norm));
+    s->cosine = mg_work(job, mg_torch_cos(norm));
+    s->sine = mg_work(job, mg_torch_sin(norm));
     s->divisor = norm;
     mg_tools_run(job, job->count, MG_MIX_BLOCK, step_range, s);
     norm = mg_tools_norm(s->mean, job->count);
     if ((double)norm > tol) {
         divide(job, s, s->mean, norm);
     }
-    return MG_OK;
+    return true;
 }
 
 /* Loads all models, and turns those whose norm counts into unit vectors. */
@@ -178,9 +182,9 @@ static mg_status merge(mg_job *job, mg_error *err)
     } else {
         divide(job, &s, s.mean, norm);
     }
-    bool done = false;
-    for (int64_t i = 0; i < (int64_t)job->params[PARAM_MAX_ITER] && !done; i++) {
-        MG_TRY(improve(job, &s, tol, &done, err));
+    bool moves = true;
+    for (int64_t i = 0; i < (int64_t)job->params[PARAM_MAX_ITER] && moves; i++) {
+        moves = improve(job, &s, tol);
     }
     s.divisor = mg_work(job, scale);
     mg_tools_run(job, job->count, MG_MIX_BLOCK, scale_range, &s);

@@ -83,7 +83,7 @@ static float row_dot(const task *s, int64_t a, int64_t b, int64_t first)
     for (int64_t i = 0; i < s->length; i++) {
         products[i] = mg_work(s->job, x[i] * y[i]);
     }
-    return mg_work(s->job, mg_tools_total(s->job, products, s->length));
+    return mg_work(s->job, mg_tools_row_total(s->job, products, s->length));
 }
 
 static void row_range(void *context, int64_t first, int64_t count)
@@ -122,7 +122,7 @@ static mg_status whole_share(mg_job *job, task *s, mg_error *err)
         for (int64_t b = a + 1; b < s->count; b++) {
             float dot;
             MG_TRY(mg_tools_product_sum(job, s->deltas + a * job->count, s->deltas + b * job->count,
-                                        &dot, err));
+                                        true, &dot, err));
             cosines[pairs++] = cosine_of(job, mg_work(job, dot), norms[a], norms[b]);
         }
     }

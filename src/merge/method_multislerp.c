@@ -5,6 +5,7 @@
  * are meant. */
 #include "merge/method_internal.h"
 #include "merge/method_tools_internal.h"
+#include "merge/torch_math_internal.h"
 
 #include <math.h>
 
@@ -127,15 +128,15 @@ static mg_status interpolate(mg_job *job, task *s, float eps, const float *norms
     for (s->model = 0; s->model < s->count; s->model++) {
         float dot;
         mg_tools_run(job, job->count, MG_MIX_BLOCK, unit_range, s);
-        MG_TRY(mg_tools_product_sum(job, s->tangent, s->mean, &dot, err));
+        MG_TRY(mg_tools_product_sum(job, s->tangent, s->mean, false, &dot, err));
         s->dots[s->model] = mg_work(job, dot);
         weighted[s->model] = mg_work(job, norms[s->model] * s->weights[s->model]);
     }
     mg_tools_run(job, job->count, MG_MIX_BLOCK, tangent_range, s);
     norm = mg_tools_norm(s->tangent, job->count);
     norm = mg_work(job, mg_work(job, norm) + eps);
-    s->cosine = mg_work(job, cosf(norm));
-    s->ratio = mg_work(job, mg_work(job, sinf(norm)) / norm);
+    s->cosine = mg_work(job, mg_torch_cos(norm));
+    s->ratio = mg_work(job, mg_work(job, mg_torch_sin(norm)) / norm);
     s->length = mg_work(job, mg_mix_torch_sum(weighted, s->count, job->work != MG_F32));
     mg_tools_run(job, job->count, MG_MIX_BLOCK, result_range, s);
     return MG_OK;

@@ -2,6 +2,7 @@
  * base, whole or row by row (merging.md 4.3). */
 #include "merge/method_internal.h"
 #include "merge/method_tools_internal.h"
+#include "merge/torch_math_internal.h"
 
 #include <math.h>
 
@@ -45,10 +46,10 @@ static coefficients coefficients_of(const mg_job *job, double t, float cosine)
         c.sine = 1.0f;
         return c;
     }
-    float theta = mg_work(job, acosf(cosine));
-    c.sine = mg_work(job, sinf(theta));
-    c.a = mg_work(job, sinf(mg_work(job, (float)(1.0 - t) * theta)));
-    c.b = mg_work(job, sinf(mg_work(job, (float)t * theta)));
+    float theta = mg_work(job, mg_torch_acos(cosine));
+    c.sine = mg_work(job, mg_torch_sin(theta));
+    c.a = mg_work(job, mg_torch_sin(mg_work(job, (float)(1.0 - t) * theta)));
+    c.b = mg_work(job, mg_torch_sin(mg_work(job, (float)t * theta)));
     return c;
 }
 
@@ -98,7 +99,7 @@ static float vector_cosine(const task *s, int64_t at, float norm_x, float norm_y
         sum += (double)product;
         s->products[e] = product;
     }
-    return s->stride == 1 ? mg_tools_total(s->job, s->products + at, s->length) : (float)sum;
+    return s->stride == 1 ? mg_tools_row_total(s->job, s->products + at, s->length) : (float)sum;
 }
 
 static void vector_range(void *context, int64_t first, int64_t count)

@@ -149,10 +149,10 @@ static mg_status set_weights(mg_job *job, task *s, mg_error *err)
     for (int64_t k = 0; k < s->count; k++) {
         const float *x = s->deltas + k * job->count;
         float sum;
-        MG_TRY(mg_tools_product_sum(job, x, x, &sum, err));
+        MG_TRY(mg_tools_product_sum(job, x, x, false, &sum, err));
         s->weights[k] = mg_work(job, sum / (float)job->count);
     }
-    float total = mg_work(job, mg_tools_total(job, s->weights, s->count));
+    float total = mg_work(job, mg_tools_row_total(job, s->weights, s->count));
     for (int64_t k = 0; k < s->count; k++) {
         bool vanishes = fabs((double)total) < WEIGHT_SUM_MIN;
         s->weights[k] = mg_work(job, vanishes ? 1.0f / (float)s->count : s->weights[k] / total);

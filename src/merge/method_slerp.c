@@ -3,6 +3,7 @@
  * Norms and angle are those of the whole tensor; the coefficients act on the tensors themselves.
  * Nearly parallel and antiparallel pairs are interpolated linearly. */
 #include "merge/method_internal.h"
+#include "merge/torch_math_internal.h"
 
 #include <math.h>
 
@@ -24,10 +25,10 @@ static void coefficients_f32(float t, float cosine, double *a_out, double *b_out
         *b_out = (double)t;
         return;
     }
-    float theta = acosf(cosine);
-    float sine = sinf(theta);
-    *a_out = (double)(sinf((1.0f - t) * theta) / sine);
-    *b_out = (double)(sinf(t * theta) / sine);
+    float theta = mg_torch_acos(cosine);
+    float sine = mg_torch_sin(theta);
+    *a_out = (double)(mg_torch_sin((1.0f - t) * theta) / sine);
+    *b_out = (double)(mg_torch_sin(t * theta) / sine);
 }
 
 static void coefficients_f64(double t, double cosine, double *a_out, double *b_out)
@@ -62,7 +63,7 @@ static mg_status merge(mg_job *job, mg_error *err)
     mg_mix_input b = job->inputs[1 - job->base].x;
     double cosine;
     if (job->device->mix->angle != NULL) {
-        mg_angle_args angle = { a, b, job->work, job->count, &cosine };
+        mg_angle_args angle = { a, b, job->work, job->count, job->torch_threads, &cosine };
         MG_TRY(job->device->mix->angle(job->stream, &angle, err));
     } else {
         MG_TRY(cosine_from_sums(job, a, b, &cosine, err));

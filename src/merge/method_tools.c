@@ -159,6 +159,11 @@ float mg_tools_norm(const float *x, int64_t count)
 
 float mg_tools_total(const mg_job *job, const float *values, int64_t count)
 {
+    return mg_mix_torch_total(values, count, job->work, job->torch_threads);
+}
+
+float mg_tools_row_total(const mg_job *job, const float *values, int64_t count)
+{
     return mg_mix_torch_sum(values, count, job->work != MG_F32);
 }
 
@@ -177,32 +182,14 @@ static void product_range(void *context, int64_t first, int64_t count)
     }
 }
 
-mg_status mg_tools_product_sum(mg_job *job, const float *x, const float *y, float *sum_out,
-                               mg_error *err)
+mg_status mg_tools_product_sum(mg_job *job, const float *x, const float *y, bool shared,
+                               float *sum_out, mg_error *err)
 {
     pair p = { job, x, y, NULL };
     MG_TRY(mg_tools_floats(job, TOOLS_PRODUCT_SLOT, job->count, &p.products, err));
     mg_tools_run(job, job->count, TOOLS_BLOCK, product_range, &p);
-    *sum_out = mg_tools_total(job, p.products, job->count);
-    return MG_OK;
-}
-
-static double products(const void *context, int64_t first, int64_t count)
-{
-    const pair *p = (const pair *)context;
-    double sum = 0.0;
-    for (int64_t i = first; i < first + count; i++) {
-        sum += (double)p->x[i] * (double)p->y[i];
-    }
-    return sum;
-}
-
-mg_status mg_tools_dot(mg_job *job, const float *x, const float *y, float *dot_out, mg_error *err)
-{
-    pair p = { job, x, y, NULL };
-    double sum;
-    MG_TRY(mg_tools_sum(job, job->count, products, &p, &sum, err));
-    *dot_out = (float)sum;
+    *sum_out = shared ? mg_tools_total(job, p.products, job->count)
+                      : mg_tools_row_total(job, p.products, job->count);
     return MG_OK;
 }
 

@@ -46,14 +46,14 @@ MG_MUST_CHECK mg_status mg_tools_floats(mg_job *job, int slot, int64_t count, fl
 void mg_tools_store(const mg_job *job, const float *values);
 /* Norm of an array, in the order in which torch sums squares. */
 float mg_tools_norm(const float *x, int64_t count);
-/* The sum of x * y, each product rounded to work, in torch's order. */
+/* The sum over a whole tensor of x * y, each product rounded to work, in torch's order; shared says
+ * that the sum is torch's only result, and so shared among its threads. */
 MG_MUST_CHECK mg_status mg_tools_product_sum(mg_job *job, const float *x, const float *y,
-                                             float *sum_out, mg_error *err);
-/* The sum of values of the work type, in torch's order. */
+                                             bool shared, float *sum_out, mg_error *err);
+/* The sum of values of the work type in torch's order: of a whole tensor, by the job's torch
+ * threads, rounded; of one of several rows, by one thread, not rounded yet. */
 float mg_tools_total(const mg_job *job, const float *values, int64_t count);
-/* The dot product, summed in float64 and rounded once. */
-MG_MUST_CHECK mg_status mg_tools_dot(mg_job *job, const float *x, const float *y, float *dot_out,
-                                     mg_error *err);
+float mg_tools_row_total(const mg_job *job, const float *values, int64_t count);
 /* Indexes of the inputs without the base; the count is returned. */
 int64_t mg_tools_others(const mg_job *job, int64_t others[MG_MIX_INPUTS_MAX]);
 

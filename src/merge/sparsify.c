@@ -11,10 +11,6 @@
 
 /* Sums of magnitudes below this are taken for zero and not rescaled. */
 #define RESCALE_SUM_MIN 1e-7
-/* Sums of at least this many elements are shared out among torch's threads, with at least this many
- * for each (at::internal::GRAIN_SIZE). */
-#define TORCH_GRAIN 32768
-#define TORCH_THREADS_MAX 1024
 /* With Philox masks, densities below this count as weight 0 (evolution.md 3.1). */
 #define COUNTER_DENSITY_MIN 0.01
 
@@ -72,26 +68,21 @@ static mg_status sum_part(mg_job *job, const mg_mix_source *source, mg_dtype sum
 static mg_status rescale_by_sum(mg_job *job, mg_dtype sum_dtype, mg_mix_source *source,
                                 mg_error *err)
 {
-    float parts[2][TORCH_THREADS_MAX] = { { 0.0f } };
-    bool half = sum_dtype == MG_BF16 || sum_dtype == MG_F16;
-    int64_t threads = MG_MAX(MG_MIN(job->torch_threads, TORCH_THREADS_MAX), 1);
+    float parts[2][MG_MIX_TORCH_THREADS_MAX];
+    /* The reference's device sums in an order of its own; float64 has digits to spare. */
+    bool shared = job->device->host_memory && sum_dtype != MG_F64;
+    int threads = shared ? job->torch_threads : 1;
+    int64_t part;
+    int part_count = mg_mix_torch_parts(job->count, threads, &part);
     double sums[2];
-    if (job->count < TORCH_GRAIN || threads == 1 || !job->device->host_memory ||
-        sum_dtype == MG_F64) {
-        MG_TRY(sum_part(job, source, sum_dtype, 0, job->count, sums, err));
-    } else {
-        int64_t used = MG_MIN(threads, (job->count + TORCH_GRAIN - 1) / TORCH_GRAIN);
-        int64_t share = (job->count + used - 1) / used;
-        for (int64_t i = 0; i * share < job->count; i++) {
-            int64_t count = MG_MIN(share, job->count - i * share);
-            MG_TRY(sum_part(job, source, sum_dtype, i * share, count, sums, err));
-            parts[0][i] = (float)sums[0];
-            parts[1][i] = (float)sums[1];
-        }
-        for (int k = 0; k < 2; k++) {
-            double total = (double)mg_mix_torch_sum(parts[k], threads, half);
-            sums[k] = mg_mix_round(total, sum_dtype);
-        }
+    for (int i = 0; i < part_count; i++) {
+        int64_t count = MG_MIN(part, job->count - i * part);
+        MG_TRY(sum_part(job, source, sum_dtype, i * part, count, sums, err));
+        parts[0][i] = (float)sums[0];
+        parts[1][i] = (float)sums[1];
+    }
+    for (int k = 0; k < 2 && part_count > 1; k++) {
+        sums[k] = (double)mg_mix_torch_join(parts[k], part_count, sum_dtype, threads);
     }
     double all = sums[0];
     double kept = sums[1];

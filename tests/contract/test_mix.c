@@ -355,14 +355,17 @@ static void run_dot(const tensors *t, mg_dtype work, mg_dtype out)
     if (out != work) {
         return;
     }
-    outputs o = make_outputs(4 * sizeof(double));
+    outputs o = make_outputs(5 * sizeof(double));
     for (int64_t i = 0; i < target_count; i++) {
         double *sums = (double *)o.data[i];
         mg_dot_args args = { input_of(t, 0), input_of(t, 1), work,    t->count,
                              sums,           sums + 1,       sums + 2 };
         assert_ok(targets[i].device->mix->dot(targets[i].stream, &args, &err), &err);
-        mg_angle_args angle = { input_of(t, 0), input_of(t, 1), work, t->count, sums + 3 };
-        assert_ok(targets[i].device->mix->angle(targets[i].stream, &angle, &err), &err);
+        for (int threads = 1; threads <= 3; threads += 2) {
+            mg_angle_args angle = { input_of(t, 0), input_of(t, 1), work,
+                                    t->count,       threads,        sums + 3 + threads / 2 };
+            assert_ok(targets[i].device->mix->angle(targets[i].stream, &angle, &err), &err);
+        }
     }
     compare_outputs(&o, "dot and angle", t->count);
 }

@@ -216,8 +216,15 @@ static void cosine_chunk(void *context, int64_t chunk, int worker)
     const angle_launch *l = (const angle_launch *)context;
     int64_t first = chunk * MG_MIX_ANGLE_CHUNK;
     int64_t count = MG_MIN(MG_MIX_ANGLE_CHUNK, l->args->count - first);
+    int64_t part;
+    int part_count = mg_mix_torch_parts(count, l->args->torch_threads, &part);
+    float parts[MG_MIX_TORCH_THREADS_MAX];
     (void)worker;
-    l->x[chunk] = l->kernels->cosine(l->args, first, count, l->norm_x, l->norm_y);
+    for (int i = 0; i < part_count; i++) {
+        int64_t n = MG_MIN(part, count - i * part);
+        parts[i] = l->kernels->cosine(l->args, first + i * part, n, l->norm_x, l->norm_y);
+    }
+    l->x[chunk] = mg_mix_torch_join(parts, part_count, MG_F32, l->args->torch_threads);
 }
 
 static mg_status angle_cpu(mg_stream *stream, const mg_angle_args *args, mg_error *err)

@@ -34,7 +34,7 @@ typedef struct mg_mix_kernels {
     void (*dot)(const mg_dot_args *args, int64_t first, int64_t count, double sums_out[3]);
     /* The norm of one chunk of mg_angle_args. */
     float (*norm)(const mg_mix_input *x, mg_dtype work, int64_t first, int64_t count);
-    /* The sum of x / norm_x * (y / norm_y) over one chunk. */
+    /* The sum of x / norm_x * (y / norm_y) over a chunk, or a part of one. */
     float (*cosine)(const mg_angle_args *args, int64_t first, int64_t count, float norm_x,
                     float norm_y);
     void (*keys)(const mg_keys_args *args, int64_t first, int64_t count);

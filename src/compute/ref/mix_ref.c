@@ -380,7 +380,7 @@ static mg_status angle_ref(mg_stream *stream, const mg_angle_args *args, mg_erro
             float quotient_x = (float)load(&args->x, first + i, args->work) / norm_x;
             x[i] = quotient_x * ((float)load(&args->y, first + i, args->work) / norm_y);
         }
-        norms_x[c] = mg_mix_torch_sum(x, n, false);
+        norms_x[c] = mg_mix_torch_total(x, n, MG_F32, args->torch_threads);
     }
     *args->cosine_out = mg_mix_angle_cosine(norms_x, chunks);
     mg_free_aligned(block);
