@@ -30,6 +30,9 @@ bool mg_cli_quiet(const mg_cli *cli);
 int mg_cli_verbosity(const mg_cli *cli); /* 0, 1, ... as -v was repeated */
 bool mg_cli_stdout_is_terminal(const mg_cli *cli);
 
+/* From now on warnings become lines of lines_out instead of messages; NULL ends that. */
+void mg_cli_collect_warnings(mg_cli *cli, mg_buf *lines_out);
+
 /* True once SIGINT or SIGTERM has come: finish the step at hand and return MG_ERR_INTERRUPTED.
  * A second signal ends the program at once.  Any thread. */
 bool mg_cli_interrupted(void);

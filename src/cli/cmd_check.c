@@ -1,9 +1,13 @@
 /* cli/cmd_check.c - what a merge would do, and what is wrong with it, from headers alone. */
-#include <math.h>
+#include <dirent.h>
+#include <stdlib.h>
+#include <sys/stat.h>
 
 #include "base/fs.h"
 #include "cli/cli.h"
 #include "cli/commands.h"
+#include "evolve/search.h"
+#include "merge/missing.h"
 #include "merge/plan.h"
 #include "recipe/recipe.h"
 #include "text/json.h"
@@ -11,6 +15,8 @@
 
 /* A merge moves about this many bytes a second on an ordinary disk. */
 #define CHECK_BYTES_PER_SECOND 1e9
+/* Files beside the weights. */
+#define CHECK_EXTRA_BYTES ((size_t)4 << 20)
 
 static const mg_option options[] = {
     { "layouts", 0, NULL, MG_OPTION_TEXT, "DIR", NULL, NULL,
@@ -18,40 +24,152 @@ static const mg_option options[] = {
       NULL },
     { "allow-crimes", 0, NULL, MG_OPTION_FLAG, NULL, NULL, NULL,
       "Allow models of different architectures.", NULL },
+    { "unsafe-truncate-embeddings", 0, NULL, MG_OPTION_FLAG, NULL, NULL, NULL,
+      "Cut embeddings to the rows of the smallest vocabulary, as merge does with it.", NULL },
+    { "task-search-path", 0, "include-path", MG_OPTION_TEXTS, "DIR", NULL, NULL,
+      "Of a search: folder with task files; may be repeated.", NULL },
 };
 
+/* What is known of a merge before it is made. */
 typedef struct forecast {
-    int64_t tensors;
+    int64_t tensors, layers, parameters;
     size_t in_bytes, out_bytes;
-    size_t largest_bytes; /* one output tensor */
-    size_t free_bytes;
+    size_t memory_bytes;
+    mg_view largest; /* its name and shape belong to the plan, name is copied */
+    bool is_search;
+    mg_search_plan search;
 } forecast;
 
-static forecast make_forecast(const mg_plan *plan)
-{
+/* Where forecasts and findings of a file are gathered. */
+typedef struct checking {
+    mg_arena arena;
+    mg_buf findings; /* one a line */
     forecast f;
-    memset(&f, 0, sizeof(f));
-    f.tensors = mg_plan_tensor_count(plan);
-    f.in_bytes = mg_plan_input_bytes(plan);
-    f.out_bytes = mg_plan_output_bytes(plan);
-    for (int64_t i = 0; i < f.tensors; i++) {
-        f.largest_bytes = MG_MAX(f.largest_bytes, mg_plan_tensor(plan, i).bytes);
+    const char *out; /* folder to be written, NULL = not said */
+    int threads;
+} checking;
+
+/* The nearest folder of path that exists, in arena. */
+static const char *existing_folder(mg_arena *arena, const char *path)
+{
+    const char *folder = path;
+    while (!mg_path_exists(folder) && strcmp(folder, ".") != 0 && strcmp(folder, "/") != 0) {
+        folder = mg_path_folder(arena, folder).data;
     }
+    return folder;
+}
+
+static void look_at_space(checking *c)
+{
     mg_error ignored;
-    if (mg_fs_free_bytes(".", &f.free_bytes, &ignored) != MG_OK) {
-        f.free_bytes = SIZE_MAX;
+    size_t free_bytes;
+    size_t needed = c->f.out_bytes + CHECK_EXTRA_BYTES;
+    const char *where = existing_folder(&c->arena, c->out != NULL ? c->out : ".");
+    if (mg_fs_free_bytes(where, &free_bytes, &ignored) == MG_OK && free_bytes < needed) {
+        mg_buf_printf(&c->findings, "needs %.1f MB of disk, %.1f MB are free in %s\n",
+                      (double)needed / 1e6, (double)free_bytes / 1e6, where);
     }
-    return f;
+}
+
+static bool is_same(const char *a, const char *b)
+{
+    struct stat x;
+    struct stat y;
+    return stat(a, &x) == 0 && stat(b, &y) == 0 && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
+}
+
+/* Whether something other than an empty folder is there. */
+static bool is_taken(const char *path)
+{
+    DIR *folder = opendir(path);
+    int entries = 0;
+    if (folder == NULL) {
+        return mg_path_exists(path);
+    }
+    while (readdir(folder) != NULL) {
+        entries++; /* "." and ".." too */
+    }
+    (void)closedir(folder);
+    return entries > 2;
+}
+
+static void look_at_out(checking *c, const mg_plan *plan)
+{
+    if (c->out == NULL) {
+        return;
+    }
+    for (int64_t i = 0; i < mg_plan_model_count(plan); i++) {
+        if (is_same(c->out, mg_plan_model_folder(plan, i))) {
+            mg_buf_printf(&c->findings, "%s: is a model of the merge itself\n", c->out);
+            return;
+        }
+    }
+    if (is_taken(c->out)) {
+        mg_buf_printf(&c->findings, "%s: is not empty; merge replaces it only with --overwrite\n",
+                      c->out);
+    }
+}
+
+static void look_at_plan(void *context, const mg_plan *plan)
+{
+    checking *c = (checking *)context;
+    forecast *f = &c->f;
+    f->tensors = mg_plan_tensor_count(plan);
+    f->layers = mg_plan_layer_count(plan);
+    f->in_bytes = mg_plan_input_bytes(plan);
+    f->out_bytes = mg_plan_output_bytes(plan);
+    f->memory_bytes = mg_plan_memory_bytes(plan, c->threads);
+    for (int64_t i = 0; i < f->tensors; i++) {
+        mg_view view = mg_plan_tensor(plan, i);
+        f->parameters += mg_shape_count(&view.shape);
+        if (i == 0 || view.bytes > f->largest.bytes) {
+            f->largest = view;
+        }
+    }
+    f->largest.name = mg_arena_copy(&c->arena, f->largest.name);
+    look_at_space(c);
+    look_at_out(c, plan);
+    mg_plan_warnings(plan, &c->findings);
+}
+
+static void add_error(checking *c, mg_error *err)
+{
+    mg_buf_printf(&c->findings, "%s\n", err->message);
+    mg_error_clear(err);
+}
+
+static double seconds_of(const forecast *f)
+{
+    return (double)(f->in_bytes + f->out_bytes) / CHECK_BYTES_PER_SECOND;
 }
 
 static void print_json(mg_cli *cli, const forecast *f, mg_str findings)
 {
     mg_buf text = { NULL, 0, 0 };
+    char shape[128];
     mg_buf_printf(&text,
-                  "{\"tensors\": %lld, \"input_bytes\": %zu, \"output_bytes\": %zu, "
-                  "\"memory_bytes\": %zu, \"seconds\": %.1f, \"findings\": [",
-                  (long long)f->tensors, f->in_bytes, f->out_bytes, 2 * f->largest_bytes,
-                  (double)(f->in_bytes + f->out_bytes) / CHECK_BYTES_PER_SECOND);
+                  "{\"tensors\": %lld, \"layers\": %lld, \"parameters\": %lld, "
+                  "\"input_bytes\": %zu, \"output_bytes\": %zu, \"memory_bytes\": %zu, "
+                  "\"seconds\": %.1f, \"largest\": ",
+                  (long long)f->tensors, (long long)f->layers, (long long)f->parameters,
+                  f->in_bytes, f->out_bytes, f->memory_bytes, seconds_of(f));
+    if (f->tensors > 0) {
+        mg_buf_add_text(&text, "{\"name\": ");
+        mg_json_write_str(&text, f->largest.name, false);
+        mg_buf_printf(&text, ", \"dtype\": \"%s\", \"shape\": %s}", mg_dtype_name(f->largest.dtype),
+                      mg_shape_text(&f->largest.shape, shape, sizeof(shape)));
+    } else {
+        mg_buf_add_text(&text, "null");
+    }
+    if (f->is_search) {
+        mg_buf_printf(&text,
+                      ", \"search\": {\"genes\": %lld, \"stages\": %lld, \"tasks\": %lld, "
+                      "\"questions\": %lld, \"evaluations\": %lld}",
+                      (long long)f->search.genes, (long long)f->search.stages,
+                      (long long)f->search.tasks, (long long)f->search.questions,
+                      (long long)f->search.evaluations);
+    }
+    mg_buf_add_text(&text, ", \"findings\": [");
     mg_str line;
     for (bool first = true; mg_str_split(&findings, '\n', &line);) {
         if (line.size > 0) {
@@ -65,33 +183,44 @@ static void print_json(mg_cli *cli, const forecast *f, mg_str findings)
     mg_buf_release(&text);
 }
 
+static void print_search(mg_cli *cli, const mg_search_plan *search)
+{
+    mg_cli_printf(cli, "search   %lld genes, %lld stage%s, %lld task%s with %lld questions",
+                  (long long)search->genes, (long long)search->stages,
+                  search->stages == 1 ? "" : "s", (long long)search->tasks,
+                  search->tasks == 1 ? "" : "s", (long long)search->questions);
+    if (search->evaluations > 0) {
+        mg_cli_printf(cli, ", %lld evaluations", (long long)search->evaluations);
+    }
+    mg_cli_printf(cli, "\nits first merge:\n");
+}
+
 static void print_text(mg_cli *cli, const forecast *f, mg_str findings)
 {
     mg_str line;
+    char shape[128];
     while (mg_str_split(&findings, '\n', &line)) {
         if (line.size > 0) {
             mg_cli_put_text(cli, line);
             mg_cli_printf(cli, "\n");
         }
     }
-    if (f->tensors > 0) {
-        mg_cli_printf(cli, "tensors  %lld\n", (long long)f->tensors);
-        mg_cli_printf(cli, "reads    %.1f MB\n", (double)f->in_bytes / 1e6);
-        mg_cli_printf(cli, "writes   %.1f MB\n", (double)f->out_bytes / 1e6);
-        mg_cli_printf(cli, "memory   %.1f MB beyond mapped files\n",
-                      (double)(2 * f->largest_bytes) / 1e6);
-        mg_cli_printf(cli, "time     about %.1f s at 1 GB/s\n",
-                      (double)(f->in_bytes + f->out_bytes) / CHECK_BYTES_PER_SECOND);
+    if (f->tensors == 0) {
+        return;
     }
-}
-
-/* Problems that a plan can have without being impossible. */
-static void look_at_plan(const forecast *f, mg_buf *findings)
-{
-    if (f->free_bytes < f->out_bytes) {
-        mg_buf_printf(findings, "needs %.1f MB of disk, %.1f MB are free here\n",
-                      (double)f->out_bytes / 1e6, (double)f->free_bytes / 1e6);
+    if (f->is_search) {
+        print_search(cli, &f->search);
     }
+    mg_cli_printf(cli, "tensors  %lld, the largest ", (long long)f->tensors);
+    mg_cli_put_text(cli, f->largest.name);
+    mg_cli_printf(cli, " %s %s\n", mg_dtype_name(f->largest.dtype),
+                  mg_shape_text(&f->largest.shape, shape, sizeof(shape)));
+    mg_cli_printf(cli, "layers   %lld\n", (long long)f->layers);
+    mg_cli_printf(cli, "reads    %.1f MB\n", (double)f->in_bytes / 1e6);
+    mg_cli_printf(cli, "writes   %.1f MB, %lld parameters\n", (double)f->out_bytes / 1e6,
+                  (long long)f->parameters);
+    mg_cli_printf(cli, "memory   %.1f MB beyond mapped files\n", (double)f->memory_bytes / 1e6);
+    mg_cli_printf(cli, "time     about %.1f s at 1 GB/s\n", seconds_of(f));
 }
 
 /* Whether the file at path has a `genome`, as mergekit-evolve's have. */
@@ -110,63 +239,108 @@ static bool is_search(const char *path, mg_arena *arena)
     return found;
 }
 
-static mg_status run_check(mg_cli *cli, const mg_args *args, mg_error *err)
+static void check_search(mg_cli *cli, const mg_args *args, checking *c, mg_error *err)
+{
+    mg_evolve_config config;
+    mg_evolve_overrides overrides;
+    mg_search_options search;
+    int64_t path_count = mg_args_text_count(args, "task-search-path");
+    const char **paths = mg_arena_array(&c->arena, const char *, path_count + 1);
+    memset(&overrides, 0, sizeof(overrides));
+    memset(&search, 0, sizeof(search));
+    for (int64_t i = 0; i < path_count; i++) {
+        paths[i] = mg_args_text_at(args, "task-search-path", i);
+    }
+    paths[path_count] = mg_path_folder(&c->arena, mg_args_operand(args, 0)).data;
+    c->f.is_search = true;
+    mg_status status = mg_evolve_config_read(mg_args_operand(args, 0), &overrides, &config, err);
+    if (status == MG_ERR_CONFIG) {
+        mg_add_missing_models(mg_args_operand(args, 0), mg_cli_hub(cli), err);
+    }
+    if (status == MG_OK) {
+        search.config = &config;
+        search.hub = mg_cli_hub(cli);
+        search.pool = mg_cli_pool(cli);
+        search.task_paths = paths;
+        search.task_path_count = path_count + 1;
+        search.python = getenv("MERGANSER_PYTHON");
+        search.python_timeout_s = 60.0;
+        search.allow_crimes = mg_args_flag(args, "allow-crimes");
+        status = mg_search_check(&search, look_at_plan, c, &c->f.search, err);
+    }
+    if (status != MG_OK) {
+        add_error(c, err);
+    }
+    mg_evolve_config_release(&config);
+}
+
+static mg_status check_merge(mg_cli *cli, const mg_args *args, checking *c, mg_error *err)
 {
     mg_status status = MG_OK;
-    mg_arena arena = { NULL, 0, 0 };
-    mg_buf findings = { NULL, 0, 0 };
     mg_recipe recipe;
     mg_plan *plan = NULL;
-    forecast f;
-    memset(&f, 0, sizeof(f));
     mg_model_set *set = mg_model_set_create(mg_cli_hub(cli));
 
     if (mg_args_given(args, "layouts")) {
         MG_TRY_OR_DONE(mg_model_set_read_layouts(set, mg_args_text(args, "layouts"), err));
     }
-    if (is_search(mg_args_operand(args, 0), &arena)) {
-        status = mg_fail(err, MG_ERR_USAGE,
-                         "%s is the file of a search, not of a merge: 'merganser evolve' takes it "
-                         "and checks it before it starts",
-                         mg_args_operand(args, 0));
-        goto done;
-    }
-    mg_status read = mg_recipe_read(mg_args_operand(args, 0), &arena, &recipe, err);
+    mg_status read = mg_recipe_read(mg_args_operand(args, 0), &c->arena, &recipe, err);
     if (read == MG_ERR_NOT_FOUND || read == MG_ERR_IO) {
         status = read;
         goto done;
     }
+    recipe.truncate_embeddings = mg_args_flag(args, "unsafe-truncate-embeddings");
+    if (read == MG_ERR_CONFIG) {
+        mg_add_missing_models(mg_args_operand(args, 0), mg_cli_hub(cli), err);
+    }
     if (read != MG_OK ||
         mg_plan_create(&recipe, set, mg_args_flag(args, "allow-crimes"), &plan, err) != MG_OK) {
-        mg_buf_printf(&findings, "%s\n", err->message);
-        mg_error_clear(err);
+        add_error(c, err);
     } else {
-        f = make_forecast(plan);
-        look_at_plan(&f, &findings);
-        mg_plan_warnings(plan, &findings);
+        look_at_plan(c, plan);
     }
-    if (mg_cli_json(cli)) {
-        print_json(cli, &f, mg_buf_view(&findings));
-    } else {
-        print_text(cli, &f, mg_buf_view(&findings));
-    }
-    status = findings.size > 0 ? MG_FINDINGS : MG_OK;
 
 done:
     mg_plan_destroy(plan);
     mg_model_set_destroy(set);
-    mg_buf_release(&findings);
-    mg_arena_release(&arena);
+    return status;
+}
+
+static mg_status run_check(mg_cli *cli, const mg_args *args, mg_error *err)
+{
+    mg_status status = MG_OK;
+    checking c;
+    memset(&c, 0, sizeof(c));
+    c.out = mg_args_operand_count(args) > 1 ? mg_args_operand(args, 1) : NULL;
+    c.threads = mg_pool_threads(mg_cli_pool(cli));
+    mg_cli_collect_warnings(cli, &c.findings);
+    if (is_search(mg_args_operand(args, 0), &c.arena)) {
+        check_search(cli, args, &c, err);
+    } else {
+        status = check_merge(cli, args, &c, err);
+    }
+    mg_cli_collect_warnings(cli, NULL);
+    if (status == MG_OK && mg_cli_json(cli)) {
+        print_json(cli, &c.f, mg_buf_view(&c.findings));
+    } else if (status == MG_OK) {
+        print_text(cli, &c.f, mg_buf_view(&c.findings));
+    }
+    if (status == MG_OK && c.findings.size > 0) {
+        status = MG_FINDINGS;
+    }
+    mg_buf_release(&c.findings);
+    mg_arena_release(&c.arena);
     return status;
 }
 
 const mg_command mg_command_check = {
     "check",
-    "CONFIG",
+    "CONFIG [OUT]",
     1,
-    1,
-    "Say what a merge would do and what is wrong with it, from headers alone.",
-    "Prints one line for each problem; exit code 1 if there is any.",
+    2,
+    "Say what a merge or a search would do and what is wrong with it, from headers alone.",
+    "Prints one line for each problem; exit code 1 if there is any. Given OUT, the folder that "
+    "would be written and the room on its disk are looked at too.",
     "merganser check ties.yml",
     options,
     MG_ARRAY_COUNT(options),

@@ -319,6 +319,38 @@ static void search_release(mg_search *s)
     mg_arena_release(&s->arena);
 }
 
+mg_status mg_search_check(const mg_search_options *options,
+                          void (*look)(void *context, const mg_plan *plan), void *context,
+                          mg_search_plan *plan_out, mg_error *err)
+{
+    mg_search *s = mg_new(mg_search);
+    mg_status status = MG_OK;
+    mg_plan *plan = NULL;
+    mg_recipe recipe;
+    memset(plan_out, 0, sizeof(*plan_out));
+    s->o = options;
+    MG_TRY_OR_DONE(mg_search_open_inputs(s, err));
+    const mg_genome *genome = s->stages[0].genome;
+    plan_out->genes = mg_genome_dimension(genome);
+    plan_out->stages = options->config->stage_count;
+    plan_out->tasks = s->task_count;
+    plan_out->evaluations = options->config->search.evaluations;
+    for (int64_t i = 0; i < s->task_count; i++) {
+        plan_out->questions += mg_task_item_count(s->tasks[i]);
+    }
+    mg_genome_recipe(genome, mg_genome_default(genome), &s->arena, &recipe);
+    MG_TRY_OR_DONE(mg_plan_create(&recipe, s->models, options->allow_crimes, &plan, err));
+    if (look != NULL) {
+        look(context, plan);
+    }
+
+done:
+    mg_plan_destroy(plan);
+    search_release(s);
+    mg_free(s);
+    return status;
+}
+
 mg_status mg_search_run(const mg_search_options *options, mg_error *err)
 {
     mg_search *s = mg_new(mg_search);

@@ -10,6 +10,7 @@
 #include "evolve/loop.h"
 #include "evolve/search_config.h"
 #include "hub/cache.h"
+#include "merge/plan.h"
 #include "tensor/dtype.h"
 
 MG_BEGIN_C
@@ -37,6 +38,22 @@ typedef struct mg_search_options {
     void (*progress)(void *context, const mg_loop_progress *progress);
     void *context; /* of both */
 } mg_search_options;
+
+/* What a search would be, found without a weight or an answer. */
+typedef struct mg_search_plan {
+    int64_t genes;       /* of the first stage */
+    int64_t stages;      /* one after the other */
+    int64_t tasks;       /* with all roles */
+    int64_t questions;   /* of all of them */
+    int64_t evaluations; /* of the first stage; 0 = not limited */
+} mg_search_plan;
+
+/* Does what a run does before it begins, and no more: reads tasks, opens models, plans the merge it
+ * would start with, which look is shown (NULL = nobody).  storage and device of options may be
+ * NULL.  All mistakes are in err, as those of mg_search_run. */
+MG_MUST_CHECK mg_status mg_search_check(const mg_search_options *options,
+                                        void (*look)(void *context, const mg_plan *plan),
+                                        void *context, mg_search_plan *plan_out, mg_error *err);
 
 /* Runs the search, or continues the one in options->storage.  Everything that can be wrong with
  * files, tasks and models is reported before the first weight is read.  MG_ERR_CONFIG also when the

@@ -122,8 +122,7 @@ static mg_str template_of_config(const mg_value *config)
     return mg_str_of("");
 }
 
-/* The template that a model folder has, trimmed; empty = none. */
-static mg_str template_of_folder(const char *folder, mg_arena *arena)
+mg_str mg_chat_template_of(const char *folder, mg_arena *arena)
 {
     mg_error ignored;
     mg_bytes bytes = { NULL, 0 };
@@ -157,7 +156,7 @@ mg_str mg_chat_template_choose(mg_str setting, const char *const *folders, int64
     int64_t best = -1;
     int64_t best_votes = 0;
     for (int64_t i = 0; i < count; i++) {
-        found[i] = template_of_folder(folders[i], arena);
+        found[i] = mg_chat_template_of(folders[i], arena);
     }
     for (int64_t i = 0; i < count; i++) {
         int64_t votes = 0;

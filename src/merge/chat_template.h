@@ -9,6 +9,8 @@ MG_BEGIN_C
 
 /* What the key `chat_template` of a recipe may be: auto, a built-in name, or a template's text. */
 bool mg_chat_template_valid(mg_str setting);
+/* The template that a model folder has, trimmed; empty = none.  It lives in arena. */
+mg_str mg_chat_template_of(const char *folder, mg_arena *arena);
 /* The template: of auto the one that most of the folders have (the first of equals), empty when
  * none has one.  It lives in arena. */
 mg_str mg_chat_template_choose(mg_str setting, const char *const *folders, int64_t count,

@@ -806,6 +806,8 @@ mg_status mg_plan_create(const mg_recipe *recipe, mg_model_set *set, bool allow_
     plan->mask_seed = recipe->mask_seed;
     plan->rescale = recipe->rescale;
     plan->order = recipe->order;
+    plan->has_chat_template = recipe->chat_template.size > 0;
+    plan->wants_chat_template = mg_str_is(recipe->chat_template, "auto");
     plan->method = mg_method_find(recipe->method);
     if (plan->method == NULL) { /* reading a file has found this already */
         mg_diagnose(&p.diagnostics, recipe->method_where, "unknown merge method '%.*s'",
@@ -885,6 +887,26 @@ size_t mg_plan_input_bytes(const mg_plan *plan)
         }
     }
     return bytes;
+}
+
+int64_t mg_plan_layer_count(const mg_plan *plan)
+{
+    int64_t count = 0;
+    for (int64_t m = 0; m < plan->module_count; m++) {
+        count += plan->modules[m].count;
+    }
+    return count;
+}
+
+int64_t mg_plan_model_count(const mg_plan *plan)
+{
+    return plan->model_count;
+}
+
+const char *mg_plan_model_folder(const mg_plan *plan, int64_t index)
+{
+    MG_ASSERT(index >= 0 && index < plan->model_count);
+    return plan->models[index]->folder;
 }
 
 const mg_snapshot *mg_plan_donor(const mg_plan *plan)

@@ -39,6 +39,12 @@ int64_t mg_plan_tensor_count(const mg_plan *plan);
 mg_view mg_plan_tensor(const mg_plan *plan, int64_t index);
 size_t mg_plan_output_bytes(const mg_plan *plan);
 size_t mg_plan_input_bytes(const mg_plan *plan); /* read by one execution */
+/* Memory that one execution for the CPU takes at most beside mapped files, as near as the shapes
+ * tell; threads do the work (plan_memory.c). */
+size_t mg_plan_memory_bytes(const mg_plan *plan, int threads);
+int64_t mg_plan_layer_count(const mg_plan *plan); /* of all modules */
+int64_t mg_plan_model_count(const mg_plan *plan); /* that are read */
+const char *mg_plan_model_folder(const mg_plan *plan, int64_t index);
 /* The folder whose config and tokenizer the result takes (merging.md 2.11). */
 const mg_snapshot *mg_plan_donor(const mg_plan *plan);
 /* config.json of the result, changed as merging.md 2.11 says; lives in arena. */

@@ -83,6 +83,8 @@ struct mg_plan {
     mg_plan_job *jobs; /* in execution order */
     int64_t job_count, job_cap;
     mg_vocabulary *vocabulary; /* NULL = embeddings as they are */
+    bool has_chat_template;    /* the recipe says which */
+    bool wants_chat_template;  /* it is auto: one of the models' */
     mg_plan_layers *modules;   /* one for each module written */
     int64_t module_count;
 };

@@ -248,10 +248,6 @@ class InspectAndCheck(ProgramTest):
         self.assertEqual(result.code, 1, result.err)
         self.assertIn("mini-math-z", result.out + result.err)
 
-    def test_check_knows_the_file_of_a_search(self):
-        self.write("search.yml", "genome: {models: [a, b], merge_method: linear}\ntasks: [t]\n")
-        self.assertIn("'merganser evolve' takes it", self.fails(2, "check", "search.yml").err)
-
     def test_architectures_can_be_defined_by_files(self):
         name = json.loads((MODELS / "mini-ja" / "config.json").read_text())["architectures"][0]
         definition = {"model_type": "own", "architectures": [name], "num_layers_config_key": "num_hidden_layers",

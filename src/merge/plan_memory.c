@@ -1,0 +1,89 @@
+/* merge/plan_memory.c - what an execution takes beside mapped files, told before it begins.
+ *
+ * Room is kept from tensor to tensor, so the dearest one decides: its result, and what its method
+ * asks of mg_job_scratch, which is so many bytes for each element. */
+#include <sys/stat.h>
+
+#include "base/fs.h"
+#include "merge/plan_internal.h"
+
+#define BASE_BYTES ((size_t)1 << 20)   /* the program, its threads, buffers of files */
+#define JOB_BYTES ((size_t)1 << 10)    /* of a plan, for each input of each tensor */
+#define SAMPLE_BYTES ((size_t)4 << 20) /* arcee_fusion's sample of a large tensor */
+/* A tokenizer.json is about four times as large once it is a tree with tables over it. */
+#define TOKENIZER_TIMES 4
+
+typedef struct demand {
+    const char *method;
+    double fixed; /* bytes for each element, whatever the number of inputs */
+    double each;  /* for each input but the base */
+    double base;  /* for a base */
+    bool ranks;   /* orders the elements of sources, as many at a time as there are threads */
+} demand;
+
+/* float32 values unless there is a fraction, which are bits. */
+static const demand demands[] = {
+    { "nuslerp", 4, 4, 4, false },          { "multislerp", 12, 4, 4, false },
+    { "karcher", 8, 4, 4, false },          { "sce", 16.125, 4, 4, false },
+    { "model_stock", 4, 8, 4, false },      { "nearswap", 0, 4, 4, false },
+    { "arcee_fusion", 4, 4, 4, false },     { "ram", 0, 4, 4, false },
+    { "ramplus_tl", 0, 4, 4, false },       { "della", 4, 0.125, 0, false },
+    { "della_linear", 4, 0.125, 0, false }, { "dare_linear", 0, 0.125, 0, false },
+    { "dare_ties", 0, 0.125, 0, false },    { "ties", 0, 0.125, 0, true },
+    { "breadcrumbs", 0, 0.125, 0, true },   { "breadcrumbs_ties", 0, 0.125, 0, true },
+};
+
+static double element_bytes(const mg_plan *plan, const mg_plan_job *job, int threads)
+{
+    double bytes = 0.0;
+    double others = (double)(job->input_count - (job->base >= 0));
+    bool half = job->work == MG_BF16 || job->work == MG_F16;
+    for (int64_t i = 0; i < MG_ARRAY_COUNT(demands) && job->action == MG_PLAN_MERGE; i++) {
+        const demand *d = &demands[i];
+        if (strcmp(d->method, plan->method->name) != 0) {
+            continue;
+        }
+        bytes = d->fixed + d->each * others + (job->base >= 0 ? d->base : 0.0);
+        if (d->ranks && plan->order == MG_ORDER_TORCH) {
+            double at_once = MG_MIN(others, (double)threads);
+            bytes += half ? 2.0 * at_once + 0.125 * others : 8.0 * at_once;
+        }
+    }
+    return bytes;
+}
+
+static size_t job_bytes(const mg_plan *plan, const mg_plan_job *job, int threads)
+{
+    double bytes = (double)job->count * element_bytes(plan, job, threads) + (double)job->out_bytes;
+    for (int64_t i = 0; i < job->input_count; i++) {
+        const mg_plan_input *input = &job->inputs[i];
+        const mg_layout_source *source = &input->source;
+        if (input->adapter != NULL || source->part_count > 1 ||
+            source->parts[0]->dtype != source->dtype) {
+            bytes += (double)source->bytes; /* gathered first */
+        }
+        bytes += job->rows ? 4.0 * (double)job->count : 0.0;
+    }
+    bool sampled = strcmp(plan->method->name, "arcee_fusion") == 0 && job->count > 1000000;
+    return (size_t)bytes + (sampled ? SAMPLE_BYTES : 0);
+}
+
+size_t mg_plan_memory_bytes(const mg_plan *plan, int threads)
+{
+    size_t most = 0;
+    size_t kept = BASE_BYTES;
+    mg_arena arena = { NULL, 0, 0 };
+    for (int64_t i = 0; i < plan->job_count; i++) {
+        most = MG_MAX(most, job_bytes(plan, &plan->jobs[i], threads));
+        kept += JOB_BYTES * (size_t)plan->jobs[i].input_count;
+    }
+    for (int64_t i = 0; i < plan->model_count && plan->vocabulary != NULL; i++) {
+        struct stat file;
+        mg_str path = mg_path_join(&arena, plan->models[i]->folder, "tokenizer.json");
+        if (stat(path.data, &file) == 0) {
+            kept += TOKENIZER_TIMES * (size_t)file.st_size;
+        }
+    }
+    mg_arena_release(&arena);
+    return most + kept;
+}
