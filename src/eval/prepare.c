@@ -15,6 +15,7 @@
 typedef struct preparer {
     mg_prepared_task *prepared;
     const mg_task *task;
+    mg_buf prefix;
     mg_str prefix_text; /* the decoded prefix token: a text that starts with it gets no other */
     mg_buf prompt;
     mg_buf whole;
@@ -223,6 +224,31 @@ static mg_status prepare_item(preparer *p, int64_t item, mg_error *err)
     return status;
 }
 
+/* What doc_to_target gives, of several the first; empty = none. */
+static mg_str reference_of(preparer *p, int64_t item)
+{
+    const mg_value *target = &p->task->rows[item].target;
+    if (target->kind == MG_LIST && target->count > 0) {
+        target = &target->items[0];
+    }
+    return mg_prompt_text(&p->prepared->arena, target);
+}
+
+static mg_status prepare_reference(preparer *p, int64_t item, mg_error *err)
+{
+    mg_prepared_task *prepared = p->prepared;
+    mg_str reference = reference_of(p, item);
+    mg_buf_clear(&p->prompt);
+    MG_TRY(
+        mg_prompt_render(p->task, prepared->tokenizer, prepared->chat, item, -1, &p->prompt, err));
+    if (reference.size == 0) {
+        return mg_fail(err, MG_ERR_CONFIG, "task '%.*s': row %" PRId64 " has no doc_to_target",
+                       MG_STR_ARG(p->task->name), item);
+    }
+    return add_pair(p, mg_buf_view(&p->prompt), mg_prompt_choice_delimiter(p->task, prepared->chat),
+                    reference, err);
+}
+
 /* The stop strings: the task's, then the text of the EOS token. */
 static void prepare_stops(mg_prepared_task *prepared)
 {
@@ -279,14 +305,32 @@ static void prepare_sampling(mg_prepared_task *prepared)
     }
 }
 
+static void preparer_init(preparer *p, mg_prepared_task *prepared)
+{
+    *p = (preparer){ .prepared = prepared, .task = prepared->task };
+    int32_t id = mg_tokenizer_prefix(prepared->tokenizer);
+    if (id >= 0) {
+        mg_tokenizer_decode(prepared->tokenizer, &id, 1, false, &p->prefix);
+    }
+    p->prefix_text = mg_buf_view(&p->prefix);
+}
+
+static void preparer_release(preparer *p)
+{
+    mg_buf_release(&p->prefix);
+    mg_buf_release(&p->prompt);
+    mg_buf_release(&p->whole);
+    mg_ids_release(&p->context);
+    mg_ids_release(&p->both);
+}
+
 mg_status mg_prepare_task(const mg_task *task, const mg_tokenizer *tokenizer, int64_t max_length,
                           mg_prepared_task **prepared_out, mg_error *err)
 {
     *prepared_out = NULL;
     mg_status status = MG_OK;
-    mg_buf prefix = { 0 };
     mg_prepared_task *prepared = mg_new(mg_prepared_task);
-    preparer p = { .prepared = prepared, .task = task };
+    preparer p;
     prepared->task = task;
     prepared->tokenizer = tokenizer;
     prepared->max_length = max_length;
@@ -296,11 +340,7 @@ mg_status mg_prepare_task(const mg_task *task, const mg_tokenizer *tokenizer, in
         mg_note("task '%.*s': the model has no chat template, so prompts are plain text",
                 MG_STR_ARG(task->name));
     }
-    int32_t id = mg_tokenizer_prefix(tokenizer);
-    if (id >= 0) {
-        mg_tokenizer_decode(tokenizer, &id, 1, false, &prefix);
-    }
-    p.prefix_text = mg_buf_view(&prefix);
+    preparer_init(&p, prepared);
     if (task->output_type == MG_GENERATE_UNTIL) {
         prepare_stops(prepared);
         prepare_sampling(prepared);
@@ -316,12 +356,39 @@ mg_status mg_prepare_task(const mg_task *task, const mg_tokenizer *tokenizer, in
 
 done:
     mg_prepared_task_destroy(prepared);
-    mg_buf_release(&prefix);
-    mg_buf_release(&p.prompt);
-    mg_buf_release(&p.whole);
-    mg_ids_release(&p.context);
-    mg_ids_release(&p.both);
+    preparer_release(&p);
     return status;
+}
+
+mg_status mg_prepare_references(mg_prepared_task *prepared, mg_error *err)
+{
+    MG_ASSERT(prepared->task->output_type == MG_GENERATE_UNTIL);
+    if (prepared->has_references) {
+        return MG_OK;
+    }
+    preparer p;
+    mg_status status = MG_OK;
+    preparer_init(&p, prepared);
+    prepared->request_count = prepared->first[prepared->task->item_count];
+    for (int64_t i = 0; i < prepared->task->item_count; i++) {
+        MG_TRY_OR_DONE(prepare_reference(&p, i, err));
+    }
+    prepared->has_references = true;
+
+done:
+    preparer_release(&p);
+    return status;
+}
+
+void mg_prepared_reference(const mg_prepared_task *prepared, int64_t item,
+                           mg_score_request *request_out)
+{
+    MG_ASSERT(prepared->has_references && item >= 0 && item < prepared->task->item_count);
+    const mg_prepared_request *at =
+        &prepared->requests[prepared->first[prepared->task->item_count] + item];
+    const int32_t *ids = prepared->ids.data + at->offset;
+    *request_out = (mg_score_request){ ids, at->context_count, ids + at->context_count,
+                                       at->continuation_count };
 }
 
 int64_t mg_prepared_task_request_count(const mg_prepared_task *prepared, int64_t item)

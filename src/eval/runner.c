@@ -263,3 +263,37 @@ done:
     mg_arena_release(&run.arena);
     return status;
 }
+
+/* Where likelihoods of reference answers go. */
+typedef struct references {
+    double *values;
+    int64_t failed; /* request whose logits were not finite; -1 = none */
+} references;
+
+static bool take_reference(void *context, int64_t index, const mg_score *result)
+{
+    references *r = context;
+    r->values[index] = result->logprob;
+    r->failed = result->failed ? index : r->failed;
+    return true;
+}
+
+mg_status mg_reference_likelihoods(mg_prepared_task *prepared, mg_engine *engine,
+                                   const int64_t *items, int64_t count, double *values_out,
+                                   mg_error *err)
+{
+    references r = { values_out, -1 };
+    MG_TRY(mg_prepare_references(prepared, err));
+    mg_score_request *requests = mg_new_array(mg_score_request, count + 1);
+    for (int64_t i = 0; i < count; i++) {
+        mg_prepared_reference(prepared, items[i], &requests[i]);
+    }
+    mg_status status = mg_engine_score(engine, requests, count, take_reference, &r, err);
+    if (status == MG_OK && r.failed >= 0) {
+        status = mg_fail(err, MG_ERR_NUMERIC,
+                         "the logits of the reference answer to row %" PRId64 " are not finite",
+                         items[r.failed]);
+    }
+    mg_free(requests);
+    return status;
+}

@@ -52,6 +52,13 @@ MG_MUST_CHECK mg_status mg_run_items(mg_prepared_task *prepared, mg_engine *engi
                                      const int64_t *items, int64_t count, mg_item_done *done,
                                      void *context, mg_error *err);
 
+/* The log-probability of the reference answer (doc_to_target, of several the first) of each listed
+ * item, to values_out (count); of a task that generates.  MG_ERR_CONFIG for an item without one,
+ * MG_ERR_NUMERIC when logits are not finite. */
+MG_MUST_CHECK mg_status mg_reference_likelihoods(mg_prepared_task *prepared, mg_engine *engine,
+                                                 const int64_t *items, int64_t count,
+                                                 double *values_out, mg_error *err);
+
 /* Aggregates what done received over all items: value of metric index, as the harness reports it.
  */
 typedef struct mg_task_results mg_task_results;

@@ -26,8 +26,9 @@ struct mg_prepared_task {
     mg_prepared_request *requests;
     int64_t request_count;
     int64_t request_cap;
-    int64_t *first; /* item_count + 1: the first request of each item */
-    mg_str *stops;  /* generate_until; in arena */
+    int64_t *first;      /* item_count + 1: the first request of each item */
+    bool has_references; /* behind these, one request for each item: its reference answer */
+    mg_str *stops;       /* generate_until; in arena */
     int64_t stop_count;
     mg_sampling sampling;
     mg_arena arena;
@@ -55,6 +56,11 @@ typedef struct mg_eval_run {
     mg_run_row *rows;
     int64_t count;
 } mg_eval_run;
+
+/* prepare.c: makes the requests of reference answers, once; and that of an item. */
+MG_MUST_CHECK mg_status mg_prepare_references(mg_prepared_task *prepared, mg_error *err);
+void mg_prepared_reference(const mg_prepared_task *prepared, int64_t item,
+                           mg_score_request *request_out);
 
 /* Fills values, extras and filtered of all rows.  A user function that fails on a row marks that
  * row; MG_ERR_USER_CODE when it cannot be run at all. */

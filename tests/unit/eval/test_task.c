@@ -456,6 +456,40 @@ static void rules_for_an_early_stop_are_checked(void **state)
     assert_non_null(strstr(err.message, "'answer'"));
 }
 
+/* The stand-in engine gives minus the tokens of a continuation. */
+static void reference_answers_have_a_likelihood(void **state)
+{
+    fixture *f = *state;
+    mg_error err;
+    mg_task *task;
+    mg_prepared_task *prepared;
+    const int64_t items[] = { 1, 0 };
+    double values[2];
+    assert_ok(open_task(f,
+                        "task: t\n" HEAD "doc_to_text: '{{q}}'\n"
+                        "doc_to_target: '{{[\"longer words\" if n else \"x\", \"y\"]}}'\n",
+                        &task, &err),
+              &err);
+    assert_ok(mg_prepare_task(task, f->tokenizer, 512, &prepared, &err), &err);
+    assert_ok(mg_reference_likelihoods(prepared, NULL, items, 2, values, &err), &err);
+    assert_true(values[0] < 0.0 && values[1] < values[0]);
+    int64_t requests = mg_prepared_task_request_count(prepared, 1);
+    assert_int_equal(requests, 1); /* what the task asks has not changed */
+    fails = true;
+    assert_status(mg_reference_likelihoods(prepared, NULL, items, 2, values, &err), MG_ERR_NUMERIC);
+    fails = false;
+    mg_prepared_task_destroy(prepared);
+    mg_task_close(task);
+    assert_ok(
+        open_task(f, "task: t\n" HEAD "doc_to_text: '{{q}}'\ndoc_to_target: ''\n", &task, &err),
+        &err);
+    assert_ok(mg_prepare_task(task, f->tokenizer, 512, &prepared, &err), &err);
+    assert_status(mg_reference_likelihoods(prepared, NULL, items, 2, values, &err), MG_ERR_CONFIG);
+    assert_non_null(strstr(err.message, "row 0 has no doc_to_target"));
+    mg_prepared_task_destroy(prepared);
+    mg_task_close(task);
+}
+
 static void limits_take_a_number_or_a_share(void **state)
 {
     fixture *f = *state;
@@ -513,6 +547,7 @@ int main(void)
         WITH(a_filter_that_the_task_s_own_file_registers_is_found),
         WITH(the_hash_changes_with_what_decides_a_score),
         WITH(rules_for_an_early_stop_are_checked),
+        WITH(reference_answers_have_a_likelihood),
         WITH(limits_take_a_number_or_a_share),
         WITH(groups_that_contain_themselves_and_repeats_are_errors),
     };
