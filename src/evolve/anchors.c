@@ -205,6 +205,7 @@ mg_status mg_loop_widen(mg_loop *loop, mg_error *err)
            (size_t)loop->pool.count * sizeof(mg_question));
     loop->search.count = loop->pool.count;
     loop->search.name = loop->pool.name;
+    MG_ASSERT(!loop->o->search->tie_breaker); /* asked would have to follow */
     mg_loop_forget_scores(loop);
     return mg_loop_evaluate(loop, merges, 2, &loop->search, false, err);
 }

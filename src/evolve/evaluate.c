@@ -16,7 +16,9 @@
 #include "store/run.h"
 
 /* Tasks of score rows that are no task. */
-enum { VIOLATION = -2, WEIGHTED_SUM = -1 };
+enum { LIKELIHOOD = -3, VIOLATION = -2, WEIGHTED_SUM = -1 };
+
+#define LIKELIHOOD_MIN (-500.0) /* of one reference answer: half a right answer, as a tie-breaker */
 
 static const char *const kinds[] = { "source", "default", "start", "sample", "mean", "polish" };
 
@@ -148,14 +150,14 @@ static mg_str score_key(mg_arena *arena, int64_t id, mg_str set)
 }
 
 /* Remembers that the store has this score. */
-static void remember_score(mg_loop *loop, int64_t id, mg_str set, double score, double violation)
+static void remember_score(mg_loop *loop, int64_t id, mg_str set, mg_stored_score score)
 {
     if (loop->stored_count == loop->stored_cap) {
         loop->stored_cap = MG_MAX(256, 2 * loop->stored_cap);
         loop->stored_scores =
             mg_memory_resize(loop->stored_scores, loop->stored_cap, sizeof(loop->stored_scores[0]));
     }
-    loop->stored_scores[loop->stored_count] = (mg_stored_score){ score, violation };
+    loop->stored_scores[loop->stored_count] = score;
     mg_map_set(&loop->stored, score_key(&loop->arena, id, set), loop->stored_count++);
 }
 
@@ -196,16 +198,20 @@ mg_status mg_loop_load(mg_loop *loop, mg_error *err)
         c->note = rows[i].note;
     }
     MG_TRY(mg_run_scores(loop->o->store, NULL, &loop->arena, &scores, &count, err));
-    double violation = 0.0;
-    for (int64_t i = 0; i < count; i++) { /* of one set: the violation, if any, then the sum */
+    mg_stored_score score = { 0 };
+    for (int64_t i = 0; i < count;
+         i++) { /* of one set: likelihood and violation, if any; the sum */
         int64_t id = mg_loop_local_id(loop, scores[i].candidate);
-        if (scores[i].task == VIOLATION) {
-            violation = scores[i].value;
+        if (scores[i].task == LIKELIHOOD) {
+            score.likelihood = scores[i].value;
+        } else if (scores[i].task == VIOLATION) {
+            score.violation = scores[i].value;
         } else if (scores[i].task == WEIGHTED_SUM) {
+            score.value = scores[i].value;
             if (id >= 0) {
-                remember_score(loop, id, scores[i].item_set, scores[i].value, violation);
+                remember_score(loop, id, scores[i].item_set, score);
             }
-            violation = 0.0;
+            score = (mg_stored_score){ 0 };
         }
     }
     return MG_OK;
@@ -358,13 +364,24 @@ mg_status mg_loop_values(mg_loop *loop, const mg_loop_candidate *candidate, cons
                                set->questions, set->count, values_out, err);
 }
 
+/* Of the reference answers behind the questions of set in asked, in the mean. */
+static double likelihood_of(const mg_item_set *set, const mg_item_set *asked, const double *values)
+{
+    double sum = 0.0;
+    for (int64_t i = set->count; i < asked->count; i++) {
+        sum += fmax(values[i], LIKELIHOOD_MIN); /* also where it is minus infinity */
+    }
+    return sum / (double)MG_MAX(asked->count - set->count, 1);
+}
+
 /* One call of mg_loop_evaluate. */
 typedef struct evaluation {
     mg_loop *loop;
     const mg_item_set *set;
+    const mg_item_set *asked;       /* set, or what begins with it */
     mg_loop_candidate **candidates; /* of the jobs */
     mg_job *jobs;
-    double **values; /* whole set, of each job: known ones are filled in */
+    double **values; /* all of asked, of each job: known ones are filled in */
     bool last_try;   /* what fails now has failed */
 } evaluation;
 
@@ -384,9 +401,10 @@ static mg_status write_candidate(mg_loop *loop, const mg_loop_candidate *c, mg_e
     return mg_run_put_candidate(loop->o->store, &row, err);
 }
 
-static mg_status write_scores(mg_loop *loop, const mg_loop_candidate *c, const mg_item_set *set,
+static mg_status write_scores(mg_loop *loop, const mg_loop_candidate *c, const evaluation *e,
                               const double *values, double seconds, mg_error *err)
 {
+    const mg_item_set *set = e->set;
     for (int64_t begin = 0, end; begin < set->count; begin = end) {
         end = mg_questions_task_end(set->questions, set->count, begin);
         mg_score_row row = { .candidate = mg_loop_store_id(loop, c->id),
@@ -402,6 +420,11 @@ static mg_status write_scores(mg_loop *loop, const mg_loop_candidate *c, const m
                          .value = violation_of(loop, set, values),
                          .items = set->count };
     if (row.value > 0.0) {
+        MG_TRY(mg_run_put_score(loop->o->store, &row, err));
+    }
+    if (e->asked != set) {
+        row.task = LIKELIHOOD;
+        row.value = likelihood_of(set, e->asked, values);
         MG_TRY(mg_run_put_score(loop->o->store, &row, err));
     }
     row.task = WEIGHTED_SUM;
@@ -423,7 +446,7 @@ static mg_status write_answers(mg_loop *loop, const mg_loop_candidate *c, const 
                               .value = job->values[i],
                               .text = job->texts[i] };
         MG_TRY(mg_run_put_answers(loop->o->store, id, &row, 1, err));
-        loop->questions++;
+        loop->questions += row.task < loop->o->fitness->task_count ? 1 : 0;
     }
     char text[32];
     int size =
@@ -443,24 +466,25 @@ mg_status mg_loop_tell_improved(mg_loop *loop, mg_error *err)
 
 /* A known score enters the candidate and the best so far. */
 static mg_status adopt_score(mg_loop *loop, mg_loop_candidate *c, const mg_item_set *set,
-                             double score, double violation, mg_error *err)
+                             mg_stored_score score, mg_error *err)
 {
     if (set == &loop->search) {
-        c->search_score = score;
-        c->violation = violation;
+        c->search_score = score.value;
+        c->violation = score.violation;
+        c->likelihood = score.likelihood;
         loop->evaluations++;
     }
     if (set != mg_loop_judge(loop)) {
         return MG_OK;
     }
-    c->mark = score;
-    c->mark_violation = violation;
-    if (c->genome == NULL || !is_better(loop, c, score, violation)) {
+    c->mark = score.value;
+    c->mark_violation = score.violation;
+    if (c->genome == NULL || !is_better(loop, c, score.value, score.violation)) {
         return MG_OK;
     }
     loop->best_id = c->id;
-    loop->best_score = score;
-    loop->best_violation = violation;
+    loop->best_score = score.value;
+    loop->best_violation = score.violation;
     return mg_loop_tell_improved(loop, err);
 }
 
@@ -513,10 +537,12 @@ static mg_status settle(evaluation *e, int64_t index, mg_error *err)
     const mg_item_set *set = e->set;
     mg_status status = MG_OK;
     double *values = e->values[index];
-    take_values(set, job, values);
-    double score = mg_loop_score(loop, set, values);
-    double violation = violation_of(loop, set, values);
-    if (job->status == MG_OK && !isfinite(score - violation)) { /* sums of the largest numbers */
+    take_values(e->asked, job, values);
+    mg_stored_score score = { .value = mg_loop_score(loop, set, values),
+                              .violation = violation_of(loop, set, values),
+                              .likelihood = likelihood_of(set, e->asked, values) };
+    if (job->status == MG_OK &&
+        !isfinite(score.value - score.violation)) { /* sums of the largest numbers */
         job->status = mg_fail(&job->error, MG_ERR_NUMERIC, "its score is not finite");
     }
     bool complete = job->status == MG_OK;
@@ -528,7 +554,7 @@ static mg_status settle(evaluation *e, int64_t index, mg_error *err)
     MG_TRY_OR_DONE(write_candidate(loop, c, err));
     MG_TRY_OR_DONE(write_answers(loop, c, job, err));
     if (complete) {
-        MG_TRY_OR_DONE(write_scores(loop, c, set, values, job->seconds, err));
+        MG_TRY_OR_DONE(write_scores(loop, c, e, values, job->seconds, err));
     }
     if (c->failed || again) {
         MG_TRY_OR_DONE(mg_loop_event(loop, again ? "again" : "failed", err, "candidate %lld: %s",
@@ -536,9 +562,9 @@ static mg_status settle(evaluation *e, int64_t index, mg_error *err)
     }
     MG_TRY_OR_DONE(mg_store_commit(loop->o->store, err));
     if (complete) {
-        remember_score(loop, c->id, mg_str_of(set->name), score, violation);
-        MG_TRY_OR_DONE(adopt_score(loop, c, set, score, violation, err));
-        tell_recorded(loop, c, set, score, job->seconds);
+        remember_score(loop, c->id, mg_str_of(set->name), score);
+        MG_TRY_OR_DONE(adopt_score(loop, c, set, score, err));
+        tell_recorded(loop, c, set, score.value, job->seconds);
     } else if (c->failed) {
         tell_recorded(loop, c, set, NAN, job->seconds);
     }
@@ -568,7 +594,7 @@ static void job_done(void *context, int64_t index)
 static mg_status prepare(evaluation *e, mg_loop_candidate *c, mg_job *job, double *values,
                          mg_error *err)
 {
-    const mg_item_set *set = e->set;
+    const mg_item_set *set = e->asked;
     MG_TRY(mg_loop_values(e->loop, c, set, values, err));
     *job = (mg_job){ .genome = c->genome, .source = c->source };
     mg_question *questions = mg_arena_array(&job->arena, mg_question, MG_MAX(set->count, 1));
@@ -604,8 +630,7 @@ mg_status mg_loop_adopt_stored(mg_loop *loop, mg_loop_candidate *c, const mg_ite
     if (row < 0 || known) {
         return MG_OK;
     }
-    return adopt_score(loop, c, set, loop->stored_scores[row].value,
-                       loop->stored_scores[row].violation, err);
+    return adopt_score(loop, c, set, loop->stored_scores[row], err);
 }
 
 /* True when the candidate needs no work for set. */
@@ -654,7 +679,8 @@ static mg_status run_jobs(evaluation *e, int64_t count, mg_error *err)
             e->jobs[i].status = MG_ERR_INTERRUPTED;
             continue;
         }
-        evaluation again = { loop, e->set, e->candidates + i, e->jobs + i, e->values + i, true };
+        evaluation again = { loop,        e->set,        e->asked, e->candidates + i,
+                             e->jobs + i, e->values + i, true };
         keep_unanswered(&e->jobs[i]);
         MG_TRY(fitness->ops->evaluate(fitness, e->jobs + i, 1, job_done, &again, err));
     }
@@ -699,7 +725,7 @@ static mg_status take_twin_answers(evaluation *e, mg_loop_candidate *c,
         }
     }
     MG_TRY_OR_DONE(mg_store_commit(loop->o->store, err));
-    take_values(e->set, job, values);
+    take_values(e->asked, job, values);
     keep_unanswered(job);
 
 done:
@@ -729,8 +755,10 @@ mg_status mg_loop_evaluate(mg_loop *loop, mg_loop_candidate *const *candidates, 
     int64_t job_count = 0;
     int64_t waiting_count = 0;
     mg_loop_candidate **waiting = mg_new_array(mg_loop_candidate *, cap);
+    bool references = set == &loop->search && loop->asked.count > set->count;
     evaluation e = { loop,
                      set,
+                     references ? &loop->asked : set,
                      mg_new_array(mg_loop_candidate *, cap),
                      mg_new_array(mg_job, cap),
                      mg_new_array(double *, cap),
@@ -747,7 +775,7 @@ mg_status mg_loop_evaluate(mg_loop *loop, mg_loop_candidate *const *candidates, 
             continue;
         }
         e.candidates[job_count] = candidates[i];
-        e.values[job_count] = mg_new_array(double, set->count);
+        e.values[job_count] = mg_new_array(double, e.asked->count);
         job_count++;
         MG_TRY_OR_DONE(
             prepare(&e, candidates[i], &e.jobs[job_count - 1], e.values[job_count - 1], err));

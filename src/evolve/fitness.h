@@ -12,6 +12,8 @@
 
 MG_BEGIN_C
 
+/* With task_count added to its task, a question asks for the log-probability of the reference
+ * answer instead. */
 typedef struct mg_question {
     int32_t task; /* index into mg_fitness.tasks */
     int32_t item;

@@ -188,10 +188,11 @@ static bool take_answer(void *context, const mg_item_result *result)
     return !stopped(a->fitness);
 }
 
-/* The questions begin..end of one task. */
+/* The questions begin..end of one task, or for the likelihoods of its reference answers. */
 static mg_status run_task(model_fitness *f, rig *r, mg_job *job, int64_t begin, int64_t end)
 {
-    int64_t task = job->questions[begin].task;
+    bool references = job->questions[begin].task >= f->options.task_count;
+    int64_t task = job->questions[begin].task - (references ? f->options.task_count : 0);
     mg_error *err = &job->error;
     if (r->prepared[task] == NULL) {
         MG_TRY(mg_prepare_task(f->options.tasks[task], r->tokenizer,
@@ -202,8 +203,10 @@ static mg_status run_task(model_fitness *f, rig *r, mg_job *job, int64_t begin, 
         items[i - begin] = job->questions[i].item;
     }
     answers a = { .fitness = f, .job = job, .task = task, .next = begin, .failed_item = -1 };
-    mg_status status =
-        mg_run_items(r->prepared[task], r->engine, items, end - begin, take_answer, &a, err);
+    mg_status status = references ? mg_reference_likelihoods(r->prepared[task], r->engine, items,
+                                                             end - begin, job->values + begin, err)
+                                  : mg_run_items(r->prepared[task], r->engine, items, end - begin,
+                                                 take_answer, &a, err);
     if (a.failed_item >= 0) {
         mg_str name = f->base.tasks[task].name;
         status = mg_fail(err, a.failure, "question %lld of task %.*s: %s", (long long)a.failed_item,

@@ -6,6 +6,8 @@
 #include "evolve/explorer.h"
 #include "evolve/loop_internal.h"
 
+#define TIE_WEIGHT 1e-3
+
 static mg_status open_optimiser(mg_loop *loop, mg_progress_state *state, mg_explorer **explorer_out,
                                 mg_error *err)
 {
@@ -234,13 +236,25 @@ static mg_status take_snapshot(mg_loop *loop, mg_progress_state *state, const mg
     return mg_loop_evaluate(loop, shown, 2, &loop->held_out, true, err);
 }
 
+/* A thousandth of what one question adds to the score, for each unit of likelihood: it tells equal
+ * scores apart (evolution.md 1). */
+static double tie_breaker(const mg_loop *loop, const mg_loop_candidate *c)
+{
+    double weights = 0.0;
+    for (int64_t t = 0; t < loop->o->fitness->task_count; t++) {
+        const mg_loop_task *task = &loop->o->tasks[t];
+        weights += task->role == MG_ROLE_SEARCH ? fabs(task->weight) : 0.0;
+    }
+    return TIE_WEIGHT * weights / (double)loop->search.count * c->likelihood;
+}
+
 static double cost_of(const mg_loop *loop, const mg_loop_candidate *c)
 {
     if (c->failed) {
         return INFINITY;
     }
     double penalty = loop->o->penalty != NULL ? loop->o->penalty(loop->o->context, c->genome) : 0.0;
-    return penalty - c->search_score;
+    return penalty - c->search_score - tie_breaker(loop, c);
 }
 
 static mg_status run_generation(mg_loop *loop, mg_progress_state *state, mg_explorer *explorer,

@@ -107,12 +107,14 @@ mg_status mg_loop_split_items(mg_loop *loop, mg_error *err)
         total += fitness->tasks[t].item_count;
         has_test = has_test || loop->o->tasks[t].role == MG_ROLE_TEST;
     }
-    mg_item_set *const sets[] = { &loop->pool,   &loop->search, &loop->held_out,
+    mg_item_set *const sets[] = { &loop->pool,   &loop->search, &loop->asked, &loop->held_out,
                                   &loop->select, &loop->report, &loop->test };
-    const char *const names[] = { "pool", "search", "held_out", "select", "report", "test" };
+    const char *const names[] = {
+        "pool", "search", "asked", "held_out", "select", "report", "test"
+    };
     for (int64_t i = 0; i < MG_ARRAY_COUNT(sets); i++) {
-        *sets[i] = (mg_item_set){ names[i],
-                                  mg_arena_array(&loop->arena, mg_question, MG_MAX(total, 1)), 0 };
+        int64_t cap = MG_MAX(sets[i] == &loop->asked ? 2 * total : total, 1);
+        *sets[i] = (mg_item_set){ names[i], mg_arena_array(&loop->arena, mg_question, cap), 0 };
     }
     for (int64_t t = 0; t < fitness->task_count; t++) {
         mg_role role = loop->o->tasks[t].role;
@@ -185,7 +187,7 @@ static void choose_controlled(mg_loop *loop, int64_t epoch)
     mg_free(strata);
 }
 
-void mg_loop_choose_items(mg_loop *loop, int64_t epoch)
+static void choose_items(mg_loop *loop, int64_t epoch)
 {
     int64_t total = loop->pool.count;
     int64_t wanted = wanted_items(loop);
@@ -231,4 +233,24 @@ void mg_loop_choose_items(mg_loop *loop, int64_t epoch)
     MG_ASSERT(loop->search.count == wanted);
     sort_questions(&loop->search);
     mg_free(order);
+}
+
+/* The questions of search, and for each behind them that for its reference answer. */
+static void add_references(mg_loop *loop)
+{
+    mg_item_set *asked = &loop->asked;
+    size_t bytes = (size_t)loop->search.count * sizeof(mg_question);
+    memcpy(asked->questions, loop->search.questions, bytes);
+    asked->count = loop->search.count;
+    for (int64_t i = 0; loop->o->search->tie_breaker && i < loop->search.count; i++) {
+        mg_question reference = loop->search.questions[i];
+        reference.task += (int32_t)loop->o->fitness->task_count;
+        asked->questions[asked->count++] = reference;
+    }
+}
+
+void mg_loop_choose_items(mg_loop *loop, int64_t epoch)
+{
+    choose_items(loop, epoch);
+    add_references(loop);
 }

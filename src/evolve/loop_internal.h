@@ -33,6 +33,7 @@ typedef struct mg_loop_candidate {
     bool failed;
     mg_str note;
     double search_score;   /* on the set loop->search; NaN = not yet, or failed */
+    double likelihood;     /* of the reference answers there, in the mean; 0 = not asked */
     double violation;      /* of guards, there */
     double mark;           /* on the set by which the best so far is told; NaN as above */
     double mark_violation; /* there */
@@ -42,7 +43,7 @@ typedef struct mg_loop_candidate {
 
 /* A score that the store has. */
 typedef struct mg_stored_score {
-    double value, violation;
+    double value, violation, likelihood;
 } mg_stored_score;
 
 /* How many questions a generation answers, where that is left to the search; see control.c. */
@@ -67,6 +68,7 @@ typedef struct mg_loop {
 
     mg_item_set pool;     /* all questions of the search part */
     mg_item_set search;   /* those of one candidate: pool, or a part of it; may be drawn anew */
+    mg_item_set asked;    /* search, and with a tie-breaker the reference answers to it behind */
     mg_item_set held_out; /* may be empty: of the search part, for snapshots of generations */
     mg_item_set select;   /* may be empty */
     mg_item_set report;   /* may be empty: part of the validation set aside */

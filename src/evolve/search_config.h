@@ -107,6 +107,7 @@ typedef struct mg_search_config {
     int64_t rotate;   /* generations after which questions are drawn anew; 0 = never */
     int64_t hops_max; /* longest path; 0 = 1.6 times the layers of the first model */
     double cost_len;  /* what twice as many hops as the first model has layers cost */
+    bool tie_breaker; /* equal scores are told apart by the likelihood of reference answers */
 } mg_search_config;
 
 /* What a stage begins with, and what it may change. */

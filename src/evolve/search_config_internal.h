@@ -67,6 +67,7 @@ typedef struct mg_raw_search {
     bool has_encoding;
     mg_model_ref partner;
     bool has_partner, refine, has_refine, staged, has_staged;
+    bool tie_breaker;
     const mg_value *where_preset;
 } mg_raw_search;
 

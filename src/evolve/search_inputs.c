@@ -196,6 +196,22 @@ static void open_tasks(mg_search *s, mg_buf *messages)
     }
 }
 
+/* Only what is written has a reference answer whose likelihood says more than the score. */
+static void check_references(mg_search *s, mg_buf *messages)
+{
+    for (int64_t t = 0; s->o->config->search.tie_breaker && t < s->task_count; t++) {
+        if (s->roles[t].role == MG_ROLE_SEARCH &&
+            mg_task_output_type(s->tasks[t]) != MG_GENERATE_UNTIL) {
+            mg_str name = mg_task_name(s->tasks[t]);
+            mg_buf_printf(messages,
+                          "%s%.*s: 'tie_breaker' needs tasks that generate answers, which "
+                          "'%.*s' does not",
+                          messages->size > 0 ? "\n" : "", MG_STR_ARG(s->o->config->path),
+                          MG_STR_ARG(name));
+        }
+    }
+}
+
 /* Candidates are evaluated with the tokenizer of the donor, which is right as long as a merged
  * tokenizer is no other. */
 static void check_tokenizers(mg_search *s, mg_buf *messages)
@@ -391,6 +407,7 @@ mg_status mg_search_open_inputs(mg_search *s, mg_error *err)
     mg_buf messages = { 0 };
     open_models(s, &messages);
     open_tasks(s, &messages);
+    check_references(s, &messages);
     mg_status status = MG_OK;
     if (messages.size > 0) {
         status = mg_fail(err, MG_ERR_CONFIG, "%s", messages.data);
@@ -419,6 +436,7 @@ static void add_rules(const mg_search_config *set, mg_buf *out)
     mg_buf_printf(out, "%d %d %d %d %d %.17g %lld %d", set->estimate, preset->active,
                   preset->adapt_learning_rate, preset->best_ever, preset->ignore_stops,
                   set->polish_share, (long long)set->restarts, set->restarts_from_preset);
+    mg_buf_printf(out, " %d", set->tie_breaker);
 }
 
 /* The stages, and what is theirs alone. */
@@ -496,7 +514,7 @@ void mg_search_add_facts(mg_search *s, mg_fingerprint *facts)
                        (int)set->restart, set->restart_near_best, set->switches_by_margin);
     mg_buf rules = { 0 };
     add_rules(set, &rules);
-    mg_fingerprint_add(facts, "search.preset, polish or restarts", "%s", rules.data);
+    mg_fingerprint_add(facts, "search.preset, polish, restarts or tie_breaker", "%s", rules.data);
     mg_buf_release(&rules);
     mg_buf folders = { 0 };
     for (int64_t f = 0; f < set->warm_start_count; f++) {

@@ -122,7 +122,8 @@ static void check_population(const mg_value *block, const mg_raw_search *raw,
     } others[] = { { "polish", raw->has_polish && raw->polish > 0.0 },
                    { "restarts", raw->has_restarts && raw->restarts > 0 },
                    { "warm_start", raw->warm_start.count > 0 },
-                   { "rotate", raw->has_rotate && raw->rotate > 0 } };
+                   { "rotate", raw->has_rotate && raw->rotate > 0 },
+                   { "tie_breaker", raw->tie_breaker } };
     for (int64_t i = 0; i < MG_ARRAY_COUNT(others); i++) {
         if (others[i].given) {
             mg_diagnose(diagnostics, mg_value_get(block, others[i].name),
@@ -176,6 +177,7 @@ static void fill_settings(const mg_value *block, const mg_raw_search *raw,
         raw->has_encoding ? (mg_path_encoding)raw->encoding : preset->path_encoding;
     search->hops_max = raw->hops_max;
     search->cost_len = raw->cost_len;
+    search->tie_breaker = raw->tie_breaker;
     search->rotate = raw->has_rotate ? raw->rotate : preset->rotate;
     search->weight_low = genome->allow_negative_weights ? -0.5 : preset->weight_low;
     search->weight_high = preset->weight_high;

@@ -176,6 +176,27 @@ class Evolve(SearchTest):
         row = [row for row in map(json.loads, self.candidates().splitlines()) if row["id"] == 4][0]
         self.assertEqual(row["score"], 0.3)
 
+    def test_a_tie_breaker_asks_for_likelihoods_and_enters_no_score(self):
+        self.write("search.yml", genome().replace("seed: 3", "seed: 3, tie_breaker: true"))
+        self.run_ok(*self.words("run", "search.yml", "--no-save-final-model"))
+        self.run_ok(*self.words("two", "search.yml", "--no-save-final-model", "--workers", "2"))
+        self.assertEqual(self.candidates("run"), self.candidates("two"))
+        stores = [sqlite3.connect(self.folder / name / "run.db") for name in ("run", "two")]
+        rows = [store.execute("select * from answer order by candidate, task, item").fetchall() for store in stores]
+        likelihoods = [store.execute("select value from score where task = -3").fetchall() for store in stores]
+        for store in stores:
+            store.close()
+        self.assertEqual(*rows)
+        self.assertEqual(*likelihoods)
+        self.assertTrue(likelihoods[0] and all(value < 0 for value, in likelihoods[0]))
+        for row in map(json.loads, self.candidates("run").splitlines()):
+            if row["score"] is not None and row["kind"] == "sample":
+                self.assertAlmostEqual(20 * row["score"], round(20 * row["score"]))
+
+    def test_a_tie_breaker_needs_cma_es(self):
+        self.write("search.yml", genome().replace("seed: 3", "seed: 3, tie_breaker: true, optimiser: nsga2"))
+        self.assertIn("'tie_breaker' belongs to CMA-ES", self.fails(2, *self.words()).err)
+
     def test_show_of_a_folder_without_a_search_says_so(self):
         result = self.fails(3, "show", self.folder)
         self.assertIn("no search", result.err)

@@ -83,6 +83,12 @@ static void answer(fake *f, mg_job *job)
             return;
         }
         mg_question q = job->questions[i];
+        if (q.task >= f->base.task_count) { /* the reference answer, without noise */
+            int64_t task = q.task - f->base.task_count;
+            int64_t place = task == 0 ? q.item : f->o.items + q.item;
+            job->values[i] = -log1p(exp(f->difficulty[place] - abilities[task]));
+            continue;
+        }
         if (q.task == 1 && job->genome != NULL && draw(hash, f->o.seed, 5) < f->o.late_share) {
             job->status = mg_fail(&job->error, MG_ERR_NUMERIC, "logits are not finite");
             return;

@@ -80,6 +80,17 @@ static void parked_run_with_failures_ends_in_the_same_bytes(void **state)
     park_often(s, 997);
 }
 
+static void parked_run_with_a_tie_breaker_ends_in_the_same_bytes(void **state)
+{
+    (void)state;
+    sim s = sim_make(6, "default");
+    s.search.evaluations = 80;
+    s.search.items = 40;
+    s.search.tie_breaker = true;
+    s.fake.flaky_share = 0.1;
+    park_often(s, 997);
+}
+
 static void parked_mergekit_run_ends_in_the_same_bytes(void **state)
 {
     (void)state;
@@ -508,6 +519,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(parked_default_run_ends_in_the_same_bytes),
         cmocka_unit_test(parked_run_with_failures_ends_in_the_same_bytes),
+        cmocka_unit_test(parked_run_with_a_tie_breaker_ends_in_the_same_bytes),
         cmocka_unit_test(parked_mergekit_run_ends_in_the_same_bytes),
         cmocka_unit_test(parked_run_on_part_of_the_questions_ends_in_the_same_bytes),
         cmocka_unit_test(parked_run_with_bits_ends_in_the_same_bytes),

@@ -752,6 +752,48 @@ static void without_spare_questions_halves_tell_what_the_choice_is_worth(void **
     sim_remove(folder);
 }
 
+/* Of eight questions most samples get the same number right; what they are worth beside that is in
+ * the likelihoods, and in no score. */
+static void equal_scores_are_told_apart_by_likelihoods(void **state)
+{
+    (void)state;
+    sim s = sim_make(6, "default");
+    s.fake.items = 8;
+    s.search.evaluations = 200;
+    s.search.polish_share = 0.0;
+    double plain = average_truth(s, 6);
+    s.search.tie_breaker = true;
+    double told = average_truth(s, 6);
+    if (told < plain + 0.02) {
+        fail_msg("reached %.3f, without likelihoods %.3f", told, plain);
+    }
+    char folder[64];
+    mg_store *store = NULL;
+    mg_arena arena = { 0 };
+    mg_score_row *rows;
+    mg_buf text = { 0 };
+    int64_t count;
+    int64_t answers;
+    bool found;
+    sim_folder(folder, sizeof(folder));
+    assert_ok(sim_run(&s, folder, NULL, &err), &err);
+    assert_ok(mg_store_open_reader(folder, &store, &err), &err);
+    assert_ok(mg_run_scores(store, "search", &arena, &rows, &count, &err), &err);
+    int64_t samples = 0;
+    for (int64_t i = 0; i < count; i++) {
+        double right = 8.0 * rows[i].value;
+        samples += rows[i].task == -1 ? 1 : 0;
+        assert_true(rows[i].task == -3 ? rows[i].value < 0.0 : right == floor(right));
+    }
+    assert_ok(mg_store_get(store, "answers", &text, &found, &err), &err);
+    assert_true(found && mg_str_to_int(mg_buf_view(&text), &answers));
+    assert_true(answers <= 8 * samples + 5 * s.fake.test_items);
+    mg_buf_release(&text);
+    mg_arena_release(&arena);
+    mg_store_close(store);
+    sim_remove(folder);
+}
+
 static void guards_rule_out_what_breaks_them(void **state)
 {
     (void)state;
@@ -819,6 +861,7 @@ int main(void)
         cmocka_unit_test(many_genes_and_tiny_question_sets_run),
         cmocka_unit_test(finalists_that_are_surely_worse_leave_the_race),
         cmocka_unit_test(without_spare_questions_halves_tell_what_the_choice_is_worth),
+        cmocka_unit_test(equal_scores_are_told_apart_by_likelihoods),
         cmocka_unit_test(guards_rule_out_what_breaks_them),
         cmocka_unit_test(thousand_small_searches_end_well),
     };
