@@ -588,8 +588,9 @@ mg_status mg_report_read(mg_store *store, mg_arena *arena, mg_report *report_out
     MG_TRY(mg_run_counts(store, &report_out->candidates, &report_out->failed, err));
     MG_TRY(read_answer_count(store, &report_out->questions, err));
     MG_TRY(find_winner(&r, report_out, &winner, err));
+    MG_TRY(mg_run_seconds(store, &report_out->work_seconds, &report_out->evaluations, err));
     if (!report_out->finished) {
-        MG_TRY(mg_run_seconds(store, &report_out->seconds, err));
+        report_out->seconds = report_out->work_seconds;
     }
     report_out->test_is_report = r.test.count == 0 && r.report.count > 0;
     MG_TRY(read_stages(&r, report_out, err));

@@ -67,6 +67,8 @@ typedef struct mg_report {
     int64_t candidates, failed; /* merges and sources evaluated */
     int64_t questions;          /* answered */
     double seconds;             /* wall clock of a finished run, of work while it runs */
+    double work_seconds;        /* of all candidates together */
+    int64_t evaluations;        /* of candidates on sets of questions */
     bool thin;                  /* too few held-out and test questions to tell small gains */
     double optimism;            /* winner: score on search questions minus the honest one; NaN */
     double expected_optimism;   /* where no other questions are: of the best of so many; NaN */

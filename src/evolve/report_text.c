@@ -257,12 +257,26 @@ static void add_counts(const mg_report *report, mg_buf *out)
     mg_buf_add_text(out, "\n");
 }
 
+/* What passed between candidates that were evaluated one after the other. */
+static void add_pauses(const mg_report *report, mg_buf *out)
+{
+    double pauses = report->seconds - report->work_seconds;
+    if (report->finished && pauses >= 0.0 && report->evaluations > 0) {
+        mg_buf_printf(out, "%.1f s of that in %lld evaluations, %.1f ms around each\n",
+                      report->work_seconds, (long long)report->evaluations,
+                      pauses * 1e3 / (double)report->evaluations);
+    }
+}
+
 void mg_report_text(const mg_report *report, bool verbose, mg_buf *out)
 {
     add_table(report, verbose, false, out);
     mg_buf_add_char(out, '\n');
     add_sentences(report, out);
     add_counts(report, out);
+    if (verbose) {
+        add_pauses(report, out);
+    }
     mg_front_text(&report->front, false, out);
 }
 

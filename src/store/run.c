@@ -300,15 +300,18 @@ done:
     return status;
 }
 
-mg_status mg_run_seconds(mg_store *store, double *seconds_out, mg_error *err)
+mg_status mg_run_seconds(mg_store *store, double *seconds_out, int64_t *evaluations_out,
+                         mg_error *err)
 {
     *seconds_out = 0.0;
+    *evaluations_out = 0;
     sqlite3_stmt *statement;
     MG_TRY(mg_store_enter(store, MG_SQL_TOTALS, &statement, err));
     bool row = false;
     mg_status status = mg_store_step(store, statement, &row, err);
     if (status == MG_OK && row) {
         *seconds_out = sqlite3_column_double(statement, 0);
+        *evaluations_out = sqlite3_column_int64(statement, 1);
     }
     mg_store_leave(store, statement);
     return status;

@@ -66,7 +66,8 @@ MG_MUST_CHECK mg_status mg_run_scores(mg_store *store, const char *item_set, mg_
                                       mg_score_row **rows_out, int64_t *count_out, mg_error *err);
 MG_MUST_CHECK mg_status mg_run_answers(mg_store *store, int64_t candidate, mg_arena *arena,
                                        mg_answer_row **rows_out, int64_t *count_out, mg_error *err);
-/* Seconds of work of all candidates. */
-MG_MUST_CHECK mg_status mg_run_seconds(mg_store *store, double *seconds_out, mg_error *err);
+/* Seconds of work of all candidates, and how many evaluations of one on a set that was. */
+MG_MUST_CHECK mg_status mg_run_seconds(mg_store *store, double *seconds_out,
+                                       int64_t *evaluations_out, mg_error *err);
 
 MG_END_C

@@ -42,7 +42,7 @@ MG_BEGIN_C
     X(ANSWERS,                                                                                     \
       "SELECT task, item, value, text FROM answer WHERE candidate = ? ORDER BY task, item")        \
     X(ANSWER_COUNT, "SELECT count(*) FROM answer WHERE candidate = ?")                             \
-    X(TOTALS, "SELECT total(seconds) FROM score WHERE task = -1")                                  \
+    X(TOTALS, "SELECT total(seconds), count(*) FROM score WHERE task = -1")                        \
     X(PUT_EVENT, "INSERT INTO event (time, kind, text) VALUES (?, ?, ?)")                          \
     X(EVENTS, "SELECT id, time, kind, text FROM event WHERE id > ? ORDER BY id LIMIT ?")
 

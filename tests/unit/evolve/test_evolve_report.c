@@ -118,6 +118,7 @@ static void finished_run_names_its_winner_and_tests_it(void **state)
     mg_report_text(&report, true, &text);
     assert_non_null(strstr(text.data, "mini-math "));
     assert_non_null(strstr(text.data, "winner (mean 5)"));
+    assert_non_null(strstr(text.data, " evaluations, "));
     assert_non_null(
         strstr(text.data, "is better than mini-math: +20.0 points on 200 test questions"));
     mg_buf_clear(&text);

@@ -160,8 +160,9 @@ static void rows_come_back_in_order(void **state)
     assert_true(isnan(back[1].value));
     assert_true(back[2].task == 1 && back[2].value == 1.0);
     double seconds;
-    assert_ok(mg_run_seconds(store, &seconds, &err), &err);
-    assert_true(seconds == 0.5);
+    int64_t evaluations;
+    assert_ok(mg_run_seconds(store, &seconds, &evaluations, &err), &err);
+    assert_true(seconds == 0.5 && evaluations == 2);
     assert_ok(mg_run_drop_from(store, 4, &err), &err);
     assert_ok(mg_run_candidates(store, &arena, &rows, &count, &err), &err);
     assert_int_equal(count, 1);
