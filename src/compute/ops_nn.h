@@ -259,7 +259,23 @@ typedef struct mg_route_args {
     int64_t keep; /* at most expert_count and MG_EXPERTS_KEPT_MAX */
 } mg_route_args;
 
+#define MG_EXPERTS_MAX 256
 #define MG_EXPERTS_KEPT_MAX 64
+
+/* The dealt rows through their experts, without the host's knowing which expert has how many:
+ *   out[p,:] = (act(gate) * up) Wdown of the expert e of place p, with gate | up = x[p,:] Wgate_up
+ * as in mg_mlp_args.  For the few rows of a step. */
+typedef struct mg_experts_args {
+    float *out;               /* (places, H), dense, not overlapping x */
+    const float *x;           /* (places, H), dense, by place */
+    const int32_t *first;     /* (expert_count + 1,): as dealt */
+    const mg_weight *gate_up; /* expert_count of (2 * I, H); host memory, as is down */
+    const mg_weight *down;    /* expert_count of (H, I) */
+    float *scratch;           /* (places, 2 * I), dense; lost */
+    int64_t places;           /* first[expert_count] */
+    int64_t expert_count;     /* at most MG_EXPERTS_MAX */
+    mg_nn_activation activation;
+} mg_experts_args;
 
 /* x[r,:] += the sum over row r's experts, in ascending order, of weight * outputs[place,:], added
  * up from 0 first. */
@@ -378,6 +394,8 @@ typedef struct mg_nn_ops {
     /* OPTIONAL: NULL means the operations that they join, one after the other */
     mg_status (*rope_store)(mg_stream *stream, const mg_rope_store_args *args, mg_error *err);
     mg_status (*mlp)(mg_stream *stream, const mg_mlp_args *args, mg_error *err);
+    /* OPTIONAL: NULL means a product for each expert, of as many rows as it has */
+    mg_status (*experts)(mg_stream *stream, const mg_experts_args *args, mg_error *err);
     /* OPTIONAL: NULL means that the host gives every step its tokens */
     mg_status (*next)(mg_stream *stream, const mg_next_args *args, mg_error *err);
     /* Positions of a block of a cache with a table; 0 = the operations take none. */

@@ -1,8 +1,9 @@
 /* model/experts.c - a mixture of experts in place of the MLP (models.md 5.6).
  *
  * The router's scores deal the rows out on the device: rows of one expert lie together, pass
- * through its matrices in one go, and are added back in ascending order of experts.  The host
- * learns how many rows each expert has, and nothing else. */
+ * through its matrices in one go, and are added back in ascending order of experts.  In passes of
+ * few rows the host learns nothing of that, so that they can be recorded; for longer ones it learns
+ * how many rows each expert has, which makes better products. */
 #include <string.h>
 
 #include "base/memory.h"
@@ -20,7 +21,12 @@ struct mg_expert_space {
     int32_t *index;  /* (tokens * k) */
     int32_t *first;  /* X + 1 */
     int32_t *host_first;
+    mg_weight *gate_up; /* of a layer's experts, in host memory */
+    mg_weight *down;
 };
+
+/* Rows of a pass up to which the device is left alone: 32 for each of Mixtral's experts. */
+#define MG_EXPERTS_ROWS 128
 
 static mg_status alloc_ints(const mg_device *device, int64_t count, int32_t **out, size_t *bytes,
                             mg_error *err)
@@ -60,6 +66,8 @@ mg_status mg_expert_space_create(const mg_model *model, int64_t tokens_cap,
     MG_TRY_OR_DONE(alloc_ints(device, dealt, &space->index, bytes, err));
     MG_TRY_OR_DONE(alloc_ints(device, c->expert_count + 1, &space->first, bytes, err));
     space->host_first = mg_new_array(int32_t, c->expert_count + 1);
+    space->gate_up = mg_new_array(mg_weight, c->expert_count);
+    space->down = mg_new_array(mg_weight, c->expert_count);
     *space_out = space;
     space = NULL; /* handed over */
 
@@ -84,6 +92,8 @@ void mg_expert_space_destroy(mg_expert_space *space)
     device->free(device, space->index);
     device->free(device, space->first);
     mg_free(space->host_first);
+    mg_free(space->gate_up);
+    mg_free(space->down);
     mg_free(space);
 }
 
@@ -117,6 +127,27 @@ static mg_status run_experts(const mg_model *model, const mg_layer *layer, mg_ex
     return MG_OK;
 }
 
+bool mg_experts_stay_on_device(const mg_model *model, int64_t rows)
+{
+    return model->config.expert_count == 0 ||
+           (model->ops->experts != NULL && rows <= MG_EXPERTS_ROWS);
+}
+
+/* The same as one operation. */
+static mg_status run_together(const mg_model *model, const mg_layer *layer, mg_expert_space *space,
+                              int64_t places, mg_stream *stream, mg_error *err)
+{
+    int64_t count = model->config.expert_count;
+    for (int64_t e = 0; e < count; e++) {
+        space->gate_up[e] = layer->expert_gate_up[e].weight;
+        space->down[e] = layer->expert_down[e].weight;
+    }
+    mg_experts_args args = { space->output,  space->input, space->first,
+                             space->gate_up, space->down,  space->inner,
+                             places,         count,        model->activation };
+    return model->ops->experts(stream, &args, err);
+}
+
 mg_status mg_experts_forward(const mg_model *model, const mg_layer *layer, mg_expert_space *space,
                              float *x, const float *normed, int64_t rows, mg_stream *stream,
                              mg_error *err)
@@ -135,11 +166,15 @@ mg_status mg_experts_forward(const mg_model *model, const mg_layer *layer, mg_ex
                            space->index,  space->first,    space->scores,
                            rows,          c->expert_count, keep };
     MG_TRY(model->ops->route(stream, &deal, err));
-    MG_TRY(device->download(stream, space->host_first, space->first,
-                            (size_t)(c->expert_count + 1) * sizeof(int32_t), err));
     mg_gather_args gather = { space->input, normed, space->index, dealt, hidden };
     MG_TRY(model->ops->gather(stream, &gather, err));
-    MG_TRY(run_experts(model, layer, space, stream, err));
+    if (mg_experts_stay_on_device(model, rows)) {
+        MG_TRY(run_together(model, layer, space, dealt, stream, err));
+    } else {
+        MG_TRY(device->download(stream, space->host_first, space->first,
+                                (size_t)(c->expert_count + 1) * sizeof(int32_t), err));
+        MG_TRY(run_experts(model, layer, space, stream, err));
+    }
     mg_combine_args add = { x,    space->output, space->chosen, space->weights, space->places,
                             rows, keep,          hidden };
     return model->ops->combine(stream, &add, err);

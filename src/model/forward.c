@@ -463,12 +463,18 @@ static mg_status run_head(const mg_pass *pass, const float *x, float *logits_out
     return MG_OK;
 }
 
+static int64_t fill_up(int64_t rows)
+{
+    return (rows + MG_RECORDED_ROWS_STEP - 1) / MG_RECORDED_ROWS_STEP * MG_RECORDED_ROWS_STEP;
+}
+
 /* A step of generation on a device that records sequences: every run is one token. */
 static bool is_recordable(const mg_model *model, const mg_forward_args *args)
 {
     return model->device->sequence_begin != NULL && args->token_count == args->run_count &&
            args->logit_count == args->token_count && args->token_count <= MG_RECORDED_ROWS_MAX &&
-           model->rope.kind != MG_ROPE_DYNAMIC && model->config.expert_count == 0;
+           model->rope.kind != MG_ROPE_DYNAMIC &&
+           mg_experts_stay_on_device(model, fill_up(args->token_count));
 }
 
 /* Embedding and layers; *x_out is the residual stream behind them. */
@@ -504,11 +510,6 @@ static mg_status replay_layers(const mg_pass *pass, float **x_out, mg_error *err
     mg_status status = run_layers(pass, x_out, err);
     mg_status ended = device->sequence_end(pass->stream, status == MG_OK, err);
     return status != MG_OK ? status : ended;
-}
-
-static int64_t fill_up(int64_t rows)
-{
-    return (rows + MG_RECORDED_ROWS_STEP - 1) / MG_RECORDED_ROWS_STEP * MG_RECORDED_ROWS_STEP;
 }
 
 static mg_pass begin_pass(const mg_model *model, mg_kv_cache *cache, mg_stream *stream)
@@ -578,7 +579,8 @@ mg_status mg_model_step(mg_model *model, const mg_step_args *args, mg_stream *st
 {
     mg_pass pass = begin_pass(model, args->cache, stream);
     mg_workspace *space = pass.space;
-    bool recordable = model->device->sequence_begin != NULL && model->config.expert_count == 0;
+    bool recordable = model->device->sequence_begin != NULL &&
+                      mg_experts_stay_on_device(model, fill_up(args->row_count));
     int32_t index[MG_NEXT_ROWS_MAX];
     MG_ASSERT(args->row_count > 0 && args->row_count <= space->step_rows);
     MG_ASSERT(mg_model_can_step(model, args->row_count));

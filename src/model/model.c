@@ -9,7 +9,6 @@
 
 /* Far above any model known; below, products of two sizes fit int64_t with room. */
 #define MG_LAYERS_MAX 1024
-#define MG_EXPERTS_MAX 256
 #define MG_SIZE_MAX (INT64_C(1) << 28)
 
 static mg_status check_size(int64_t value, int64_t max, const char *what, mg_error *err)

@@ -169,6 +169,8 @@ MG_MUST_CHECK mg_status mg_alloc_floats(const mg_device *device, int64_t a, int6
                                         const char *what, float **out, size_t *bytes,
                                         mg_error *err);
 
+/* Whether a pass of so many rows leaves its dealing of rows to experts to the device alone. */
+bool mg_experts_stay_on_device(const mg_model *model, int64_t rows);
 /* The experts' memory of a pass, and the block itself: x += sum of weight * expert(normed). */
 typedef struct mg_expert_space mg_expert_space;
 MG_MUST_CHECK mg_status mg_expert_space_create(const mg_model *model, int64_t tokens_cap,

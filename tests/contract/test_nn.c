@@ -1142,6 +1142,89 @@ static void rows_are_dealt_to_experts_and_added_back(void **state)
     }
 }
 
+/* Each expert by itself: what a device without the operation does. */
+static void experts_one_by_one(const target *t, const mg_experts_args *args, const int32_t *first)
+{
+    mg_error err;
+    const mg_nn_ops *nn = t->device->nn;
+    for (int64_t e = 0; e < args->expert_count; e++) {
+        int64_t hidden = args->down[e].out_dim;
+        int64_t inner = args->down[e].in_dim;
+        int64_t rows = first[e + 1] - first[e];
+        float *mid = args->scratch + first[e] * 2 * inner;
+        mg_linear_args up = {
+            mid, args->x + first[e] * hidden, args->gate_up[e], NULL, NULL, rows, hidden, 2 * inner
+        };
+        mg_gate_args gate = { mid,   mid,       mid + inner, rows,
+                              inner, 2 * inner, 2 * inner,   args->activation };
+        mg_linear_args down = {
+            args->out + first[e] * hidden, mid, args->down[e], NULL, NULL, rows, 2 * inner, hidden
+        };
+        assert_ok(nn->linear(t->stream, &up, &err), &err);
+        assert_ok(nn->gate(t->stream, &gate, &err), &err);
+        assert_ok(nn->linear(t->stream, &down, &err), &err);
+    }
+}
+
+/* params: experts, places, H, I, dtype */
+static int64_t expert_products_case(const target *t, const int64_t *params, float *out)
+{
+    enum { MOST = 8 };
+    mg_error err;
+    int64_t count = params[0];
+    int64_t places = params[1];
+    int64_t hidden = params[2];
+    int64_t inner = params[3];
+    mg_dtype dtype = (mg_dtype)params[4];
+    mg_weight gate_up[MOST];
+    mg_weight down[MOST];
+    int32_t first[MOST + 1] = { 0 };
+    assert_true(count <= MOST);
+    for (int64_t e = 0; e < count; e++) { /* some have no rows, the last has what is left */
+        int64_t left = places - first[e];
+        int64_t rows = e == count - 1 ? left : e % 3 == 1 ? 0 : left * (1 + e % 2) / 3;
+        first[e + 1] = first[e] + (int32_t)rows;
+        gate_up[e] = packed_weight(t, 2 * inner, hidden, dtype, MG_F32);
+        down[e] = packed_weight(t, hidden, inner, dtype, MG_F32);
+    }
+    float *x = random_block(t, places * hidden, 1.0f);
+    float *result = random_block(t, places * hidden, 1.0f);
+    float *scratch = random_block(t, places * 2 * inner, 1.0f);
+    int32_t *device_first = (int32_t *)device_block(t, first, sizeof(first));
+    mg_experts_args args = { result,  x,      device_first, gate_up,   down,
+                             scratch, places, count,        MG_NN_SILU };
+    if (t->device->nn->experts != NULL) {
+        assert_ok(t->device->nn->experts(t->stream, &args, &err), &err);
+    } else {
+        experts_one_by_one(t, &args, first);
+    }
+    device_read(t, out, result, (size_t)(places * hidden) * sizeof(float));
+    for (int64_t e = 0; e < count; e++) {
+        device_free(t, gate_up[e].data);
+        device_free(t, down[e].data);
+    }
+    const void *blocks[] = { x, result, scratch, device_first };
+    for (int64_t i = 0; i < MG_ARRAY_COUNT(blocks); i++) {
+        device_free(t, blocks[i]);
+    }
+    return places * hidden;
+}
+
+static void rows_go_through_the_matrices_of_their_experts(void **state)
+{
+    (void)state;
+    static const int64_t shapes[][4] = {
+        { 4, 2, 128, 128 }, { 8, 37, 128, 256 }, { 3, 100, 256, 128 },
+        { 8, 16, 40, 24 },  { 1, 7, 9, 5 },      { 5, 33, 24, 128 },
+    };
+    for (int64_t s = 0; s < MG_ARRAY_COUNT(shapes); s++) {
+        int64_t params[] = { shapes[s][0], shapes[s][1], shapes[s][2], shapes[s][3], MG_BF16 };
+        compare_targets(expert_products_case, params);
+        params[4] = MG_F32;
+        compare_targets(expert_products_case, params);
+    }
+}
+
 /* --- Steps of generation */
 
 /* A device's integers of a step: tokens, positions, slots, turns, runs, each of `rows`. */
@@ -1323,6 +1406,7 @@ int main(void)
         cmocka_unit_test(joined_mlp_equals_its_parts),
         cmocka_unit_test(few_rows_of_large_matrices_multiply_rightly),
         cmocka_unit_test(rows_are_dealt_to_experts_and_added_back),
+        cmocka_unit_test(rows_go_through_the_matrices_of_their_experts),
         cmocka_unit_test(a_step_follows_from_what_was_picked),
         cmocka_unit_test(a_fetch_gives_what_was_there_when_it_began),
         cmocka_unit_test(unknown_layouts_are_refused),

@@ -110,10 +110,24 @@ MG_MUST_CHECK mg_status mg_cuda_few_linear(mg_stream *stream, const mg_linear_ar
 MG_MUST_CHECK mg_status mg_cuda_few_gated(mg_stream *stream, const mg_mlp_args *args,
                                           const __nv_bfloat16 *x, __nv_bfloat16 *out,
                                           mg_error *err);
+/* The same for rows dealt to experts, which count them on the card: joined (places, I) from x
+ * (places, H), or args->out from joined. */
+MG_MUST_CHECK mg_status mg_cuda_few_experts_gated(mg_stream *stream, const mg_experts_args *args,
+                                                  const __nv_bfloat16 *x, __nv_bfloat16 *joined,
+                                                  mg_error *err);
+MG_MUST_CHECK mg_status mg_cuda_few_experts_down(mg_stream *stream, const mg_experts_args *args,
+                                                 const __nv_bfloat16 *joined, mg_error *err);
+
+/* A dense bfloat16 copy of rows for a product, or the twin that there is; *stride_out in elements
+ * (linear_cuda.cu). */
+MG_MUST_CHECK mg_status mg_cuda_convert_rows(mg_stream *stream, const float *x, int64_t rows,
+                                             int64_t dim, int64_t x_stride, void **x_out,
+                                             int64_t *stride_out, mg_error *err);
 
 /* experts_cuda.cu */
 mg_status mg_cuda_route(mg_stream *stream, const mg_route_args *args, mg_error *err);
 mg_status mg_cuda_combine(mg_stream *stream, const mg_combine_args *args, mg_error *err);
+mg_status mg_cuda_experts(mg_stream *stream, const mg_experts_args *args, mg_error *err);
 
 mg_status mg_cuda_next(mg_stream *stream, const mg_next_args *args, mg_error *err); /* next_cuda */
 mg_status mg_cuda_mlp(mg_stream *stream, const mg_mlp_args *args, mg_error *err);

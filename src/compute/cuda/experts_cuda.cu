@@ -1,5 +1,5 @@
 /* compute/cuda/experts_cuda.cu - rows dealt out to experts on the card: no score or output of an
- * expert goes to the host. */
+ * expert goes to the host, and in steps no count either. */
 #include <math.h>
 
 #include "compute/cuda/cuda_internal.h"
@@ -138,4 +138,94 @@ mg_status mg_cuda_combine(mg_stream *stream, const mg_combine_args *args, mg_err
     }
     combine_kernel<<<(unsigned)args->rows, THREADS, 0, stream->handle>>>(*args);
     return mg_cuda_launched("combine", err);
+}
+
+/* The matrices of all experts, alike but for their data. */
+typedef struct expert_matrices {
+    const void *data[MG_EXPERTS_MAX];
+    int64_t out_dim;
+    int64_t in_dim;
+} expert_matrices;
+
+/* out (places, out_dim) from x; one warp for each number, any type and size. */
+template <typename T>
+__global__ static void plain_product_kernel(const __grid_constant__ expert_matrices matrices,
+                                            const int32_t *first, float *out, const float *x,
+                                            int64_t x_stride)
+{
+    const int lane = (int)threadIdx.x % 32;
+    int64_t o = (int64_t)blockIdx.x * (THREADS / 32) + threadIdx.x / 32;
+    int place = (int)blockIdx.y;
+    if (o >= matrices.out_dim) {
+        return;
+    }
+    int expert = 0;
+    while (place >= first[expert + 1]) {
+        expert++;
+    }
+    const T *row = (const T *)matrices.data[expert] + o * matrices.in_dim;
+    float sum = 0;
+    for (int64_t i = lane; i < matrices.in_dim; i += 32) {
+        sum = fmaf(x[place * x_stride + i], (float)row[i], sum);
+    }
+    for (int step = 16; step > 0; step /= 2) {
+        sum += __shfl_xor_sync(0xFFFFFFFFu, sum, step);
+    }
+    if (lane == 0) {
+        out[place * matrices.out_dim + o] = sum;
+    }
+}
+
+static mg_status plain_product(mg_stream *stream, const mg_experts_args *args,
+                               const mg_weight *weights, float *out, const float *x,
+                               int64_t x_stride, mg_error *err)
+{
+    expert_matrices matrices = {};
+    for (int64_t e = 0; e < args->expert_count; e++) {
+        matrices.data[e] = weights[e].data;
+    }
+    matrices.out_dim = weights[0].out_dim;
+    matrices.in_dim = weights[0].in_dim;
+    const int64_t warps = THREADS / 32;
+    dim3 grid((unsigned)((matrices.out_dim + warps - 1) / warps), (unsigned)args->places);
+    if (weights[0].dtype == MG_BF16) {
+        plain_product_kernel<__nv_bfloat16>
+            <<<grid, THREADS, 0, stream->handle>>>(matrices, args->first, out, x, x_stride);
+    } else {
+        plain_product_kernel<float>
+            <<<grid, THREADS, 0, stream->handle>>>(matrices, args->first, out, x, x_stride);
+    }
+    return mg_cuda_launched("experts", err);
+}
+
+mg_status mg_cuda_experts(mg_stream *stream, const mg_experts_args *args, mg_error *err)
+{
+    int64_t inner = args->down[0].in_dim;
+    int64_t hidden = args->gate_up[0].in_dim;
+    MG_ASSERT(args->expert_count <= MG_EXPERTS_MAX && args->places <= 65535);
+    if (args->places == 0) {
+        return MG_OK;
+    }
+    bool fits = true;
+    for (int64_t e = 0; e < args->expert_count; e++) {
+        fits =
+            fits && mg_cuda_few_fits(&args->gate_up[e], 1) && mg_cuda_few_fits(&args->down[e], 1);
+    }
+    if (!fits) {
+        mg_cuda_twin_drop(stream);
+        mg_gate_args gate = { args->scratch, args->scratch,   args->scratch + inner,
+                              args->places,  inner,           2 * inner,
+                              2 * inner,     args->activation };
+        MG_TRY(plain_product(stream, args, args->gate_up, args->scratch, args->x, hidden, err));
+        MG_TRY(mg_cuda_gate(stream, &gate, err));
+        mg_cuda_twin_drop(stream);
+        return plain_product(stream, args, args->down, args->out, args->scratch, 2 * inner, err);
+    }
+    void *x = NULL;
+    int64_t x_stride = 0;
+    MG_TRY(mg_cuda_convert_rows(stream, args->x, args->places, hidden, hidden, &x, &x_stride, err));
+    mg_cuda_twin_drop(stream);
+    __nv_bfloat16 *joined = (__nv_bfloat16 *)args->scratch;
+    MG_TRY(mg_cuda_few_experts_gated(stream, args, (const __nv_bfloat16 *)x, joined, err));
+    return mg_cuda_few_experts_down(stream, args, joined, err);
 }

@@ -187,6 +187,58 @@ __global__ __launch_bounds__(THREADS, 4) static void few_gated_kernel(few_args a
     }
 }
 
+/* The same with a matrix for each expert, blockIdx.y: its rows are counted here, and taken 16 at a
+ * time. */
+typedef struct experts_few {
+    const bf16 *weights[MG_EXPERTS_MAX];
+    const int32_t *first; /* row of the experts' first place, and the end */
+    few_args few;         /* but for weight and rows: of all places */
+} experts_few;
+
+__global__
+__launch_bounds__(THREADS,
+                  4) static void experts_linear_kernel(const __grid_constant__ experts_few args)
+{
+    __shared__ float sums[TILE * MG_CUDA_FEW_ROWS];
+    const int end = args.first[blockIdx.y + 1];
+    int64_t first = (int64_t)blockIdx.x * TILE;
+    few_args here = args.few;
+    here.weight = args.weights[blockIdx.y];
+    for (int place = args.first[blockIdx.y]; place < end; place += MG_CUDA_FEW_ROWS) {
+        here.x = args.few.x + place * here.in_dim;
+        here.rows = min(end - place, MG_CUDA_FEW_ROWS);
+        multiply_tile<2>(&here, first, first + 8, sums);
+        for (int i = (int)threadIdx.x; i < TILE * here.rows; i += THREADS) {
+            int row = i / TILE;
+            here.out[(place + row) * here.out_stride + first + i % TILE] =
+                sums[i % TILE * MG_CUDA_FEW_ROWS + row];
+        }
+    }
+}
+
+__global__
+__launch_bounds__(THREADS,
+                  4) static void experts_gated_kernel(const __grid_constant__ experts_few args)
+{
+    __shared__ float sums[TILE * MG_CUDA_FEW_ROWS];
+    const int end = args.first[blockIdx.y + 1];
+    int64_t first = (int64_t)blockIdx.x * 8;
+    few_args here = args.few;
+    here.weight = args.weights[blockIdx.y];
+    for (int place = args.first[blockIdx.y]; place < end; place += MG_CUDA_FEW_ROWS) {
+        here.x = args.few.x + place * here.in_dim;
+        here.rows = min(end - place, MG_CUDA_FEW_ROWS);
+        multiply_tile<2>(&here, first, here.inner + first, sums);
+        for (int i = (int)threadIdx.x; i < 8 * here.rows; i += THREADS) {
+            int row = i / 8;
+            float gate = sums[i % 8 * MG_CUDA_FEW_ROWS + row];
+            float up = sums[(i % 8 + 8) * MG_CUDA_FEW_ROWS + row];
+            here.joined[(place + row) * here.inner + first + i % 8] =
+                __float2bfloat16_rn(mg_cuda_activate(gate, here.activation) * up);
+        }
+    }
+}
+
 bool mg_cuda_few_fits(const mg_weight *weight, int64_t rows)
 {
     return weight->dtype == MG_BF16 && rows <= MG_CUDA_FEW_ROWS && weight->in_dim % PIECE == 0 &&
@@ -232,4 +284,40 @@ mg_status mg_cuda_few_gated(mg_stream *stream, const mg_mlp_args *args, const bf
         few_gated_kernel<2><<<blocks, THREADS, 0, stream->handle>>>(few);
     }
     return mg_cuda_launched("mlp", err);
+}
+
+static experts_few few_of_experts(const mg_experts_args *args, const mg_weight *weights,
+                                  const bf16 *x)
+{
+    experts_few few = {};
+    for (int64_t e = 0; e < args->expert_count; e++) {
+        few.weights[e] = (const bf16 *)weights[e].data;
+    }
+    few.first = args->first;
+    few.few.x = x;
+    few.few.in_dim = weights[0].in_dim;
+    return few;
+}
+
+mg_status mg_cuda_few_experts_gated(mg_stream *stream, const mg_experts_args *args, const bf16 *x,
+                                    bf16 *joined, mg_error *err)
+{
+    experts_few few = few_of_experts(args, args->gate_up, x);
+    few.few.joined = joined;
+    few.few.inner = args->down[0].in_dim;
+    few.few.activation = args->activation;
+    dim3 grid((unsigned)(few.few.inner / 8), (unsigned)args->expert_count);
+    experts_gated_kernel<<<grid, THREADS, 0, stream->handle>>>(few);
+    return mg_cuda_launched("experts", err);
+}
+
+mg_status mg_cuda_few_experts_down(mg_stream *stream, const mg_experts_args *args,
+                                   const bf16 *joined, mg_error *err)
+{
+    experts_few few = few_of_experts(args, args->down, joined);
+    few.few.out = args->out;
+    few.few.out_stride = args->down[0].out_dim;
+    dim3 grid((unsigned)(args->down[0].out_dim / TILE), (unsigned)args->expert_count);
+    experts_linear_kernel<<<grid, THREADS, 0, stream->handle>>>(few);
+    return mg_cuda_launched("experts", err);
 }

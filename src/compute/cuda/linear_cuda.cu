@@ -365,9 +365,8 @@ __global__ static void rows_to_bf16_odd(__nv_bfloat16 *out, const float *x, int6
     }
 }
 
-/* A dense bfloat16 copy of the input rows; *stride_out in elements. */
-static mg_status convert_rows(mg_stream *stream, const float *x, int64_t rows, int64_t dim,
-                              int64_t x_stride, void **x_out, int64_t *stride_out, mg_error *err)
+mg_status mg_cuda_convert_rows(mg_stream *stream, const float *x, int64_t rows, int64_t dim,
+                               int64_t x_stride, void **x_out, int64_t *stride_out, mg_error *err)
 {
     const mg_cuda_twin *twin = &stream->twin;
     *stride_out = (dim + 7) / 8 * 8;
@@ -416,8 +415,8 @@ mg_status mg_cuda_linear(mg_stream *stream, const mg_linear_args *args, mg_error
                args->out_stride, false,   args->bias, args->residual };
     if (args->weight.dtype == MG_BF16) {
         void *copy = NULL;
-        MG_TRY(convert_rows(stream, args->x, args->rows, args->weight.in_dim, args->x_stride, &copy,
-                            &c.x_stride, err));
+        MG_TRY(mg_cuda_convert_rows(stream, args->x, args->rows, args->weight.in_dim,
+                                    args->x_stride, &copy, &c.x_stride, err));
         c.x = copy;
         if (mg_cuda_few_fits(&args->weight, args->rows)) {
             mg_cuda_twin_drop(stream);
@@ -486,7 +485,7 @@ mg_status mg_cuda_mlp(mg_stream *stream, const mg_mlp_args *args, mg_error *err)
     __nv_bfloat16 *joined = both + rows * 2 * inner;
     void *x = NULL;
     int64_t x_stride = 0;
-    MG_TRY(convert_rows(stream, args->x, rows, hidden, args->x_stride, &x, &x_stride, err));
+    MG_TRY(mg_cuda_convert_rows(stream, args->x, rows, hidden, args->x_stride, &x, &x_stride, err));
     mg_cuda_twin_drop(stream);
     if (mg_cuda_few_fits(&args->gate_up, rows)) {
         MG_TRY(mg_cuda_few_gated(stream, args, (const __nv_bfloat16 *)x, joined, err));

@@ -754,9 +754,9 @@ static mg_status cuda_kv_bytes(const mg_kv *kv, size_t *bytes_out, mg_error *err
 }
 
 const mg_nn_ops mg_nn_ops_cuda = {
-    cuda_packed_bytes, cuda_kv_bytes,     mg_cuda_pack,   mg_cuda_linear,   cuda_embed,
-    cuda_gather,       cuda_rmsnorm,      cuda_layernorm, cuda_rope,        cuda_kv_store,
-    cuda_kv_copy,      mg_cuda_attention, mg_cuda_gate,   cuda_add,         cuda_softcap,
-    cuda_argmax,       cuda_logprob,      cuda_nonfinite, mg_cuda_route,    mg_cuda_combine,
-    cuda_rope_store,   mg_cuda_mlp,       mg_cuda_next,   MG_CUDA_KV_BLOCK,
+    cuda_packed_bytes, cuda_kv_bytes,     mg_cuda_pack,    mg_cuda_linear, cuda_embed,
+    cuda_gather,       cuda_rmsnorm,      cuda_layernorm,  cuda_rope,      cuda_kv_store,
+    cuda_kv_copy,      mg_cuda_attention, mg_cuda_gate,    cuda_add,       cuda_softcap,
+    cuda_argmax,       cuda_logprob,      cuda_nonfinite,  mg_cuda_route,  mg_cuda_combine,
+    cuda_rope_store,   mg_cuda_mlp,       mg_cuda_experts, mg_cuda_next,   MG_CUDA_KV_BLOCK,
 };

@@ -5,6 +5,8 @@
 #include "base/memory.h"
 #include "compute/ref/nn_ref_internal.h"
 
+#include "compute/device_internal.h"
+
 /* One row's experts and their weights; scores are overwritten. */
 static void choose(float *scores, int64_t expert_count, int64_t keep, int32_t *chosen_out,
                    float *weights_out)
@@ -95,6 +97,30 @@ mg_status mg_combine_ref(mg_stream *stream, const mg_combine_args *args, mg_erro
             }
             args->x[r * args->dim + d] += sum;
         }
+    }
+    return MG_OK;
+}
+
+mg_status mg_experts_ref(mg_stream *stream, const mg_experts_args *args, mg_error *err)
+{
+    for (int64_t e = 0; e < args->expert_count; e++) {
+        const mg_weight *gate_up = &args->gate_up[e];
+        int64_t hidden = gate_up->in_dim;
+        int64_t inner = args->down[e].in_dim;
+        int64_t first = args->first[e];
+        int64_t rows = args->first[e + 1] - first;
+        float *mid = args->scratch + first * 2 * inner;
+        mg_linear_args up = {
+            mid, args->x + first * hidden, *gate_up, NULL, NULL, rows, hidden, 2 * inner
+        };
+        mg_gate_args gate = { mid,   mid,       mid + inner, rows,
+                              inner, 2 * inner, 2 * inner,   args->activation };
+        mg_linear_args down = {
+            args->out + first * hidden, mid, args->down[e], NULL, NULL, rows, 2 * inner, hidden
+        };
+        MG_TRY(mg_linear_ref(stream, &up, err));
+        MG_TRY(mg_nn_ops_ref.gate(stream, &gate, err));
+        MG_TRY(mg_linear_ref(stream, &down, err));
     }
     return MG_OK;
 }

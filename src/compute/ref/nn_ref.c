@@ -270,6 +270,7 @@ const mg_nn_ops mg_nn_ops_ref = {
     .nonfinite = nonfinite_ref,
     .route = mg_route_ref,
     .combine = mg_combine_ref,
+    .experts = mg_experts_ref,
     .next = next_ref,
     .kv_block = 4,
 };

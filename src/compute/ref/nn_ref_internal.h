@@ -21,6 +21,7 @@ mg_status mg_attention_ref(mg_stream *stream, const mg_attention_args *args, mg_
 /* experts_ref.c */
 mg_status mg_route_ref(mg_stream *stream, const mg_route_args *args, mg_error *err);
 mg_status mg_combine_ref(mg_stream *stream, const mg_combine_args *args, mg_error *err);
+mg_status mg_experts_ref(mg_stream *stream, const mg_experts_args *args, mg_error *err);
 
 /* The fixed order of a sum over 16 lanes: folded in halves; lanes is left changed. */
 static inline float mg_fold_lanes_ref(float lanes[16])
