@@ -564,7 +564,7 @@ bool mg_model_can_step(const mg_model *model, int64_t row_count)
 {
     return model->ops->next != NULL && model->device->fetch_begin != NULL &&
            fill_up(row_count) <= MG_NEXT_ROWS_MAX && model->rope.kind != MG_ROPE_DYNAMIC &&
-           mg_model_restart_length(model) == 0;
+           !mg_model_rope_depends_on_length(model);
 }
 
 /* The rows of the step that `rows` rows laid out in ints stand for. */

@@ -398,6 +398,7 @@ static void greedy_answers_of_every_family_are_those_of_transformers(void **stat
     (void)state;
     for (int64_t i = 0; i < MG_ARRAY_COUNT(cases); i++) {
         greedy_answers_agree(cases[i], mg_device_cpu(mg_isa_best()));
+        greedy_answers_agree(cases[i], mg_device_ref()); /* in blocks, and steps ahead */
     }
 }
 
