@@ -19,6 +19,7 @@ typedef struct planner {
     mg_plan *plan;
     mg_diagnostics diagnostics;
     mg_map told;           /* mistakes already told, by a key */
+    mg_map planned;        /* output tensors, by name */
     mg_status open_status; /* why the first model that could not be opened could not */
     int64_t open_failures;
     bool allow_crimes;
@@ -621,6 +622,12 @@ static void plan_weight(planner *p, const slice_plan *slice, const weight_place 
         mg_diagnose(&p->diagnostics, NULL, "%.*s: is too large", MG_STR_ARG(job.name));
         return;
     }
+    int64_t again = mg_map_get(&p->planned, job.name, -1);
+    if (again >= 0) { /* templates without a layer number: the last layer's counts */
+        plan->jobs[again] = job;
+        return;
+    }
+    (void)mg_map_set(&p->planned, job.name, plan->job_count);
     if (plan->job_count == plan->job_cap) {
         plan->job_cap = MG_MAX(64, plan->job_cap * 2);
         mg_plan_job *more = mg_arena_array(&plan->arena, mg_plan_job, plan->job_cap);
@@ -843,6 +850,7 @@ mg_status mg_plan_create(const mg_recipe *recipe, mg_model_set *set, bool allow_
 
 done:
     mg_map_release(&p.told);
+    mg_map_release(&p.planned);
     mg_diagnostics_release(&p.diagnostics);
     mg_plan_destroy(plan);
     return status;

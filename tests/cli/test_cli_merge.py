@@ -283,6 +283,17 @@ class InspectAndCheck(ProgramTest):
         self.assertEqual(found["tensors"], 1 + 8)
         self.fails(3, "check", "merge.yml", "--layouts", "nowhere")
 
+    def test_templates_without_a_layer_number_are_written_once(self):
+        name = json.loads((MODELS / "mini-ja" / "config.json").read_text())["architectures"][0]
+        definition = {"model_type": "own", "architectures": [name], "num_layers_config_key": "num_hidden_layers",
+                      "pre_weights": [], "post_weights": [],
+                      "layer_templates": {"weights": [{"name": "model.norm.weight"}]}}
+        (self.folder / "layouts").mkdir()
+        self.write("layouts/own.json", json.dumps(definition))
+        self.write("merge.yml", LINEAR)
+        self.run_ok("merge", "merge.yml", "out", "--layouts", "layouts")
+        self.assertEqual(list(read_tensors(self.folder / "out")), ["model.norm.weight"])
+
     def test_a_file_without_a_model_has_no_architecture(self):
         found = json.loads(self.run_ok("inspect", MODELS / "mini-ja" / "model.safetensors", "--json").out)
         self.assertIsNone(found["architecture"])
