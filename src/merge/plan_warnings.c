@@ -21,6 +21,7 @@ static int64_t param_index(const mg_method *method, const char *name)
 static bool weight_sums(const mg_plan *plan, const mg_plan_job *job, double *sum, double *magnitude)
 {
     int64_t weight = param_index(plan->method, "weight");
+    bool any = false;
     *sum = 0.0;
     *magnitude = 0.0;
     if (weight < 0 || job->action != MG_PLAN_MERGE) {
@@ -31,9 +32,10 @@ static bool weight_sums(const mg_plan *plan, const mg_plan_job *job, double *sum
         if (!isnan(w)) {
             *sum += w;
             *magnitude += fabs(w);
+            any = true;
         }
     }
-    return job->input_count > 1;
+    return any;
 }
 
 static bool weights_cancel(const mg_plan *plan, const mg_plan_job *job)

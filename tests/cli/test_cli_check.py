@@ -129,6 +129,7 @@ class Check(ProgramTest):
         self.finds("'density' is 0", merge("ties", (JA, "{weight: 1, density: 0}"), more=base))
         self.finds("'lambda' is 0", merge("task_arithmetic", (JA, "{weight: 1}"), more=base + "parameters: {lambda: 0}\n"))
         self.finds("'t' is outside", merge("slerp", (JA, "{}"), more=base + "parameters: {t: 2}\n"))
+        self.finds("all weights are zero", merge("linear", (JA, "{weight: 0}")))
         self.finds("did you mean 'weight'", merge("linear", (JA, "{weight: 1, wieght: 2}")))
 
     def test_numbers_of_configurations_that_differ(self):
