@@ -43,16 +43,19 @@ static void divide(const mg_job *job, task *s, float *target, float divisor)
     mg_tools_run(job, job->count, MG_MIX_BLOCK, divide_range, s);
 }
 
+/* Sums over models run element by element inside, which makes vector code of them. */
 static void mean_range(void *context, int64_t first, int64_t count)
 {
     const task *s = (const task *)context;
-    for (int64_t e = first; e < first + count; e++) {
-        float sum = 0.0f;
-        for (int64_t k = 0; k < s->count; k++) {
-            sum =
-                mg_work(s->job, sum + mg_work(s->job, s->alpha * s->units[k * s->job->count + e]));
+    const mg_job *job = s->job;
+    const float alpha = s->alpha;
+    float *mean = s->mean;
+    memset(mean + first, 0, (size_t)count * sizeof(float));
+    for (int64_t k = 0; k < s->count; k++) {
+        const float *unit = s->units + k * job->count;
+        for (int64_t e = first; e < first + count; e++) {
+            mean[e] = mg_work(job, mean[e] + mg_work(job, alpha * unit[e]));
         }
-        s->mean[e] = sum;
     }
 }
 
@@ -60,17 +63,21 @@ static void tangent_range(void *context, int64_t first, int64_t count)
 {
     const task *s = (const task *)context;
     const mg_job *job = s->job;
-    for (int64_t e = first; e < first + count; e++) {
-        float sum = 0.0f;
-        for (int64_t k = 0; k < s->count; k++) {
-            if (s->factor[k] == 0.0f) {
-                continue;
-            }
-            float along = mg_work(job, s->dots[k] * s->mean[e]);
-            float across = mg_work(job, s->units[k * job->count + e] - along);
-            sum = mg_work(job, sum + mg_work(job, s->factor[k] * across));
+    const float *mean = s->mean;
+    float *tangent = s->tangent;
+    memset(tangent + first, 0, (size_t)count * sizeof(float));
+    for (int64_t k = 0; k < s->count; k++) {
+        const float *unit = s->units + k * job->count;
+        const float dot = s->dots[k];
+        const float factor = s->factor[k];
+        if (factor == 0.0f) {
+            continue;
         }
-        s->tangent[e] = sum;
+        for (int64_t e = first; e < first + count; e++) {
+            float along = mg_work(job, dot * mean[e]);
+            float across = mg_work(job, unit[e] - along);
+            tangent[e] = mg_work(job, tangent[e] + mg_work(job, factor * across));
+        }
     }
 }
 

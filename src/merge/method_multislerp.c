@@ -37,16 +37,29 @@ static float unit(const task *s, int64_t k, int64_t e)
     return mg_work(s->job, s->x[k * s->job->count + e] / s->lengths[k]);
 }
 
+static void round_range(const mg_job *job, float *x, int64_t first, int64_t count)
+{
+    for (int64_t e = first; e < first + count; e++) {
+        x[e] = mg_work(job, x[e]);
+    }
+}
+
+/* Sums over models run element by element inside, which makes vector code of them. */
 static void mean_range(void *context, int64_t first, int64_t count)
 {
     const task *s = (const task *)context;
-    for (int64_t e = first; e < first + count; e++) {
-        float sum = 0.0f;
-        for (int64_t k = 0; k < s->count; k++) {
-            sum += mg_work(s->job, unit(s, k, e) * s->weights[k]);
+    const mg_job *job = s->job;
+    float *mean = s->mean;
+    memset(mean + first, 0, (size_t)count * sizeof(float));
+    for (int64_t k = 0; k < s->count; k++) {
+        const float *x = s->x + k * job->count;
+        const float length = s->lengths[k];
+        const float weight = s->weights[k];
+        for (int64_t e = first; e < first + count; e++) {
+            mean[e] += mg_work(job, mg_work(job, x[e] / length) * weight);
         }
-        s->mean[e] = mg_work(s->job, sum);
     }
+    round_range(job, mean, first, count);
 }
 
 static void normalize_range(void *context, int64_t first, int64_t count)
@@ -69,15 +82,21 @@ static void tangent_range(void *context, int64_t first, int64_t count)
 {
     const task *s = (const task *)context;
     const mg_job *job = s->job;
-    for (int64_t e = first; e < first + count; e++) {
-        float sum = 0.0f;
-        for (int64_t k = 0; k < s->count; k++) {
-            float along = mg_work(job, s->dots[k] * s->mean[e]);
-            float across = mg_work(job, unit(s, k, e) - along);
-            sum += mg_work(job, across * s->weights[k]);
+    const float *mean = s->mean;
+    float *tangent = s->tangent;
+    memset(tangent + first, 0, (size_t)count * sizeof(float));
+    for (int64_t k = 0; k < s->count; k++) {
+        const float *x = s->x + k * job->count;
+        const float length = s->lengths[k];
+        const float weight = s->weights[k];
+        const float dot = s->dots[k];
+        for (int64_t e = first; e < first + count; e++) {
+            float along = mg_work(job, dot * mean[e]);
+            float across = mg_work(job, mg_work(job, x[e] / length) - along);
+            tangent[e] += mg_work(job, across * weight);
         }
-        s->tangent[e] = mg_work(job, sum);
     }
+    round_range(job, tangent, first, count);
 }
 
 static void result_range(void *context, int64_t first, int64_t count)

@@ -13,17 +13,26 @@ MG_BEGIN_C
 /* Fails for float64, which these methods do not compute in. */
 MG_MUST_CHECK mg_status mg_tools_check(const mg_job *job, mg_error *err);
 
+/* mg_bf16_from_f32 and back, without branches and calls: loops over it become vector code. */
+static inline float mg_round_bf16(float x)
+{
+    union {
+        float value;
+        uint32_t bits;
+    } u;
+    u.value = x;
+    const uint32_t rounded = u.bits + 0x7fffU + (u.bits >> 16 & 1U);
+    const uint32_t quiet = u.bits | 0x00400000U;
+    u.bits = ((u.bits & 0x7fffffffU) > 0x7f800000U ? quiet : rounded) & 0xffff0000U;
+    return u.value;
+}
+
 /* x rounded to the work type. */
 static inline float mg_work(const mg_job *job, float x)
 {
-    switch (job->work) {
-    case MG_BF16:
-        return mg_bf16_to_f32(mg_bf16_from_f32(x));
-    case MG_F16:
-        return mg_f16_to_f32(mg_f16_from_f32(x));
-    default:
-        return x;
-    }
+    return job->work == MG_BF16  ? mg_round_bf16(x)
+           : job->work == MG_F16 ? mg_f16_to_f32(mg_f16_from_f32(x))
+                                 : x;
 }
 
 /* Work on elements (or rows) first .. first+count-1. */
