@@ -9,10 +9,11 @@
 
 #define REF_BYTES_MAX 4096
 #define NAME_BYTES_MAX 96
+#define REFERENCE_BYTES_MAX 8192 /* two paths and their revisions */
 
-/* "PATH[@REVISION]" */
-static mg_status parse_part(mg_str text, mg_arena *arena, mg_str *path_out, mg_str *revision_out,
-                            mg_error *err)
+/* "PATH[@REVISION]", a part of the reference whole */
+static mg_status parse_part(mg_str text, mg_str whole, mg_arena *arena, mg_str *path_out,
+                            mg_str *revision_out, mg_error *err)
 {
     mg_str rest = text;
     mg_str path = mg_str_of("");
@@ -27,7 +28,7 @@ static mg_status parse_part(mg_str text, mg_arena *arena, mg_str *path_out, mg_s
                        MG_STR_ARG(text));
     }
     if (path.size == 0 || (has_revision && revision.size == 0)) {
-        return mg_fail(err, MG_ERR_CONFIG, "model reference '%.*s' lacks a %s", MG_STR_ARG(text),
+        return mg_fail(err, MG_ERR_CONFIG, "model reference '%.*s' lacks a %s", MG_STR_ARG(whole),
                        path.size == 0 ? "path" : "revision behind '@'");
     }
     *path_out = mg_arena_copy(arena, path);
@@ -41,9 +42,13 @@ mg_status mg_model_ref_parse(mg_str text, mg_arena *arena, mg_model_ref *ref_out
     if (memchr(text.data ? text.data : "", '\0', text.size) != NULL) {
         return mg_fail(err, MG_ERR_CONFIG, "model reference holds a NUL");
     }
+    if (text.size > REFERENCE_BYTES_MAX) {
+        return mg_fail(err, MG_ERR_CONFIG, "model reference has %zu bytes, at most %d are read",
+                       text.size, REFERENCE_BYTES_MAX);
+    }
     const char *plus = text.size > 0 ? (const char *)memchr(text.data, '+', text.size) : NULL;
     if (plus == NULL) {
-        return parse_part(text, arena, &ref_out->path, &ref_out->revision, err);
+        return parse_part(text, text, arena, &ref_out->path, &ref_out->revision, err);
     }
     size_t at = (size_t)(plus - text.data);
     mg_str lora = mg_str_slice(text, at + 1, text.size);
@@ -51,8 +56,9 @@ mg_status mg_model_ref_parse(mg_str text, mg_arena *arena, mg_model_ref *ref_out
         return mg_fail(err, MG_ERR_CONFIG, "model reference '%.*s' has more than one '+'",
                        MG_STR_ARG(text));
     }
-    MG_TRY(parse_part(mg_str_slice(text, 0, at), arena, &ref_out->path, &ref_out->revision, err));
-    return parse_part(lora, arena, &ref_out->lora_path, &ref_out->lora_revision, err);
+    MG_TRY(parse_part(mg_str_slice(text, 0, at), text, arena, &ref_out->path, &ref_out->revision,
+                      err));
+    return parse_part(lora, text, arena, &ref_out->lora_path, &ref_out->lora_revision, err);
 }
 
 mg_str mg_model_ref_text(const mg_model_ref *ref, mg_arena *arena)

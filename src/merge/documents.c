@@ -1,6 +1,7 @@
 /* merge/documents.c - several merges from one file, in the order of what they need. */
 #include "base/fs.h"
 #include "base/log.h"
+#include "base/map.h"
 #include "merge/execute.h"
 
 typedef enum visit { VISIT_NOT, VISIT_OPEN, VISIT_DONE } visit;
@@ -21,26 +22,40 @@ typedef struct documents {
     mg_arena *arena;
 } documents;
 
+/* Where a document's mistakes are told: at its name. */
+static const mg_value *place_of(const mg_recipe *recipe)
+{
+    return recipe->name_where != NULL ? recipe->name_where : recipe->where;
+}
+
 static mg_status check_names(const documents *d, mg_error *err)
 {
+    mg_diagnostics diagnostics;
+    mg_map seen = { NULL, 0, 0 };
+    memset(&diagnostics, 0, sizeof(diagnostics));
     for (int64_t i = 0; i < d->count; i++) {
-        for (int64_t k = 0; k < i; k++) {
-            if (mg_str_equal(d->names[i], d->names[k])) {
-                return d->names[i].size > 0
-                           ? mg_fail(err, MG_ERR_CONFIG, "two documents have the name '%.*s'",
-                                     MG_STR_ARG(d->names[i]))
-                           : mg_fail(err, MG_ERR_CONFIG,
-                                     "two documents have no name: only one, the final merge, may");
-            }
-        }
-        bool plain = mg_str_find(d->names[i], mg_str_of("/"), 0) < 0 &&
-                     !mg_str_is(d->names[i], ".") && !mg_str_is(d->names[i], "..");
+        mg_str name = d->names[i];
+        const mg_value *where = place_of(&d->recipes[i]);
+        diagnostics.file = d->recipes[i].file;
+        bool plain = mg_str_find(name, mg_str_of("/"), 0) < 0 && !mg_str_is(name, ".") &&
+                     !mg_str_is(name, "..");
         if (!plain) {
-            return mg_fail(err, MG_ERR_CONFIG, "document name '%.*s' must be a plain file name",
-                           MG_STR_ARG(d->names[i]));
+            mg_diagnose(&diagnostics, where, "document name '%.*s' must be a plain file name",
+                        MG_STR_ARG(name));
+        } else if (mg_map_set(&seen, name, i)) {
+            continue; /* the first of this name */
+        } else if (name.size > 0) {
+            mg_diagnose(&diagnostics, where, "two documents have the name '%.*s'",
+                        MG_STR_ARG(name));
+        } else {
+            mg_diagnose(&diagnostics, where,
+                        "two documents have no name: only one, the final merge, may");
         }
     }
-    return MG_OK;
+    mg_status status = mg_diagnostics_finish(&diagnostics, err);
+    mg_diagnostics_release(&diagnostics);
+    mg_map_release(&seen);
+    return status;
 }
 
 static bool is_finished(const char *folder, mg_arena *arena)
@@ -53,8 +68,11 @@ static bool is_finished(const char *folder, mg_arena *arena)
 static mg_status run_document(documents *d, int64_t index, mg_error *err)
 {
     if (d->visited[index] == VISIT_OPEN) {
-        return mg_fail(err, MG_ERR_CONFIG, "the merge '%.*s' needs itself",
-                       MG_STR_ARG(d->names[index]));
+        const mg_recipe *recipe = &d->recipes[index];
+        const mg_value *where = place_of(recipe);
+        return mg_fail(err, MG_ERR_CONFIG, "%.*s:%d:%d: the merge '%.*s' needs itself",
+                       MG_STR_ARG(recipe->file), where != NULL ? (int)where->line : 0,
+                       where != NULL ? (int)where->column : 0, MG_STR_ARG(d->names[index]));
     }
     if (d->visited[index] == VISIT_DONE) {
         return MG_OK;

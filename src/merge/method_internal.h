@@ -26,4 +26,9 @@ extern const mg_method mg_method_ram;
 extern const mg_method mg_method_ramplus_tl;
 extern const mg_method mg_method_passthrough;
 
+/* What a method of task arithmetic cannot do with an input's parameters: the name of the one that
+ * is to change, with a text for people, or NULL (for other methods too). */
+const char *mg_method_task_mistake(const mg_method *method, const double *params, mg_mask_kind mask,
+                                   char *text, size_t text_bytes);
+
 MG_END_C

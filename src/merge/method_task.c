@@ -6,6 +6,7 @@
 #include "merge/method_internal.h"
 
 #include <math.h>
+#include <stdio.h>
 
 #include "merge/sparsify_internal.h"
 
@@ -143,3 +144,40 @@ TASK_METHOD(della, "DELLA", "https://arxiv.org/abs/2406.11617", true, MG_SPARSIF
             TASK_PARAMS(1.0, 1.0), PARAM_OF("epsilon", 0.15))
 TASK_METHOD(della_linear, "Linear DELLA", "https://arxiv.org/abs/2406.11617", false,
             MG_SPARSIFY_DELLA, TASK_PARAMS(0.0, 1.0), PARAM_OF("epsilon", 0.15))
+
+static bool one_of(const mg_method *method, const mg_method *a, const mg_method *b)
+{
+    return method == a || method == b;
+}
+
+const char *mg_method_task_mistake(const mg_method *method, const double *params, mg_mask_kind mask,
+                                   char *text, size_t text_bytes)
+{
+    if (one_of(method, &mg_method_dare_ties, &mg_method_dare_linear)) {
+        double density = params[PARAM_DENSITY];
+        (void)snprintf(text, text_bytes, "'density' is %g, must not be negative", density);
+        return density < 0.0 ? "density" : NULL;
+    }
+    if (one_of(method, &mg_method_breadcrumbs, &mg_method_breadcrumbs_ties)) {
+        double density = params[PARAM_DENSITY];
+        double gamma = params[PARAM_EXTRA];
+        bool wrong = density < 0.0;
+        (void)snprintf(text, text_bytes, "'%s' is %g, must be in [0, 1]",
+                       wrong ? "density" : "gamma", wrong ? density : gamma);
+        return wrong                                              ? "density"
+               : density < 1.0 && !(gamma >= 0.0 && gamma <= 1.0) ? "gamma"
+                                                                  : NULL;
+    }
+    if (one_of(method, &mg_method_della, &mg_method_della_linear) && mask == MG_MASK_TORCH) {
+        double density = params[PARAM_DENSITY];
+        double epsilon = params[PARAM_EXTRA];
+        bool thins = density > 0.0 && density < 1.0;
+        bool fits = density + fabs(epsilon) < 1.0 && density - fabs(epsilon) > 0.0;
+        (void)snprintf(text, text_bytes,
+                       "'density' %g and 'epsilon' %g: density - epsilon and density + epsilon "
+                       "must lie inside (0, 1)",
+                       density, epsilon);
+        return thins && !fits ? "epsilon" : NULL;
+    }
+    return NULL;
+}

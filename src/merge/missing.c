@@ -26,6 +26,9 @@ static void check_reference(search *s, const mg_value *value)
         return;
     }
     size_t used = strlen(s->err->message);
+    if (used + strlen(why.message) + strlen(s->path) + 32 > sizeof(s->err->message)) {
+        return; /* half a line helps nobody */
+    }
     (void)snprintf(s->err->message + used, sizeof(s->err->message) - used, "\n%s:%d:%d: %s",
                    s->path, value->line, value->column, why.message);
 }

@@ -8,10 +8,14 @@
 #include "merge/plan.h"
 
 #include <math.h>
+#include <stdio.h>
 
 #include "base/log.h"
 #include "merge/chat_template.h"
+#include "merge/method_internal.h"
 #include "merge/plan_internal.h"
+
+#define LAYERS_MAX 10000 /* of the result, in one module */
 
 typedef struct planner {
     const mg_recipe *recipe;
@@ -182,27 +186,33 @@ static mg_status choose_layout(planner *p, mg_error *err)
 
 /* --- Parameters ------------------------------------------------------------------------------- */
 
-/* The curve that applies at one level, or NULL. */
-static const mg_curve *curve_at_level(const mg_settings *settings, mg_str param, mg_str tensor)
+/* The curve that applies at one level, or NULL; *where_out is then its place. */
+static const mg_curve *curve_at_level(const mg_settings *settings, mg_str param, mg_str tensor,
+                                      const mg_value **where_out)
 {
     const mg_setting *setting = mg_settings_find(settings, param);
-    return setting != NULL ? mg_setting_match(setting, tensor) : NULL;
+    const mg_curve *curve = setting != NULL ? mg_setting_match(setting, tensor) : NULL;
+    *where_out = curve != NULL ? setting->where : NULL;
+    return curve;
 }
 
 static const mg_curve *find_curve(const planner *p, const slice_plan *slice,
-                                  const slice_source *source, mg_str param, mg_str tensor)
+                                  const slice_source *source, mg_str param, mg_str tensor,
+                                  const mg_value **where_out)
 {
-    const mg_curve *curve = NULL;
+    const mg_settings *levels[4];
+    int count = 0;
     if (source != NULL && source->source != NULL) {
-        curve = curve_at_level(&source->source->settings, param, tensor);
+        levels[count++] = &source->source->settings;
     }
-    if (curve == NULL) {
-        curve = curve_at_level(&slice->slice_def->settings, param, tensor);
+    levels[count++] = &slice->slice_def->settings;
+    levels[count++] = &slice->module_def->settings;
+    levels[count++] = &p->recipe->settings;
+    const mg_curve *curve = NULL;
+    for (int i = 0; i < count && curve == NULL; i++) {
+        curve = curve_at_level(levels[i], param, tensor, where_out);
     }
-    if (curve == NULL) {
-        curve = curve_at_level(&slice->module_def->settings, param, tensor);
-    }
-    return curve != NULL ? curve : curve_at_level(&p->recipe->settings, param, tensor);
+    return curve;
 }
 
 static void tell_missing(planner *p, const slice_plan *slice, const slice_source *source,
@@ -228,7 +238,8 @@ static void tell_missing(planner *p, const slice_plan *slice, const slice_source
 static double param_value(planner *p, const slice_plan *slice, const slice_source *source,
                           const mg_method_param *param, mg_str tensor, double t)
 {
-    const mg_curve *curve = find_curve(p, slice, source, mg_str_of(param->name), tensor);
+    const mg_value *where;
+    const mg_curve *curve = find_curve(p, slice, source, mg_str_of(param->name), tensor, &where);
     if (curve == NULL || curve->count == 0) {
         if (param->required) {
             tell_missing(p, slice, source, param->name, tensor);
@@ -243,11 +254,35 @@ static double param_value(planner *p, const slice_plan *slice, const slice_sourc
                 (param->type == MG_PARAM_BOOL ? value == 0.0 || value == 1.0
                                               : value == trunc(value) && fabs(value) < 1e9);
     if (!fits && first_time(p, mg_arena_printf(&p->plan->arena, "type/%s", param->name))) {
-        mg_diagnose(&p->diagnostics, slice->slice_def->where, "parameter '%s' is %g, must be %s",
-                    param->name, value,
-                    param->type == MG_PARAM_BOOL ? "true or false" : "a whole number");
+        mg_diagnose(&p->diagnostics, where != NULL ? where : slice->slice_def->where,
+                    "parameter '%s' is %.12g, must be %s", param->name, value,
+                    param->type == MG_PARAM_BOOL ? "true or false"
+                                                 : "a whole number below 1000000000");
     }
     return value;
+}
+
+/* What the method cannot do with the parameters of an input, told once for each model. */
+static void check_params(planner *p, const slice_plan *slice, const slice_source *source,
+                         const mg_plan_input *input)
+{
+    char wrong[160];
+    const char *param =
+        mg_method_task_mistake(p->plan->method, input->params, p->plan->mask, wrong, sizeof(wrong));
+    if (param == NULL) {
+        return;
+    }
+    mg_str model = ref_text(p, source->ref);
+    if (!first_time(p, mg_arena_printf(&p->plan->arena, "range/%.*s", MG_STR_ARG(model)))) {
+        return;
+    }
+    const mg_value *where;
+    (void)find_curve(p, slice, source, mg_str_of(param), input->name, &where);
+    if (where == NULL) {
+        where = source->source != NULL ? source->source->where : slice->slice_def->where;
+    }
+    mg_diagnose(&p->diagnostics, where, "%s (model '%.*s', tensor %.*s)", wrong, MG_STR_ARG(model),
+                MG_STR_ARG(input->name));
 }
 
 /* Warns of parameters that the method does not have. */
@@ -388,25 +423,32 @@ static bool check_inputs(planner *p, mg_plan_job *job, const weight_place *place
     return true;
 }
 
-/* What the method's contract says of the inputs that are there; NULL = fine. */
-static const char *contract_broken(const mg_method *method, int64_t count, bool configured_base,
-                                   bool has_base)
+#define CONTRACT_BYTES 128
+
+/* Whether the inputs that are there break the method's contract; *text then says how. */
+static bool contract_broken(const mg_method *method, int64_t count, bool configured_base,
+                            bool has_base, char text[CONTRACT_BYTES])
 {
     if (method->base != MG_BASE_IGNORED && configured_base && !has_base) {
-        return "the base model is not among its inputs";
+        (void)snprintf(text, CONTRACT_BYTES, "the base model is not among its inputs");
+        return true;
     }
     if (method->base == MG_BASE_REQUIRED && !has_base) {
-        return "it needs a base model ('base_model')";
+        (void)snprintf(text, CONTRACT_BYTES, "it needs a base model ('base_model')");
+        return true;
     }
-    int64_t others = count - (method->base != MG_BASE_IGNORED && has_base ? 1 : 0);
-    if (count < method->inputs_min || others < method->non_base_min) {
-        return "it has too few inputs";
+    int64_t bases = method->base != MG_BASE_IGNORED && has_base ? 1 : 0;
+    int64_t least = MG_MAX(method->inputs_min, method->non_base_min + bases);
+    int64_t most = method->non_base_max > 0 ? method->non_base_max + bases : INT64_MAX;
+    most = method->inputs_max > 0 ? MG_MIN(method->inputs_max, most) : most;
+    if (count >= least && count <= most) {
+        return false;
     }
-    if ((method->inputs_max > 0 && count > method->inputs_max) ||
-        (method->non_base_max > 0 && others > method->non_base_max)) {
-        return "it has too many inputs";
-    }
-    return NULL;
+    bool few = count < least;
+    (void)snprintf(text, CONTRACT_BYTES, "it has too %s inputs (%lld%s, at %s %lld)",
+                   few ? "few" : "many", (long long)count, has_base ? " with the base model" : "",
+                   few ? "least" : "most", (long long)(few ? least : most));
+    return true;
 }
 
 /* What becomes of an optional tensor that some models lack; true when the job is decided. */
@@ -545,6 +587,9 @@ static bool find_inputs(planner *p, const slice_plan *slice, const weight_place 
             input->params[k] =
                 applies ? param_value(p, slice, source, param, input->name, place->t) : (double)NAN;
         }
+        if (!is_base) {
+            check_params(p, slice, source, input);
+        }
         job->unties = job->unties || (source->model == 0 && input->source.tied);
         job->input_count++;
     }
@@ -560,9 +605,9 @@ static bool find_inputs(planner *p, const slice_plan *slice, const weight_place 
     if (missing && decide_singleton(p, job)) {
         return true;
     }
-    const char *broken =
-        contract_broken(p->plan->method, job->input_count, slice->base != NULL, job->base >= 0);
-    if (broken != NULL) {
+    char broken[CONTRACT_BYTES];
+    if (contract_broken(p->plan->method, job->input_count, slice->base != NULL, job->base >= 0,
+                        broken)) {
         mg_diagnose(&p->diagnostics, NULL, "%.*s: %s cannot merge it: %s", MG_STR_ARG(job->name),
                     p->plan->method->name, broken);
         return false;
@@ -708,9 +753,9 @@ static slice_plan make_slice(planner *p, const mg_recipe_module *module_def,
         add_source(p, &slice, NULL, slice.base);
         has_base = true;
     }
-    const char *broken =
-        contract_broken(p->plan->method, slice.source_count, slice.base != NULL, has_base);
-    if (broken != NULL) {
+    char broken[CONTRACT_BYTES];
+    if (contract_broken(p->plan->method, slice.source_count, slice.base != NULL, has_base,
+                        broken)) {
         mg_diagnose(&p->diagnostics, slice_def->where, "'%s' cannot merge this: %s",
                     p->plan->method->name, broken);
     }
@@ -739,6 +784,11 @@ static void plan_module(planner *p, const mg_recipe_module *module_def,
     for (int64_t s = 0; s < module_def->slice_count; s++) {
         slices[s] = make_slice(p, module_def, &module_def->slices[s], module);
         total += slices[s].length;
+    }
+    if (total > LAYERS_MAX) {
+        mg_diagnose(&p->diagnostics, module_def->where,
+                    "the slices have %lld layers, at most %d are merged", (long long)total,
+                    LAYERS_MAX);
     }
     layers->module = module;
     layers->changed = module_def->explicit_slices;
@@ -822,7 +872,7 @@ mg_status mg_plan_create(const mg_recipe *recipe, mg_model_set *set, bool allow_
     }
     if (recipe->chat_template.size > 0 && !mg_chat_template_valid(recipe->chat_template)) {
         mg_diagnose(
-            &p.diagnostics, NULL,
+            &p.diagnostics, recipe->chat_template_where,
             "'chat_template' is '%.*s', must be auto, alpaca, chatml, exaone, llama3, mistral "
             "or a template",
             MG_STR_ARG(recipe->chat_template));

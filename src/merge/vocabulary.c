@@ -11,6 +11,8 @@
 #include "base/log.h"
 #include "base/memory.h"
 
+#define PAD_MULTIPLE_MAX (1 << 20)
+
 typedef struct builder {
     const mg_recipe *recipe;
     const mg_vocabulary_model *models;
@@ -353,6 +355,10 @@ static void read_rules(builder *b, const mg_value *tokens, mg_vocabulary *out)
         const mg_value *source = mg_value_get(entry, "source");
         const mg_value *force = mg_value_get(entry, "force");
         rules[id].force = force != NULL && force->kind == MG_BOOL && force->boolean;
+        if (!mg_value_is_null(force) && force->kind != MG_BOOL) {
+            mg_diagnose(b->diagnostics, force, "'force' is %s, must be true or false",
+                        mg_kind_name(force->kind));
+        }
         if (mg_value_is_null(source)) {
             continue;
         }
@@ -397,8 +403,9 @@ static void pad_rows(const builder *b, mg_vocabulary *out)
     const mg_value *pad = mg_value_get(b->recipe->tokenizer, "pad_to_multiple_of");
     int64_t multiple = 1;
     if (!mg_value_is_null(pad) &&
-        (!mg_value_to_int(pad, &multiple) || multiple < 1 || multiple > (1 << 20))) {
-        mg_diagnose(b->diagnostics, pad, "'pad_to_multiple_of' must be a whole number, 1 or more");
+        (!mg_value_to_int(pad, &multiple) || multiple < 1 || multiple > PAD_MULTIPLE_MAX)) {
+        mg_diagnose(b->diagnostics, pad, "'pad_to_multiple_of' must be a whole number in [1, %d]",
+                    PAD_MULTIPLE_MAX);
         multiple = 1;
     }
     out->row_count = (out->token_count + multiple - 1) / multiple * multiple;

@@ -87,18 +87,20 @@ typedef enum mg_order_kind {
 } mg_order_kind;
 
 typedef struct mg_recipe {
-    mg_str file; /* for messages; empty when built */
+    mg_str file;           /* for messages; empty when built */
+    const mg_value *where; /* the document; this and the other places may be NULL */
     mg_str method;
-    const mg_value *method_where; /* this and base_where may be NULL */
+    const mg_value *method_where;
     bool has_base;
     const mg_value *base_where;
     mg_model_ref base;
     const mg_recipe_module *modules; /* one with an empty name unless `modules:` was used */
     int64_t module_count;
     mg_settings settings;
-    mg_dtype dtype;            /* MG_DTYPE_COUNT = as on disk */
-    mg_dtype out_dtype;        /* MG_DTYPE_COUNT = as computed */
-    mg_str chat_template;      /* empty = none */
+    mg_dtype dtype;       /* MG_DTYPE_COUNT = as on disk */
+    mg_dtype out_dtype;   /* MG_DTYPE_COUNT = as computed */
+    mg_str chat_template; /* empty = none */
+    const mg_value *chat_template_where;
     const mg_value *tokenizer; /* the `tokenizer` map, or NULL */
     mg_str tokenizer_source;   /* legacy key, empty = none */
     mg_mask_kind mask;         /* block `merganser: {mask: philox, seed: N}` */
@@ -108,6 +110,7 @@ typedef struct mg_recipe {
     bool truncate_embeddings; /* to the rows of the smallest; a command sets it, no file */
     mg_str text;              /* the YAML as read, for mergekit_config.yml; empty when built */
     mg_str name;              /* document name in several-document files */
+    const mg_value *name_where;
 } mg_recipe;
 
 /* Reads one document.  Mistakes go to diagnostics (all of them); the recipe lives in arena, which

@@ -8,19 +8,35 @@
 #include <math.h>
 
 #include "base/fs.h"
+#include "base/map.h"
 #include "text/yaml.h"
 
-#define RECIPE_ITEMS_MAX 100000 /* sources, slices or values of one list */
+#define RECIPE_ITEMS_MAX 100000   /* sources, slices or values of one list */
+#define RECIPE_DOCUMENTS_MAX 1000 /* of one file */
 
 typedef struct reader {
     mg_arena *arena;
     mg_diagnostics *diagnostics;
 } reader;
 
+/* Of equal keys the last one counts, as in PyYAML; it is seldom what was meant. */
+static void warn_repeated_keys(reader *r, const mg_value *map)
+{
+    for (int64_t i = 0; i < map->count; i++) {
+        const mg_value *key = &map->entries[i].key;
+        if (map->entries[i].repeated) {
+            mg_diagnose_warn(r->diagnostics, &map->entries[i].value,
+                             "key '%.*s' is there again, its value from before is ignored",
+                             MG_STR_ARG(key->kind == MG_STRING ? key->string : key->source));
+        }
+    }
+}
+
 /* Warns of each key of map that known lacks. */
 static void warn_unknown_keys(reader *r, const mg_value *map, const char *const *known,
                               int64_t known_count)
 {
+    warn_repeated_keys(r, map);
     for (int64_t i = 0; i < map->count; i++) {
         const mg_value *key = &map->entries[i].key;
         bool found = false;
@@ -194,6 +210,7 @@ static mg_settings read_settings(reader *r, const mg_value *map)
     }
     mg_setting *items = mg_arena_array(r->arena, mg_setting, parameters->count);
     settings.items = items;
+    warn_repeated_keys(r, parameters);
     for (int64_t i = 0; i < parameters->count; i++) {
         const mg_entry *entry = &parameters->entries[i];
         if (entry->key.kind != MG_STRING) {
@@ -330,18 +347,21 @@ static mg_recipe_source read_source(reader *r, const mg_value *value, bool with_
 static void read_sources(reader *r, const mg_value *list, bool with_range, mg_recipe_slice *slice)
 {
     mg_recipe_source *sources = mg_arena_array(r->arena, mg_recipe_source, list->count);
+    mg_map seen = { NULL, 0, 0 };
     for (int64_t i = 0; i < list->count; i++) {
         sources[i] = read_source(r, &list->items[i], with_range);
-        for (int64_t k = 0; k < i; k++) {
-            if (sources[i].model.path.size > 0 &&
-                mg_model_ref_equal(&sources[i].model, &sources[k].model)) {
-                mg_diagnose(r->diagnostics, &list->items[i],
-                            "model '%.*s' is named twice, must be once in a slice",
-                            MG_STR_ARG(sources[i].model.path));
-                break;
-            }
+        const mg_model_ref *model = &sources[i].model;
+        mg_str key = mg_arena_printf(r->arena, "%.*s\n%.*s\n%.*s\n%.*s\n%.*s",
+                                     MG_STR_ARG(model->path), MG_STR_ARG(model->revision),
+                                     MG_STR_ARG(model->lora_path), MG_STR_ARG(model->lora_revision),
+                                     MG_STR_ARG(model->override_architecture));
+        if (model->path.size > 0 && !mg_map_set(&seen, key, i)) {
+            mg_diagnose(r->diagnostics, &list->items[i],
+                        "model '%.*s' is named twice, must be once in a slice",
+                        MG_STR_ARG(model->path));
         }
     }
+    mg_map_release(&seen);
     slice->sources = sources;
     slice->source_count = list->count;
 }
@@ -547,6 +567,11 @@ mg_status mg_recipe_from_value(const mg_value *document, mg_arena *arena,
                     mg_kind_name(document->kind));
         return MG_ERR_CONFIG;
     }
+    if (get(document, "genome") != NULL && get(document, "merge_method") == NULL) {
+        mg_diagnose(diagnostics, document,
+                    "this is the file of a search, not of a merge: 'merganser evolve' takes it");
+        return MG_ERR_CONFIG;
+    }
     WARN_UNKNOWN_KEYS(&r, document, known);
     recipe_out->method = get_text(&r, document, "merge_method");
     recipe_out->method_where = get(document, "merge_method");
@@ -570,7 +595,10 @@ mg_status mg_recipe_from_value(const mg_value *document, mg_arena *arena,
     recipe_out->dtype = read_dtype(&r, document, "dtype");
     recipe_out->out_dtype = read_dtype(&r, document, "out_dtype");
     recipe_out->chat_template = get_text(&r, document, "chat_template");
+    recipe_out->chat_template_where = get(document, "chat_template");
     recipe_out->name = get_text(&r, document, "name");
+    recipe_out->name_where = get(document, "name");
+    recipe_out->where = document;
     recipe_out->tokenizer = get(document, "tokenizer");
     recipe_out->tokenizer_source = get_text(&r, document, "tokenizer_source");
     if (recipe_out->tokenizer != NULL && recipe_out->tokenizer_source.size > 0) {
@@ -605,6 +633,11 @@ mg_status mg_recipe_read_all(const char *path, mg_arena *arena, mg_recipe **reci
     }
     if (list.count == 0) {
         status = mg_fail(err, MG_ERR_CONFIG, "%s: is empty, must be a merge configuration", path);
+        goto done;
+    }
+    if (list.count > RECIPE_DOCUMENTS_MAX) {
+        status = mg_fail(err, MG_ERR_CONFIG, "%s: has %lld documents, at most %d are read", path,
+                         (long long)list.count, RECIPE_DOCUMENTS_MAX);
         goto done;
     }
     mg_value *kept = mg_arena_array(arena, mg_value, list.count);

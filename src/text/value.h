@@ -36,6 +36,7 @@ typedef struct mg_value {
 struct mg_entry {
     mg_value key; /* nearly always MG_STRING */
     mg_value value;
+    bool repeated; /* a YAML key that stands in its map more than once */
 };
 
 extern const mg_value mg_value_null;

@@ -21,6 +21,7 @@
 
 #define DEPTH_MAX 200
 #define NODES_MAX ((int64_t)4 << 20) /* with every alias expanded */
+#define TEXT_BYTES_PER_NODE 64       /* a long text counts as several */
 #define TAG_PREFIX "tag:yaml.org,2002:"
 
 typedef struct anchor {
@@ -33,6 +34,7 @@ typedef struct anchor {
 typedef struct reader {
     yaml_parser_t parser;
     const char *name;
+    mg_str text;
     mg_arena *arena;
     mg_error *err;
     int depth;
@@ -54,6 +56,20 @@ static mg_status fail_at(reader *r, yaml_mark_t mark, const char *what)
                    (int)mark.column + 1, what);
 }
 
+/* Bytes that are no text in UTF-8, found before they belong to a line. */
+static mg_status fail_at_byte(reader *r, const char *problem, size_t offset)
+{
+    int line = 1;
+    int column = 1;
+    for (size_t i = 0; i < MG_MIN(offset, r->text.size); i++) {
+        bool ends = r->text.data[i] == '\n';
+        line += ends ? 1 : 0;
+        column = ends ? 1 : column + (((unsigned char)r->text.data[i] & 0xC0) != 0x80 ? 1 : 0);
+    }
+    return mg_fail(r->err, MG_ERR_FORMAT, "%s:%d:%d: %s, must be text in UTF-8", r->name, line,
+                   column, problem);
+}
+
 static mg_status next_event(reader *r, yaml_event_t *event_out)
 {
     if (yaml_parser_parse(&r->parser, event_out)) {
@@ -62,8 +78,7 @@ static mg_status next_event(reader *r, yaml_event_t *event_out)
     const yaml_parser_t *p = &r->parser;
     const char *problem = p->problem != NULL ? p->problem : "damaged YAML";
     if (p->error == YAML_READER_ERROR) {
-        return mg_fail(r->err, MG_ERR_FORMAT, "%s: %s at byte %zu", r->name, problem,
-                       p->problem_offset);
+        return fail_at_byte(r, problem, p->problem_offset);
     }
     if (p->context != NULL) {
         return mg_fail(r->err, MG_ERR_FORMAT, "%s:%d:%d: %s %s", r->name,
@@ -177,6 +192,7 @@ static mg_status read_scalar(reader *r, const yaml_event_t *event, mg_value *val
     value_out->kind = MG_STRING;
     value_out->string = mg_arena_copy(r->arena, text);
     value_out->source = value_out->string;
+    r->weight += (int64_t)(text.size / TEXT_BYTES_PER_NODE);
     value_out->plain = event->data.scalar.style == YAML_PLAIN_SCALAR_STYLE;
     if (event->data.scalar.tag != NULL) {
         return apply_scalar_tag(r, event, value_out);
@@ -268,14 +284,15 @@ static int64_t key_find(const key_set *set, const mg_value *key)
                                   : mg_map_get(&set->others, other_key(text, key), -1);
 }
 
-static void key_put(key_set *set, const mg_entry *entry)
+/* Where the key stood before, -1 = nowhere. */
+static int64_t key_put(key_set *set, const mg_entry *entry)
 {
     char text[32];
     const mg_value *key = &entry->key;
     int64_t at = key_find(set, key);
     if (at >= 0) {
         set->entries[at].value = entry->value;
-        return;
+        return at;
     }
     set->entries[set->count] = *entry;
     if (key->kind == MG_STRING) {
@@ -284,6 +301,7 @@ static void key_put(key_set *set, const mg_entry *entry)
         (void)mg_map_set(&set->others, mg_arena_copy(set->arena, other_key(text, key)), set->count);
     }
     set->count++;
+    return -1;
 }
 
 /* How many entries a merge value brings; -1 when it is neither a map nor a list of maps. */
@@ -312,7 +330,7 @@ static void merge_into(key_set *set, const mg_value *value)
         if (value->kind == MG_LIST) {
             merge_into(set, &value->items[i]);
         } else if (key_find(set, &value->entries[i].key) < 0) {
-            key_put(set, &value->entries[i]);
+            (void)key_put(set, &value->entries[i]);
         }
     }
 }
@@ -341,9 +359,11 @@ static mg_status close_map(reader *r, int64_t base, mg_value *value_out)
             merge_into(&set, &pairs[i].value);
         }
     }
+    int64_t merged = set.count;
     for (int64_t i = 0; i < pair_count; i++) {
-        if (!is_merge_key(&pairs[i].key)) {
-            key_put(&set, &pairs[i]);
+        int64_t at = is_merge_key(&pairs[i].key) ? -1 : key_put(&set, &pairs[i]);
+        if (at >= merged) { /* what was merged in may be overridden */
+            set.entries[at].repeated = true;
         }
     }
     mg_map_release(&set.strings);
@@ -444,7 +464,7 @@ mg_status mg_yaml_parse_all(mg_str text, const char *name, mg_arena *arena, mg_v
 {
     *list_out = mg_value_null;
     mg_status status = MG_OK;
-    reader r = { .name = name, .arena = arena, .err = err };
+    reader r = { .name = name, .text = text, .arena = arena, .err = err };
     if (text.size > MG_YAML_BYTES_MAX) {
         return mg_fail(err, MG_ERR_LIMIT, "%s: %zu bytes of YAML, at most %zu are read", name,
                        text.size, MG_YAML_BYTES_MAX);

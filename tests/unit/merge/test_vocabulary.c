@@ -261,7 +261,7 @@ static void mistakes_in_the_block_are_told(void **state)
         { "{tokens: {a: {source: nobody}}}", "'nobody' is no part of the merge" },
         { "{tokens: {a: {source: {kind: one}}}}", "must be zero or model_token" },
         { "{tokens: {a: {source: {kind: model_token, model: base}}}}", "either 'token' or" },
-        { "{pad_to_multiple_of: 0}", "1 or more" },
+        { "{pad_to_multiple_of: 0}", "in [1, 1048576]" },
     };
     mg_token_table tables[2] = { read_table(base_json), read_table(other_json) };
     for (int64_t i = 0; i < MG_ARRAY_COUNT(cases); i++) {

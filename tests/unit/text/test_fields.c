@@ -3,6 +3,7 @@
 #include <math.h>
 
 #include "base/log.h"
+#include "base/memory.h"
 #include "text/fields.h"
 #include "text/yaml.h"
 
@@ -190,6 +191,30 @@ static void all_mistakes_are_reported_together(void **state)
     release(&f);
 }
 
+static void mistakes_without_end_are_counted_and_the_first_told(void **state)
+{
+    (void)state;
+    mg_error err;
+    mg_diagnostics diagnostics;
+    memset(&diagnostics, 0, sizeof(diagnostics));
+    diagnostics.file = mg_str_of("f");
+    char *name = mg_new_array(char, 1 << 20);
+    memset(name, 'x', (1 << 20) - 1);
+    memcpy(name, "a\nb", 3);
+    for (int i = 0; i < 5000; i++) {
+        mg_diagnose(&diagnostics, NULL, "%s is wrong", i == 0 ? name : "it");
+    }
+    assert_int_equal(diagnostics.count, 5000);
+    assert_true(diagnostics.text.size < 10000);
+    assert_status(mg_diagnostics_finish(&diagnostics, &err), MG_ERR_CONFIG);
+    assert_memory_equal(err.message, "f: a bxxx", 9);
+    assert_non_null(strstr(err.message, "xxx...\nf: it is wrong\n"));
+    assert_non_null(strstr(err.message, "it is wrong\n... and 49"));
+    assert_null(strstr(err.message, "a\nb"));
+    mg_free(name);
+    mg_diagnostics_release(&diagnostics);
+}
+
 static char warning[200];
 
 static void keep_warning(void *context, mg_log_level level, const char *message)
@@ -254,6 +279,7 @@ int main(void)
         cmocka_unit_test(values_are_taken_as_pydantic_takes_them),
         cmocka_unit_test(an_absent_or_null_field_keeps_its_default),
         cmocka_unit_test(all_mistakes_are_reported_together),
+        cmocka_unit_test(mistakes_without_end_are_counted_and_the_first_told),
         cmocka_unit_test(an_unknown_key_is_a_warning_with_the_nearest_name),
         cmocka_unit_test(lax_readings_refuse_the_rest),
     };
