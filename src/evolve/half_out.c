@@ -57,13 +57,18 @@ static void enter(halves *h, int64_t n)
     h->count++;
 }
 
+static bool counts(const mg_loop_candidate *c)
+{
+    return c != NULL && c->genome != NULL && !c->failed && !isnan(c->search_score);
+}
+
 static mg_status enter_all(halves *h, mg_error *err)
 {
     mg_loop *loop = h->loop;
     int64_t n = loop->search.count;
     for (int64_t i = 0; i < loop->candidate_count; i++) {
         const mg_loop_candidate *c = loop->candidates[i];
-        if (c == NULL || c->genome == NULL || c->failed || isnan(c->search_score)) {
+        if (!counts(c)) {
             continue;
         }
         bool complete = true;
@@ -78,10 +83,30 @@ static mg_status enter_all(halves *h, mg_error *err)
     return MG_OK;
 }
 
+/* Whether the store has it for these candidates: a run that is looked at again. */
+static mg_status is_known(mg_loop *loop, bool *known_out, mg_error *err)
+{
+    mg_buf text = { 0 };
+    bool found;
+    double value;
+    long long stored = 0;
+    int64_t count = 0;
+    for (int64_t i = 0; i < loop->candidate_count; i++) {
+        count += counts(loop->candidates[i]) ? 1 : 0;
+    }
+    mg_status status = mg_loop_get_value(loop, "half_out", &text, &found, err);
+    *known_out = status == MG_OK && found && sscanf(text.data, "%lf %lld", &value, &stored) == 2 &&
+                 stored == count;
+    mg_buf_release(&text);
+    return status;
+}
+
 mg_status mg_loop_half_out(mg_loop *loop, mg_error *err)
 {
     int64_t n = loop->search.count;
-    if (n < 2) {
+    bool known;
+    MG_TRY(is_known(loop, &known, err));
+    if (n < 2 || known) {
         return MG_OK;
     }
     halves h = { .loop = loop,

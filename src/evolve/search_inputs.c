@@ -536,5 +536,6 @@ void mg_search_add_facts(mg_search *s, mg_fingerprint *facts)
     mg_fingerprint_add(facts, "num_fewshot, chat template or random_init", "%lld %d %d %d",
                        (long long)config->num_fewshot, config->apply_chat_template,
                        config->fewshot_as_multiturn, config->random_init);
-    mg_fingerprint_add(facts, "--dtype", "%d", (int)s->o->dtype);
+    mg_fingerprint_add(facts, "--dtype", "%s",
+                       s->o->dtype == MG_DTYPE_COUNT ? "auto" : mg_dtype_name(s->o->dtype));
 }
