@@ -1,6 +1,6 @@
 /* bench/bench_cuda.c - a card against its limits, with a 7 B Mistral shape and random weights.
  *
- * usage: bench_cuda [LAYERS]     fewer layers than 32 make a shorter run; limits are scaled
+ * usage: bench_cuda [LAYERS [merges]]     fewer layers than 32 make a shorter run; limits are scaled
  * Prints CSV: what, milliseconds, the limit for it from this run's copy bandwidth and the card's
  * matrix rate, and their ratio.  Counted: every weight, key, value and merged element once. */
 #include <math.h>
@@ -16,6 +16,7 @@
 #include "compute/ops_mix.h"
 #include "compute/ops_nn.h"
 #include "infer/engine.h"
+#include "merge/method.h"
 #include "model/model.h"
 
 #define HIDDEN 4096
@@ -35,6 +36,7 @@ typedef struct bench {
     int64_t layers;
     uint16_t *noise;     /* NOISE_BYTES of random bfloat16 on the host */
     char *sources[3];    /* device: base and two sources of a merge, SOURCE_BYTES each */
+    uint32_t *flag;      /* device: raised by results that are not finite */
     double copy_bytes;   /* per second, read plus written */
     double matrix_flops; /* per second */
 } bench;
@@ -166,6 +168,89 @@ static void bench_merge(bench *b)
     double task_ms = median_ms(b, 11, run_merge, &step);
     report("merge dare_ties 2 sources (16 matrices)", task_ms,
            4.0 * (double)bytes / b->copy_bytes * 1e3);
+    for (int k = 0; k < 4; k++) {
+        b->device->free(b->device, step.blocks[k]);
+    }
+}
+
+/* --- Every method, as the executor calls it, with the search's masks */
+
+#define METHOD_MATRICES 4
+
+typedef struct method_step {
+    const bench *b;
+    const mg_method *method;
+    char *blocks[4]; /* base, two sources, out: METHOD_MATRICES each */
+    mg_job job;
+} method_step;
+
+static void run_method(void *context)
+{
+    method_step *step = context;
+    const mg_method *method = step->method;
+    mg_error err;
+    mg_job_input inputs[3];
+    mg_mt19937 mt;
+    mg_mt19937_seed(&mt, 1);
+    for (int m = 0; m < METHOD_MATRICES; m++) {
+        size_t at = (size_t)m * (size_t)step->job.count * 2;
+        memset(inputs, 0, sizeof(inputs));
+        for (int i = 0; i < 3; i++) {
+            inputs[i].x.data = step->blocks[i] + at;
+            inputs[i].x.dtype = MG_BF16;
+            inputs[i].source_index = i - 1;
+            for (int64_t p = 0; p < method->param_count; p++) {
+                const mg_method_param *param = &method->params[p];
+                bool is_share = strcmp(param->name, "density") == 0;
+                inputs[i].params[p] = is_share ? 0.5 : param->required ? 0.4 : param->fallback;
+                step->job.params[p] = inputs[i].params[p];
+            }
+        }
+        step->job.inputs = inputs;
+        step->job.mt = &mt;
+        step->job.out = step->blocks[3] + at;
+        must(method->merge(&step->job, &err), &err);
+    }
+}
+
+static void bench_methods(bench *b)
+{
+    static const char *const names[] = { "linear",      "slerp",     "task_arithmetic", "ties",
+                                         "breadcrumbs", "dare_ties", "della",           "nearswap",
+                                         "model_stock", "nuslerp",   "multislerp",      "karcher",
+                                         "sce",         "ram" };
+    mg_error err;
+    method_step step = { .b = b };
+    size_t bytes = (size_t)HIDDEN * INNER * 2 * METHOD_MATRICES;
+    for (int k = 0; k < 4; k++) {
+        step.blocks[k] = device_block(b, bytes);
+        for (size_t at = 0; at < bytes; at += NOISE_BYTES - 4096 * (size_t)k) {
+            must(b->device->upload(b->stream, step.blocks[k] + at, b->noise,
+                                   MG_MIN(NOISE_BYTES, bytes - at), &err),
+                 &err);
+        }
+    }
+    for (int i = 0; i < MG_ARRAY_COUNT(names); i++) {
+        mg_job *job = &step.job;
+        step.method = mg_method_find(mg_str_of(names[i]));
+        job->name = mg_str_of("model.layers.0.mlp.up_proj.weight");
+        job->shape = mg_shape_2d(INNER, HIDDEN);
+        job->count = (int64_t)HIDDEN * INNER;
+        job->input_count = step.method->inputs_max == 2 ? 2 : 3;
+        job->base = step.method->base == MG_BASE_IGNORED ? -1 : 0;
+        job->work = MG_BF16;
+        job->out_dtype = MG_BF16;
+        job->device = b->device;
+        job->stream = b->stream;
+        job->mask = MG_MASK_PHILOX;
+        job->order = MG_ORDER_INDEX;
+        char what[64];
+        (void)snprintf(what, sizeof(what), "%s of %d tensors (%d matrices)", names[i],
+                       (int)job->input_count, METHOD_MATRICES);
+        double ms = median_ms(b, 5, run_method, &step);
+        report(what, ms, (double)(job->input_count + 1) * (double)bytes / b->copy_bytes * 1e3);
+    }
+    mg_job_scratch_release(&step.job);
     for (int k = 0; k < 4; k++) {
         b->device->free(b->device, step.blocks[k]);
     }
@@ -549,7 +634,7 @@ static void merge_tensor(const bench *b, mg_sink *sink, const char *name, mg_sha
     mg_view spec = { mg_str_of(name), NULL, (size_t)count * 2, MG_BF16, shape };
     static size_t at;
     at = at + spec.bytes > SOURCE_BYTES ? 0 : at;
-    must(sink->ops->reserve_on_device(sink, &spec, &data, &err), &err);
+    must(sink->ops->reserve_on_device(sink, &spec, b->stream, &data, &err), &err);
     mg_mix_source sources[2];
     memset(sources, 0, sizeof(sources));
     for (int k = 0; k < 2; k++) {
@@ -621,6 +706,55 @@ static double answers_limit_ms(const bench *b, const int64_t lengths[ANSWERS])
     return seconds * 1e3;
 }
 
+static void make_sources(bench *b)
+{
+    mg_error err;
+    for (int k = 0; k < 3; k++) {
+        b->sources[k] = device_block(b, SOURCE_BYTES);
+        for (size_t at = 0; at < SOURCE_BYTES; at += NOISE_BYTES) {
+            must(b->device->upload(b->stream, b->sources[k] + at, b->noise, NOISE_BYTES, &err),
+                 &err);
+        }
+    }
+    b->flag = device_block(b, sizeof(uint32_t));
+}
+
+static void free_sources(bench *b)
+{
+    for (int k = 0; k < 3; k++) {
+        b->device->free(b->device, b->sources[k]);
+    }
+    b->device->free(b->device, b->flag);
+}
+
+/* The merge of one candidate, with its look for values that are not finite; milliseconds. */
+static double merge_candidate(const bench *b, mg_model *model)
+{
+    mg_error err;
+    uint32_t raised = 0;
+    double begin = mg_clock_now(NULL);
+    must(b->device->mix->watch(b->stream, b->flag, &err), &err);
+    each_tensor(b, model, merge_tensor);
+    must(b->device->mix->watch(b->stream, NULL, &err), &err);
+    must(b->device->download(b->stream, &raised, b->flag, sizeof(raised), &err), &err);
+    if (raised != 0) {
+        (void)fprintf(stderr, "bench_cuda: the merge is not finite\n");
+        exit(1);
+    }
+    return (mg_clock_now(NULL) - begin) * 1e3;
+}
+
+static void bench_candidate_merges(bench *b, mg_model *model)
+{
+    double elements = (double)mg_model_bytes(model) / 2;
+    make_sources(b);
+    for (int round = 0; round < 4; round++) {
+        report("candidate: merge alone", merge_candidate(b, model),
+               elements * 8.0 / b->copy_bytes * 1e3);
+    }
+    free_sources(b);
+}
+
 static void bench_candidate(bench *b, mg_model *model)
 {
     mg_error err;
@@ -631,13 +765,7 @@ static void bench_candidate(bench *b, mg_model *model)
     int32_t *ids = mg_new_array(int32_t, ANSWERS * PROMPT);
     memset(requests, 0, sizeof(requests));
     draw_lengths(lengths);
-    for (int k = 0; k < 3; k++) {
-        b->sources[k] = device_block(b, SOURCE_BYTES);
-        for (size_t at = 0; at < SOURCE_BYTES; at += NOISE_BYTES) {
-            must(b->device->upload(b->stream, b->sources[k] + at, b->noise, NOISE_BYTES, &err),
-                 &err);
-        }
-    }
+    make_sources(b);
     for (int i = 0; i < ANSWERS * PROMPT; i++) {
         ids[i] = (int32_t)((int64_t)i * 7919 % VOCAB);
     }
@@ -651,8 +779,7 @@ static void bench_candidate(bench *b, mg_model *model)
     double elements = (double)mg_model_bytes(model) / 2;
     for (int round = 0; round < 2; round++) { /* the second one is what a search sees */
         double begin = mg_clock_now(NULL);
-        each_tensor(b, model, merge_tensor);
-        wait_for(b);
+        (void)merge_candidate(b, model);
         double merged = mg_clock_now(NULL);
         mg_engine_stats_reset(engine);
         tokens = 0;
@@ -672,9 +799,7 @@ static void bench_candidate(bench *b, mg_model *model)
         }
     }
     mg_engine_destroy(engine);
-    for (int k = 0; k < 3; k++) {
-        b->device->free(b->device, b->sources[k]);
-    }
+    free_sources(b);
     mg_free(ids);
 }
 
@@ -698,6 +823,13 @@ int main(int argc, char **argv)
            b.copy_bytes / 1e12, b.matrix_flops / 1e12, (int)b.layers);
     printf("what,ms,limit_ms,ratio\n");
     bench_merge(&b);
+    bench_methods(&b);
+    if (argc > 2) {
+        mg_model *target = make_model(&b);
+        bench_candidate_merges(&b, target);
+        mg_model_destroy(target);
+        return 0;
+    }
     bench_operations(&b, 8);
     bench_operations(&b, 64);
     bench_operations(&b, 250);

@@ -17,6 +17,7 @@ typedef struct mg_device mg_device;
 typedef struct mg_stream mg_stream;
 struct mg_nn_ops;
 struct mg_mix_ops;
+struct mg_formula_ops;
 
 #define MG_FETCH_BYTES 4096
 
@@ -58,6 +59,8 @@ struct mg_device {
      * nothing is copied to or from the host. */
     mg_status (*sequence_begin)(mg_stream *stream, uint64_t key, bool *replayed_out, mg_error *err);
     mg_status (*sequence_end)(mg_stream *stream, bool good, mg_error *err);
+    /* OPTIONAL: NULL means that methods made of formulas read the inputs themselves. */
+    const struct mg_formula_ops *formula;
 };
 
 typedef enum mg_isa { MG_ISA_BASE, MG_ISA_AVX2, MG_ISA_AVX512, MG_ISA_AVX512_BF16 } mg_isa;

@@ -4,7 +4,6 @@
 #pragma once
 
 #include "base/compiler.h"
-#include "compute/device_internal.h"
 #include "compute/ops_mix.h"
 
 MG_BEGIN_C

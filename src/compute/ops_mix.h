@@ -110,7 +110,8 @@ typedef struct mg_task_args {
 
 /* Sums of |W(x - base)| over all elements and over those that bits keeps, in the order in which
  * torch's float32 sum on one thread runs (mg_mix_torch_sum), for the L1 rescale.  half: pairs are
- * joined first, as torch does for 16-bit tensors.  Results are not rounded to work. */
+ * joined first, as torch does for 16-bit tensors.  Results are not rounded to work.  Without bits
+ * (NULL) a counter keeps elements, as MG_MASK_COUNTER says. */
 typedef struct mg_delta_sum_args {
     mg_mix_input base, x;
     mg_dtype work;
@@ -119,11 +120,14 @@ typedef struct mg_delta_sum_args {
     int64_t count;
     double *all_out;  /* host memory */
     double *kept_out; /* host memory */
+    uint32_t counter_tensor, counter_source, below;
+    mg_philox_key key;
 } mg_delta_sum_args;
 
 /* A mask of the elements whose |W(x - base)|, in order of magnitude with the lower index first
  * among equals, has a rank in [first, first + kept); rank 0 is the largest when descending, else
- * the smallest.  bits has (count + 63) / 64 words; bits behind count are 0. */
+ * the smallest.  bits has (count + 63) / 64 words; bits behind count are 0.  base.data NULL means
+ * zeros; x and work are then F32. */
 typedef struct mg_rank_args {
     mg_mix_input base, x;
     mg_dtype work;
@@ -132,6 +136,22 @@ typedef struct mg_rank_args {
     int64_t count;
     uint64_t *bits;
 } mg_rank_args;
+
+/* DELLA's mask with the search's draws.  Row r of length elements stride apart begins at
+ * r / stride * stride * length + r % stride; there are count / length of them.  An element with
+ * rank q among the |W(x - base)| of its row, smallest first and the lower index first among equals,
+ * is kept iff its 16-bit draw (MG_MASK_COUNTER) is less than below[q]; 0x10000 keeps all.  bits as
+ * in mg_rank_args. */
+typedef struct mg_row_mask_args {
+    mg_mix_input base, x;
+    mg_dtype work;
+    int64_t length, stride;
+    const uint32_t *below; /* (length,) host memory */
+    uint32_t counter_tensor, counter_source;
+    mg_philox_key key;
+    int64_t count; /* a multiple of length; 2^32 elements in a row at most */
+    uint64_t *bits;
+} mg_row_mask_args;
 
 /* items[e] = key << 32 | e:  key is the bits of |W(x - base)| as float32, so that keys order as
  * magnitudes do, 0x7fc00000 for every NaN; all its bits are turned round when descending. */
@@ -236,6 +256,7 @@ typedef struct mg_mix_ops {
     mg_status (*task)(mg_stream *stream, const mg_task_args *args, mg_error *err);
     mg_status (*delta_sum)(mg_stream *stream, const mg_delta_sum_args *args, mg_error *err);
     mg_status (*rank)(mg_stream *stream, const mg_rank_args *args, mg_error *err);
+    mg_status (*row_mask)(mg_stream *stream, const mg_row_mask_args *args, mg_error *err);
     mg_status (*dot)(mg_stream *stream, const mg_dot_args *args, mg_error *err);
     mg_status (*bernoulli)(mg_stream *stream, const mg_bernoulli_args *args, mg_error *err);
     mg_status (*finite)(mg_stream *stream, const mg_finite_args *args, mg_error *err);
@@ -247,6 +268,9 @@ typedef struct mg_mix_ops {
     /* These two run at once, in the calling thread; several may call them for one stream. */
     void (*short_mask)(const mg_stream *stream, const mg_short_mask_args *args);
     void (*partition)(const mg_stream *stream, mg_partition_args *args);
+    /* OPTIONAL: NULL means to look with finite.  From now on operations of this stream that store
+     * results set *flag (device memory) when one of them is not finite; flag NULL ends that. */
+    mg_status (*watch)(mg_stream *stream, uint32_t *flag, mg_error *err);
 } mg_mix_ops;
 
 /* x rounded to dtype, as the double that holds it. */

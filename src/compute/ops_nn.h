@@ -400,6 +400,9 @@ typedef struct mg_nn_ops {
     mg_status (*next)(mg_stream *stream, const mg_next_args *args, mg_error *err);
     /* Positions of a block of a cache with a table; 0 = the operations take none. */
     int64_t kv_block;
+    /* OPTIONAL: where a row of a packed weight lies, when packing is a plain copy: values of the
+     * weight's dtype that are written there, row after row, are packed.  NULL means it is not. */
+    void *(*packed_row)(const mg_weight *weight, int64_t row);
 } mg_nn_ops;
 
 MG_END_C

@@ -23,19 +23,34 @@ typedef struct executor {
     mg_resident *resident; /* sources on a device without host memory, else NULL */
     mg_scratch out;        /* there: room for a tensor whose sink wants host memory */
     void *host_out;        /* that sink's room, NULL = job.out is the sink's own */
+    uint32_t *flags;       /* there: by job, set when a result is not finite; NULL = none */
 } executor;
 
-/* What a device without host memory merges: methods made of its operations alone.  Those that rank
- * do so in the order of elements only. */
-typedef struct device_method {
+/* What a method asks of a device without host memory. */
+typedef struct method_needs {
     const char *name;
-    bool ranks;
-} device_method;
+    bool order;         /* ranks: there in the order of elements alone */
+    bool order_in_part; /* the same, where the first parameter is a share below 1 */
+    bool masks;         /* draws: there with the search's masks alone */
+    bool formulas;      /* compute/ops_formula.h */
+} method_needs;
 
-static const device_method device_methods[] = {
-    { "linear", false },      { "slerp", false },      { "passthrough", false },
-    { "dare_linear", false }, { "dare_ties", false },  { "task_arithmetic", false },
-    { "ties", true },         { "breadcrumbs", true }, { "breadcrumbs_ties", true },
+static const method_needs needs[] = {
+    /* name, order, order_in_part, masks, formulas */
+    { "ties", true, false, false, false },
+    { "breadcrumbs", true, false, false, false },
+    { "breadcrumbs_ties", true, false, false, false },
+    { "della", false, false, true, false },
+    { "della_linear", false, false, true, false },
+    { "sce", false, true, false, true },
+    { "model_stock", false, false, false, true },
+    { "nearswap", false, false, false, true },
+    { "nuslerp", false, false, false, true },
+    { "multislerp", false, false, false, true },
+    { "karcher", false, false, false, true },
+    { "arcee_fusion", false, false, false, true },
+    { "ram", false, false, false, true },
+    { "ramplus_tl", false, false, false, true },
 };
 
 /* On a device without host memory, to becomes the device's copy of the tensor. */
@@ -184,7 +199,7 @@ static mg_status reserve(executor *ex, const mg_view *spec, mg_error *err)
         return ops->reserve(ex->sink, spec, &ex->job.out, err);
     }
     if (ops->reserve_on_device != NULL) {
-        return ops->reserve_on_device(ex->sink, spec, &ex->job.out, err);
+        return ops->reserve_on_device(ex->sink, spec, ex->job.stream, &ex->job.out, err);
     }
     if (ex->out.bytes < spec->bytes) {
         device->free(device, ex->out.data);
@@ -197,7 +212,8 @@ static mg_status reserve(executor *ex, const mg_view *spec, mg_error *err)
     return ops->reserve(ex->sink, spec, &ex->host_out, err);
 }
 
-static mg_status run_job(executor *ex, const mg_plan_job *planned, mg_error *err)
+/* The inputs of a planned job become those of ex->job. */
+static mg_status gather_all(executor *ex, const mg_plan_job *planned, mg_error *err)
 {
     mg_job *job = &ex->job;
     job->name = planned->name;
@@ -212,11 +228,19 @@ static mg_status run_job(executor *ex, const mg_plan_job *planned, mg_error *err
     for (int64_t i = 0; i < planned->input_count; i++) {
         MG_TRY(gather(ex, &planned->inputs[i], i, err));
     }
-    if (planned->rows) {
-        MG_TRY(move_rows(ex, planned, err));
-    }
+    return planned->rows ? move_rows(ex, planned, err) : MG_OK;
+}
+
+static mg_status run_job(executor *ex, const mg_plan_job *planned, mg_error *err)
+{
+    mg_job *job = &ex->job;
+    MG_TRY(gather_all(ex, planned, err));
     mg_view spec = { planned->name, NULL, planned->out_bytes, planned->out_dtype, planned->shape };
     MG_TRY(reserve(ex, &spec, err));
+    if (ex->flags != NULL) {
+        uint32_t *flag = ex->flags + (planned - ex->plan->jobs);
+        MG_TRY(job->device->mix->watch(job->stream, flag, err));
+    }
     switch (planned->action) {
     case MG_PLAN_MERGE:
         MG_TRY(ex->plan->method->merge(job, err));
@@ -228,12 +252,52 @@ static mg_status run_job(executor *ex, const mg_plan_job *planned, mg_error *err
         MG_TRY(copy_equal(ex, planned, err));
         break;
     }
-    MG_TRY(job->device->stream_wait(job->stream, err));
-    MG_TRY(check_finite(ex, planned, err));
+    if (ex->flags == NULL) {
+        MG_TRY(job->device->stream_wait(job->stream, err));
+        MG_TRY(check_finite(ex, planned, err));
+    }
     if (ex->host_out != NULL) {
         MG_TRY(job->device->download(job->stream, ex->host_out, job->out, planned->out_bytes, err));
     }
     return ex->sink->ops->commit(ex->sink, err);
+}
+
+/* Where the device raised flags while it merged: one look at the end instead of one after each
+ * tensor. */
+static mg_status check_flags(executor *ex, mg_error *err)
+{
+    const mg_plan *plan = ex->plan;
+    const mg_device *device = ex->job.device;
+    if (ex->flags == NULL || plan->job_count == 0) {
+        return MG_OK;
+    }
+    uint32_t *flags = mg_new_array(uint32_t, plan->job_count);
+    mg_status status = device->download(ex->job.stream, flags, ex->flags,
+                                        (size_t)plan->job_count * sizeof(uint32_t), err);
+    for (int64_t i = 0; i < plan->job_count && status == MG_OK; i++) {
+        if (flags[i] == 0) {
+            continue;
+        }
+        status = gather_all(ex, &plan->jobs[i], err);
+        if (status == MG_OK) {
+            status = name_nonfinite(ex, &plan->jobs[i], err);
+        }
+        mg_error_prefix(err, "%.*s", MG_STR_ARG(plan->jobs[i].name));
+    }
+    mg_free(flags);
+    return status;
+}
+
+static mg_status make_flags(executor *ex, const mg_device *device, mg_error *err)
+{
+    void *flags;
+    if (device->host_memory || device->mix->watch == NULL || ex->options->allow_nonfinite) {
+        return MG_OK;
+    }
+    MG_TRY(device->alloc(device, (size_t)ex->plan->job_count * sizeof(uint32_t), "a merge", &flags,
+                         err));
+    ex->flags = (uint32_t *)flags;
+    return MG_OK;
 }
 
 static mg_status seed_stream(executor *ex, mg_error *err)
@@ -273,15 +337,15 @@ static void tear_down(executor *ex, const mg_device *device)
         mg_free_aligned(ex->gathered[i].data);
     }
     device->free(device, ex->out.data);
+    device->free(device, ex->flags);
     mg_free_aligned(ex->rows.data);
     mg_free(ex->gathered);
     mg_free(ex->inputs);
 }
 
 /* What of a job only the CPU does, NULL = nothing. */
-static const char *host_part(const mg_plan *plan, const mg_plan_job *job)
+static const char *host_part(const mg_plan_job *job)
 {
-    bool l1 = plan->mask == MG_MASK_PHILOX && plan->rescale == MG_RESCALE_L1;
     for (int64_t i = 0; i < job->input_count; i++) {
         const mg_layout_source *source = &job->inputs[i].source;
         if (job->inputs[i].adapter != NULL || source->parts[0]->dtype != source->dtype) {
@@ -291,28 +355,42 @@ static const char *host_part(const mg_plan *plan, const mg_plan_job *job)
             return "joining experts";
         }
     }
-    return job->rows                                           ? "merging vocabularies"
-           : job->work == MG_F64                               ? "merging in float64"
-           : l1 && strncmp(plan->method->name, "dare", 4) == 0 ? "rescaling by L1 norms"
-                                                               : NULL;
+    return job->rows ? "merging vocabularies" : job->work == MG_F64 ? "merging in float64" : NULL;
+}
+
+/* Whether device, without host memory, cannot do the plan's method. */
+static bool is_beyond(const mg_plan *plan, const mg_device *device)
+{
+    bool beyond = false;
+    bool in_part = false;
+    bool torch_order = plan->order == MG_ORDER_TORCH;
+    for (int64_t i = 0; i < plan->job_count; i++) {
+        in_part = in_part || plan->jobs[i].params[0] < 1.0;
+    }
+    for (int64_t i = 0; i < MG_ARRAY_COUNT(needs) && !beyond; i++) {
+        beyond = strcmp(plan->method->name, needs[i].name) == 0 &&
+                 ((needs[i].order && torch_order) ||
+                  (needs[i].order_in_part && in_part && torch_order) ||
+                  (needs[i].masks && plan->mask == MG_MASK_TORCH) ||
+                  (needs[i].formulas && device->formula == NULL));
+    }
+    return beyond;
 }
 
 /* Why a plan is merged on the CPU although the weights live on device, NULL = it is not. */
 static const char *needs_host(const mg_plan *plan, const mg_device *device)
 {
     const char *part = NULL;
-    bool known = false;
     if (device->host_memory) {
         return NULL;
     }
-    for (int64_t i = 0; i < MG_ARRAY_COUNT(device_methods); i++) {
-        known = known || (strcmp(plan->method->name, device_methods[i].name) == 0 &&
-                          !(device_methods[i].ranks && plan->order == MG_ORDER_TORCH));
+    if (is_beyond(plan, device)) {
+        return plan->method->name;
     }
-    for (int64_t i = 0; i < plan->job_count && known && part == NULL; i++) {
-        part = host_part(plan, &plan->jobs[i]);
+    for (int64_t i = 0; i < plan->job_count && part == NULL; i++) {
+        part = host_part(&plan->jobs[i]);
     }
-    return known ? part : plan->method->name;
+    return part;
 }
 
 mg_status mg_plan_execute(const mg_plan *plan, const mg_device *device, mg_pool *pool,
@@ -340,6 +418,7 @@ mg_status mg_plan_execute(const mg_plan *plan, const mg_device *device, mg_pool 
     set_up(&ex, device, pool);
     MG_TRY_OR_DONE(seed_stream(&ex, err));
     MG_TRY_OR_DONE(device->stream_create(device, pool, &ex.job.stream, err));
+    MG_TRY_OR_DONE(make_flags(&ex, device, err));
     for (int64_t i = 0; i < plan->job_count; i++) {
         status = run_job(&ex, &plan->jobs[i], err);
         if (status != MG_OK) {
@@ -353,6 +432,8 @@ mg_status mg_plan_execute(const mg_plan *plan, const mg_device *device, mg_pool 
             goto done;
         }
     }
+    MG_TRY_OR_DONE(check_flags(&ex, err));
+    MG_TRY_OR_DONE(device->stream_wait(ex.job.stream, err));
     MG_TRY_OR_DONE(sink->ops->finish(sink, err));
 
 done:

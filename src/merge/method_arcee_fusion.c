@@ -12,7 +12,6 @@
 #include <stdlib.h>
 
 #define SAMPLE_SIZE 1000000
-#define SOFTMAX_FLOOR 1e-8f
 
 typedef struct task {
     const mg_job *job;
@@ -52,12 +51,12 @@ static void importance_range(void *context, int64_t first, int64_t count)
         row_softmax of_other = softmax_of(other, s->length);
         double divergence = 0.0;
         for (int64_t i = 0; i < s->length; i++) {
-            float p = expf(other[i] - of_other.max) / of_other.sum + SOFTMAX_FLOOR;
-            float q = expf(base[i] - of_base.max) / of_base.sum + SOFTMAX_FLOOR;
-            divergence += (double)(p * logf(p / q));
+            divergence += (double)mg_formula_divergence(base[i], of_base.max, of_base.sum, other[i],
+                                                        of_other.max, of_other.sum);
         }
         for (int64_t i = 0; i < s->length; i++) {
-            s->importance[r * s->length + i] = fabsf(other[i] - base[i]) * (float)divergence;
+            s->importance[r * s->length + i] =
+                mg_formula_importance(base[i], other[i], (float)divergence);
         }
     }
 }
@@ -66,10 +65,8 @@ static void fuse_range(void *context, int64_t first, int64_t count)
 {
     const task *s = (const task *)context;
     for (int64_t e = first; e < first + count; e++) {
-        if (s->importance[e] >= s->threshold) {
-            float change = mg_work(s->job, s->other[e] - s->base[e]);
-            s->base[e] = mg_work(s->job, s->base[e] + change);
-        }
+        s->base[e] = mg_formula_fusion(s->base[e], s->other[e], s->importance[e], s->threshold,
+                                       s->job->work);
     }
 }
 
@@ -80,29 +77,76 @@ static int compare(const void *a, const void *b)
     return x < y ? -1 : x > y ? 1 : 0;
 }
 
-static mg_status find_threshold(mg_job *job, task *s, mg_error *err)
+/* The next place of the sample, as the reference draws it. */
+static int64_t draw_place(mg_job *job)
 {
-    float *sample;
-    int64_t count = MG_MIN(job->count, SAMPLE_SIZE);
-    MG_TRY(mg_tools_floats(job, 3, count, &sample, err));
-    if (job->count <= SAMPLE_SIZE) {
-        memcpy(sample, s->importance, (size_t)count * sizeof(float));
-    } else {
-        for (int64_t i = 0; i < count; i++) {
-            uint64_t word = mg_mt19937_word(job->mt);
-            if (job->count > UINT32_MAX) {
-                word = word << 32 | mg_mt19937_word(job->mt);
-            }
-            sample[i] = s->importance[word % (uint64_t)job->count];
-        }
+    uint64_t word = mg_mt19937_word(job->mt);
+    if (job->count > UINT32_MAX) {
+        word = word << 32 | mg_mt19937_word(job->mt);
     }
+    return (int64_t)(word % (uint64_t)job->count);
+}
+
+/* From a sample, which is sorted. */
+static float threshold_of(float *sample, int64_t count)
+{
     qsort(sample, (size_t)count, sizeof(float), compare);
     float last = (float)(count - 1);
     float first_quartile = sample[(int64_t)(0.25f * last)];
     float median = sample[(int64_t)(0.5f * last)];
     float third_quartile = sample[(int64_t)(0.75f * last)];
-    s->threshold = median + 1.5f * (third_quartile - first_quartile);
+    return median + 1.5f * (third_quartile - first_quartile);
+}
+
+static mg_status find_threshold(mg_job *job, task *s, mg_error *err)
+{
+    float *sample;
+    int64_t count = MG_MIN(job->count, SAMPLE_SIZE);
+    MG_TRY(mg_tools_floats(job, 3, count, &sample, err));
+    for (int64_t i = 0; i < count; i++) {
+        sample[i] = s->importance[job->count <= SAMPLE_SIZE ? i : draw_place(job)];
+    }
+    s->threshold = threshold_of(sample, count);
     return MG_OK;
+}
+
+/* The same from importances in the device's memory. */
+static mg_status threshold_on_device(mg_job *job, const float *importance, float *threshold_out,
+                                     mg_error *err)
+{
+    mg_status status = MG_OK;
+    int64_t count = MG_MIN(job->count, SAMPLE_SIZE);
+    float *sample = mg_new_array(float, count);
+    int64_t *places = mg_new_array(int64_t, count);
+    for (int64_t i = 0; i < count; i++) {
+        places[i] = job->count <= SAMPLE_SIZE ? i : draw_place(job);
+    }
+    mg_pick_args pick = { importance, places, count, sample };
+    MG_TRY_OR_DONE(job->device->formula->pick(job->stream, &pick, err));
+    *threshold_out = threshold_of(sample, count);
+
+done:
+    mg_free(places);
+    mg_free(sample);
+    return status;
+}
+
+static mg_status merge_on_device(mg_job *job, int64_t length, mg_error *err)
+{
+    const int64_t other = 1 - job->base;
+    float *importance, *divergences;
+    mg_formula f = mg_tools_formula(job, &other, 1, false);
+    f.row_length = length;
+    f.row_stride = 1;
+    MG_TRY(mg_tools_floats(job, 0, job->count / length, &divergences, err));
+    MG_TRY(mg_tools_floats(job, 1, job->count, &importance, err));
+    mg_divergence_args rows = { f.base, f.inputs[0], job->work, job->count / length,
+                                length, divergences };
+    MG_TRY(job->device->formula->divergence(job->stream, &rows, err));
+    f.row[0] = divergences;
+    MG_TRY(mg_tools_apply(job, MG_FORMULA_IMPORTANCE, &f, importance, err));
+    MG_TRY(threshold_on_device(job, importance, &f.scalar[1], err));
+    return mg_tools_apply(job, MG_FORMULA_FUSION, &f, NULL, err);
 }
 
 static mg_status merge(mg_job *job, mg_error *err)
@@ -113,12 +157,14 @@ static mg_status merge(mg_job *job, mg_error *err)
     if (job->count == 0) {
         return MG_OK;
     }
+    int rank = job->shape.rank;
+    int64_t length = rank > 0 ? job->shape.dims[rank - 1] : 1;
+    if (mg_tools_on_device(job)) {
+        return merge_on_device(job, length, err);
+    }
     MG_TRY(mg_tools_load(job, 0, inputs, 2, false, &values, err));
     MG_TRY(mg_tools_floats(job, 1, job->count, &importance, err));
-    int rank = job->shape.rank;
-    task s = {
-        job, values, values + job->count, importance, rank > 0 ? job->shape.dims[rank - 1] : 1, 0.0f
-    };
+    task s = { job, values, values + job->count, importance, length, 0.0f };
     mg_tools_run(job, job->count / s.length, 16, importance_range, &s);
     MG_TRY(find_threshold(job, &s, err));
     mg_tools_run(job, job->count, MG_MIX_BLOCK, fuse_range, &s);

@@ -84,11 +84,9 @@ static void tangent_range(void *context, int64_t first, int64_t count)
 static void step_range(void *context, int64_t first, int64_t count)
 {
     const task *s = (const task *)context;
-    const mg_job *job = s->job;
     for (int64_t e = first; e < first + count; e++) {
-        float along = mg_work(job, s->cosine * s->mean[e]);
-        float direction = mg_work(job, s->tangent[e] / s->divisor);
-        s->mean[e] = mg_work(job, along + mg_work(job, s->sine * direction));
+        s->mean[e] = mg_formula_karcher_step(s->mean[e], s->tangent[e], s->cosine, s->sine,
+                                             s->divisor, s->job->work);
     }
 }
 
@@ -106,15 +104,20 @@ static float dot_of(const mg_job *job, const float *x, const float *y)
                                : mg_work(job, mg_torch_dot_half(x, y, job->count));
 }
 
+/* The model's factor, from the dot product of its direction and the mean. */
+static void set_factor(const mg_job *job, task *s, int64_t k, float dot, double tol)
+{
+    s->dots[k] = dot > 1.0f ? 1.0f : dot < -1.0f ? -1.0f : dot;
+    float theta = mg_work(job, mg_torch_acos(s->dots[k]));
+    float ratio = mg_work(job, theta / mg_work(job, mg_torch_sin(theta)));
+    s->factor[k] = (double)theta < tol ? 0.0f : mg_work(job, s->alpha * ratio);
+}
+
 /* One step; false when the mean does not move any more. */
 static bool improve(mg_job *job, task *s, double tol)
 {
     for (int64_t k = 0; k < s->count; k++) {
-        float dot = dot_of(job, s->mean, s->units + k * job->count);
-        s->dots[k] = dot > 1.0f ? 1.0f : dot < -1.0f ? -1.0f : dot;
-        float theta = mg_work(job, mg_torch_acos(s->dots[k]));
-        float ratio = mg_work(job, theta / mg_work(job, mg_torch_sin(theta)));
-        s->factor[k] = (double)theta < tol ? 0.0f : mg_work(job, s->alpha * ratio);
+        set_factor(job, s, k, dot_of(job, s->mean, s->units + k * job->count), tol);
     }
     mg_tools_run(job, job->count, MG_MIX_BLOCK, tangent_range, s);
     float norm;
@@ -162,6 +165,102 @@ static mg_status load_units(mg_job *job, task *s, double tol, float *scale_out, 
     return MG_OK;
 }
 
+static mg_status norm_on_device(mg_job *job, mg_formula_sum_kind kind, const mg_formula *f,
+                                float *norm_out, mg_error *err)
+{
+    double sum = 0.0;
+    MG_TRY(mg_tools_terms(job, kind, f, false, &sum, err));
+    *norm_out = (float)sqrt(sum);
+    return MG_OK;
+}
+
+/* One step from f's mean to another draft; then the new mean is f's. */
+static mg_status improve_on_device(mg_job *job, task *s, mg_formula *f, float *next, double tol,
+                                   bool *done_out, mg_error *err)
+{
+    double sums[MG_MIX_INPUTS_MAX];
+    float norm;
+    MG_TRY(mg_tools_terms(job, MG_FORMULA_SUM_KARCHER_DOT, f, false, sums, err));
+    for (int64_t k = 0; k < s->count; k++) {
+        set_factor(job, s, k, mg_work(job, (float)sums[k]), tol);
+        f->dot[k] = s->dots[k];
+        f->weight[k] = s->factor[k];
+    }
+    MG_TRY(norm_on_device(job, MG_FORMULA_SUM_KARCHER_TANGENT, f, &norm, err));
+    *done_out = (double)norm < tol;
+    if (*done_out) {
+        return MG_OK;
+    }
+    f->scalar[0] = mg_work(job, mg_torch_cos(norm));
+    f->scalar[1] = mg_work(job, mg_torch_sin(norm));
+    f->scalar[2] = norm;
+    MG_TRY(mg_tools_apply(job, MG_FORMULA_KARCHER_STEP, f, next, err));
+    f->mean = next;
+    f->mean_divisor = 0.0f;
+    MG_TRY(norm_on_device(job, MG_FORMULA_SUM_MEAN, f, &norm, err));
+    f->mean_divisor = (double)norm > tol ? norm : 0.0f;
+    return MG_OK;
+}
+
+/* The formula of all models whose norm counts, as unit vectors. */
+static mg_status units_on_device(mg_job *job, task *s, double tol, mg_formula *f, float *scale_out,
+                                 mg_error *err)
+{
+    int64_t all[MG_MIX_INPUTS_MAX];
+    double sums[MG_MIX_INPUTS_MAX];
+    for (int64_t i = 0; i < job->input_count; i++) {
+        all[i] = i;
+    }
+    *f = mg_tools_formula(job, all, job->input_count, false);
+    MG_TRY(mg_tools_terms(job, MG_FORMULA_SUM_SQUARES, f, false, sums, err));
+    float alpha = (float)(1.0 / (double)job->input_count);
+    *scale_out = 0.0f;
+    for (int64_t i = 0; i < job->input_count; i++) {
+        float norm = (float)sqrt(sums[i]);
+        *scale_out += alpha * norm;
+        if ((double)norm > tol) {
+            f->inputs[s->count] = job->inputs[i].x;
+            f->length[s->count++] = norm;
+        }
+    }
+    f->input_count = MG_MAX(s->count, 1);
+    f->unit = s->count > 0;
+    return MG_OK;
+}
+
+static mg_status merge_on_device(mg_job *job, task *s, double tol, mg_error *err)
+{
+    mg_formula f;
+    float scale, norm;
+    float *drafts[2];
+    bool done = false;
+    MG_TRY(units_on_device(job, s, tol, &f, &scale, err));
+    MG_TRY(mg_tools_floats(job, 1, job->count, &drafts[0], err));
+    MG_TRY(mg_tools_floats(job, 2, job->count, &drafts[1], err));
+    f.scalar[0] = 0.0f; /* without a mean the result is zeros */
+    if (s->count == 0) {
+        return mg_tools_apply(job, MG_FORMULA_KARCHER_SCALE, &f, NULL, err);
+    }
+    s->alpha = (float)(1.0 / (double)s->count);
+    f.scalar[0] = s->alpha;
+    MG_TRY(mg_tools_apply(job, MG_FORMULA_KARCHER_MEAN, &f, drafts[0], err));
+    f.mean = drafts[0];
+    MG_TRY(norm_on_device(job, MG_FORMULA_SUM_MEAN, &f, &norm, err));
+    f.mean_divisor = norm;
+    if ((double)norm < tol) {
+        mg_formula first = f; /* the first direction instead */
+        first.input_count = 1;
+        first.scalar[0] = 1.0f;
+        MG_TRY(mg_tools_apply(job, MG_FORMULA_KARCHER_MEAN, &first, drafts[0], err));
+        f.mean_divisor = 0.0f;
+    }
+    for (int64_t i = 0; i < (int64_t)job->params[PARAM_MAX_ITER] && !done; i++) {
+        MG_TRY(improve_on_device(job, s, &f, drafts[(i + 1) % 2], tol, &done, err));
+    }
+    f.scalar[0] = mg_work(job, scale);
+    return mg_tools_apply(job, MG_FORMULA_KARCHER_SCALE, &f, NULL, err);
+}
+
 static mg_status merge(mg_job *job, mg_error *err)
 {
     MG_TRY(mg_tools_check(job, err));
@@ -173,6 +272,9 @@ static mg_status merge(mg_job *job, mg_error *err)
     memset(&s, 0, sizeof(s));
     s.job = job;
     float scale, norm;
+    if (mg_tools_on_device(job)) {
+        return merge_on_device(job, &s, tol, err);
+    }
     MG_TRY(load_units(job, &s, tol, &scale, err));
     MG_TRY(mg_tools_floats(job, 1, job->count, &s.mean, err));
     MG_TRY(mg_tools_floats(job, 2, job->count, &s.tangent, err));

@@ -49,23 +49,17 @@ static float cosine_of(const mg_job *job, float dot, float norm_a, float norm_b)
     return cosine > 1.0f ? 1.0f : cosine < -1.0f ? -1.0f : cosine;
 }
 
-static void blend(const task *s, int64_t e, float t, float rest)
+static void blend(const task *s, int64_t e, float t)
 {
     const mg_job *job = s->job;
-    float sum = 0.0f;
-    for (int64_t k = 0; k < s->count; k++) {
-        sum = mg_work(job, sum + s->others[k * job->count + e]);
-    }
-    float average = mg_work(job, sum / (float)s->count);
-    s->base[e] = mg_work(job, mg_work(job, t * average) + mg_work(job, rest * s->base[e]));
+    s->base[e] = mg_formula_stock(s->others + e, job->count, s->count, s->base[e], t, job->work);
 }
 
 static void whole_range(void *context, int64_t first, int64_t count)
 {
     const task *s = (const task *)context;
-    const float rest = mg_work(s->job, 1.0f - s->t);
     for (int64_t e = first; e < first + count; e++) {
-        blend(s, e, s->t, rest);
+        blend(s, e, s->t);
     }
 }
 
@@ -103,9 +97,8 @@ static void row_range(void *context, int64_t first, int64_t count)
             }
         }
         float t = share_of(s->job, cosines, pairs, s->count);
-        float rest = mg_work(s->job, 1.0f - t);
         for (int64_t i = 0; i < s->length; i++) {
-            blend(s, r * s->length + i, t, rest);
+            blend(s, r * s->length + i, t);
         }
     }
 }
@@ -130,6 +123,51 @@ static mg_status whole_share(mg_job *job, task *s, mg_error *err)
     return MG_OK;
 }
 
+/* The share of one vector from its sums: squares, then products of pairs. */
+static float share_of_sums(const mg_job *job, const double *sums, int64_t count)
+{
+    float cosines[MG_MIX_INPUTS_MAX * MG_MIX_INPUTS_MAX / 2];
+    int64_t pairs = 0;
+    for (int64_t a = 0; a < count; a++) {
+        for (int64_t b = a + 1; b < count; b++) {
+            float norm_a = mg_work(job, (float)sqrt(sums[a]));
+            float norm_b = mg_work(job, (float)sqrt(sums[b]));
+            float dot = mg_work(job, (float)sums[count + b * (b - 1) / 2 + a]);
+            cosines[pairs++] = cosine_of(job, dot, norm_a, norm_b);
+        }
+    }
+    return share_of(job, cosines, pairs, count);
+}
+
+static mg_status merge_on_device(mg_job *job, const int64_t *others, int64_t count, int64_t length,
+                                 mg_error *err)
+{
+    mg_status status = MG_OK;
+    mg_formula f = mg_tools_formula(job, others, count, true);
+    bool by_row = job->params[PARAM_FILTER_WISE] != 0.0 && length > 0 && job->count > 0;
+    int64_t rows = by_row ? job->count / length : 1;
+    int64_t terms = mg_formula_terms(MG_FORMULA_SUM_ANGLES, count);
+    double *sums = mg_new_array(double, rows *terms);
+    float *shares = mg_new_array(float, rows);
+    f.row_length = by_row ? length : 0;
+    f.row_stride = 1;
+    MG_TRY_OR_DONE(mg_tools_terms(job, MG_FORMULA_SUM_ANGLES, &f, by_row, sums, err));
+    for (int64_t r = 0; r < rows; r++) {
+        shares[r] = share_of_sums(job, sums + r * terms, count);
+    }
+    f.scalar[0] = shares[0];
+    if (by_row) {
+        MG_TRY_OR_DONE(mg_tools_row(job, 0, shares, rows, &f.row[0], err));
+    }
+    f.delta = false;
+    MG_TRY_OR_DONE(mg_tools_apply(job, MG_FORMULA_STOCK, &f, NULL, err));
+
+done:
+    mg_free(shares);
+    mg_free(sums);
+    return status;
+}
+
 static mg_status merge(mg_job *job, mg_error *err)
 {
     MG_TRY(mg_tools_check(job, err));
@@ -138,13 +176,16 @@ static mg_status merge(mg_job *job, mg_error *err)
     memset(&s, 0, sizeof(s));
     s.job = job;
     s.count = mg_tools_others(job, others);
+    s.length = job->shape.rank >= 2 ? job->shape.dims[job->shape.rank - 1] : job->count;
+    if (mg_tools_on_device(job)) {
+        return merge_on_device(job, others, s.count, s.length, err);
+    }
     float *deltas, *values;
     MG_TRY(mg_tools_load(job, 0, others, s.count, true, &deltas, err));
     MG_TRY(mg_tools_load(job, 1, others, s.count, false, &values, err));
     MG_TRY(mg_tools_load(job, 2, &job->base, 1, false, &s.base, err));
     s.deltas = deltas;
     s.others = values;
-    s.length = job->shape.rank >= 2 ? job->shape.dims[job->shape.rank - 1] : job->count;
     if (job->params[PARAM_FILTER_WISE] != 0.0 && s.length > 0) {
         MG_TRY(mg_tools_floats(job, 3, job->count, &s.products, err));
         mg_tools_run(job, job->count / s.length, 16, row_range, &s);

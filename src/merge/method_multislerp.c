@@ -99,15 +99,18 @@ static void tangent_range(void *context, int64_t first, int64_t count)
     round_range(job, tangent, first, count);
 }
 
+static float on_base(const task *s, int64_t e, float r)
+{
+    return s->base != NULL ? mg_work(s->job, r + s->base[e]) : r;
+}
+
 static void result_range(void *context, int64_t first, int64_t count)
 {
     const task *s = (const task *)context;
-    const mg_job *job = s->job;
     for (int64_t e = first; e < first + count; e++) {
-        float along = mg_work(job, s->mean[e] * s->cosine);
-        float across = mg_work(job, s->tangent[e] * s->ratio);
-        float r = mg_work(job, mg_work(job, along + across) * s->length);
-        s->mean[e] = s->base != NULL ? mg_work(job, r + s->base[e]) : r;
+        float r = mg_formula_multi(s->mean[e], s->tangent[e], s->cosine, s->ratio, s->length,
+                                   s->job->work);
+        s->mean[e] = on_base(s, e, r);
     }
 }
 
@@ -115,12 +118,10 @@ static void result_range(void *context, int64_t first, int64_t count)
 static void plain_range(void *context, int64_t first, int64_t count)
 {
     const task *s = (const task *)context;
-    const mg_job *job = s->job;
     for (int64_t e = first; e < first + count; e++) {
-        float a = mg_work(job, s->x[e] * s->weights[0]);
-        float b = mg_work(job, s->x[job->count + e] * s->weights[1]);
-        float r = mg_work(job, a + b);
-        s->mean[e] = s->base != NULL ? mg_work(job, r + s->base[e]) : r;
+        float r = mg_formula_multi_plain(s->x[e], s->x[s->job->count + e], s->weights[0],
+                                         s->weights[1], s->job->work);
+        s->mean[e] = on_base(s, e, r);
     }
 }
 
@@ -138,10 +139,22 @@ static void set_weights(mg_job *job, const int64_t *others, task *s)
     }
 }
 
-static mg_status interpolate(mg_job *job, task *s, float eps, const float *norms, mg_error *err)
+/* The numbers of the last step, from the tangent's norm and the models' lengths. */
+static void set_result(const mg_job *job, task *s, float tangent_norm, float eps,
+                       const float *norms)
 {
     float weighted[MG_MIX_INPUTS_MAX];
-    float norm;
+    for (int64_t k = 0; k < s->count; k++) {
+        weighted[k] = mg_work(job, norms[k] * s->weights[k]);
+    }
+    float norm = mg_work(job, mg_work(job, tangent_norm) + eps);
+    s->cosine = mg_work(job, mg_torch_cos(norm));
+    s->ratio = mg_work(job, mg_work(job, mg_torch_sin(norm)) / norm);
+    s->length = mg_work(job, mg_mix_torch_sum(weighted, s->count, job->work != MG_F32));
+}
+
+static mg_status interpolate(mg_job *job, task *s, float eps, const float *norms, mg_error *err)
+{
     s->mean_norm = s->mean_norm > 0.0f ? s->mean_norm : 1.0f;
     mg_tools_run(job, job->count, MG_MIX_BLOCK, normalize_range, s);
     for (s->model = 0; s->model < s->count; s->model++) {
@@ -149,16 +162,57 @@ static mg_status interpolate(mg_job *job, task *s, float eps, const float *norms
         mg_tools_run(job, job->count, MG_MIX_BLOCK, unit_range, s);
         MG_TRY(mg_tools_product_sum(job, s->tangent, s->mean, false, &dot, err));
         s->dots[s->model] = mg_work(job, dot);
-        weighted[s->model] = mg_work(job, norms[s->model] * s->weights[s->model]);
     }
     mg_tools_run(job, job->count, MG_MIX_BLOCK, tangent_range, s);
-    norm = mg_tools_norm(s->tangent, job->count);
-    norm = mg_work(job, mg_work(job, norm) + eps);
-    s->cosine = mg_work(job, mg_torch_cos(norm));
-    s->ratio = mg_work(job, mg_work(job, mg_torch_sin(norm)) / norm);
-    s->length = mg_work(job, mg_mix_torch_sum(weighted, s->count, job->work != MG_F32));
+    set_result(job, s, mg_tools_norm(s->tangent, job->count), eps, norms);
     mg_tools_run(job, job->count, MG_MIX_BLOCK, result_range, s);
     return MG_OK;
+}
+
+static mg_status cancelled_out(mg_error *err)
+{
+    return mg_fail(err, MG_ERR_NUMERIC,
+                   "the weighted directions of the models cancel out: change the weights");
+}
+
+static mg_status interpolate_on_device(mg_job *job, task *s, mg_formula *f, float eps,
+                                       const float *norms, mg_error *err)
+{
+    double sums[MG_MIX_INPUTS_MAX];
+    f->scalar[3] = s->mean_norm > 0.0f ? s->mean_norm : 1.0f;
+    MG_TRY(mg_tools_terms(job, MG_FORMULA_SUM_MULTI_DOT, f, false, sums, err));
+    for (int64_t k = 0; k < s->count; k++) {
+        f->dot[k] = mg_work(job, (float)sums[k]);
+    }
+    MG_TRY(mg_tools_terms(job, MG_FORMULA_SUM_MULTI_TANGENT, f, false, sums, err));
+    set_result(job, s, (float)sqrt(sums[0]), eps, norms);
+    f->scalar[0] = s->cosine;
+    f->scalar[1] = s->ratio;
+    f->scalar[2] = s->length;
+    return mg_tools_apply(job, MG_FORMULA_MULTISLERP, f, NULL, err);
+}
+
+static mg_status merge_on_device(mg_job *job, const int64_t *others, task *s, mg_error *err)
+{
+    const float eps = (float)job->params[PARAM_EPS];
+    float norms[MG_MIX_INPUTS_MAX];
+    double sums[MG_MIX_INPUTS_MAX];
+    mg_formula f = mg_tools_formula(job, others, s->count, job->base >= 0);
+    MG_TRY(mg_tools_terms(job, MG_FORMULA_SUM_SQUARES, &f, false, sums, err));
+    for (int64_t k = 0; k < s->count; k++) {
+        norms[k] = mg_work(job, (float)sqrt(sums[k]));
+        f.length[k] = mg_work(job, norms[k] + eps);
+        f.weight[k] = s->weights[k];
+    }
+    f.unit = true;
+    MG_TRY(mg_tools_terms(job, MG_FORMULA_SUM_MULTI, &f, false, sums, err));
+    s->mean_norm = mg_work(job, (float)sqrt(sums[0]));
+    if (!(s->mean_norm < eps)) {
+        return interpolate_on_device(job, s, &f, eps, norms, err);
+    }
+    f.unit = false;
+    return s->count == 2 ? mg_tools_apply(job, MG_FORMULA_MULTISLERP_PLAIN, &f, NULL, err)
+                         : cancelled_out(err);
 }
 
 static mg_status merge(mg_job *job, mg_error *err)
@@ -172,6 +226,10 @@ static mg_status merge(mg_job *job, mg_error *err)
     if (s.count == 1) {
         return mg_job_copy(job, others[0], err);
     }
+    set_weights(job, others, &s);
+    if (mg_tools_on_device(job)) {
+        return merge_on_device(job, others, &s, err);
+    }
     const float eps = (float)job->params[PARAM_EPS];
     float norms[MG_MIX_INPUTS_MAX];
     float *x, *base;
@@ -183,7 +241,6 @@ static mg_status merge(mg_job *job, mg_error *err)
     }
     MG_TRY(mg_tools_floats(job, 2, job->count, &s.mean, err));
     MG_TRY(mg_tools_floats(job, 3, job->count, &s.tangent, err));
-    set_weights(job, others, &s);
     for (int64_t k = 0; k < s.count; k++) {
         norms[k] = mg_work(job, mg_tools_norm(x + k * job->count, job->count));
         s.lengths[k] = mg_work(job, norms[k] + eps);
@@ -191,8 +248,7 @@ static mg_status merge(mg_job *job, mg_error *err)
     mg_tools_run(job, job->count, MG_MIX_BLOCK, mean_range, &s);
     s.mean_norm = mg_work(job, mg_tools_norm(s.mean, job->count));
     if (s.mean_norm < eps && s.count != 2) {
-        return mg_fail(err, MG_ERR_NUMERIC,
-                       "the weighted directions of the models cancel out: change the weights");
+        return cancelled_out(err);
     }
     if (s.mean_norm < eps) {
         mg_tools_run(job, job->count, MG_MIX_BLOCK, plain_range, &s);

@@ -3,8 +3,6 @@
 #include "merge/method_internal.h"
 #include "merge/method_tools_internal.h"
 
-#include <math.h>
-
 enum { PARAM_T };
 
 static const mg_method_param params[] = {
@@ -21,16 +19,8 @@ typedef struct task {
 static void swap_range(void *context, int64_t first, int64_t count)
 {
     const task *s = (const task *)context;
-    const mg_job *job = s->job;
-    const float distance_min = mg_work(job, 1e-6f);
     for (int64_t i = first; i < first + count; i++) {
-        float distance = fabsf(mg_work(job, s->base[i] - s->other[i]));
-        distance = distance < distance_min ? distance_min : distance;
-        float share = mg_work(job, mg_work(job, 1.0f / distance) * s->t);
-        share = share < 0.0f ? 0.0f : share > 1.0f ? 1.0f : share;
-        float other = mg_work(job, share * s->other[i]);
-        float base = mg_work(job, mg_work(job, 1.0f - share) * s->base[i]);
-        s->base[i] = mg_work(job, other + base);
+        s->base[i] = mg_formula_nearswap(s->base[i], s->other[i], s->t, s->job->work);
     }
 }
 
@@ -39,6 +29,11 @@ static mg_status merge(mg_job *job, mg_error *err)
     MG_TRY(mg_tools_check(job, err));
     const int64_t inputs[2] = { job->base, 1 - job->base };
     float *values;
+    if (mg_tools_on_device(job)) {
+        mg_formula f = mg_tools_formula(job, inputs + 1, 1, false);
+        f.scalar[0] = (float)job->params[PARAM_T];
+        return mg_tools_apply(job, MG_FORMULA_NEARSWAP, &f, NULL, err);
+    }
     MG_TRY(mg_tools_load(job, 0, inputs, 2, false, &values, err));
     task s = { job, values, values + job->count, (float)job->params[PARAM_T] };
     mg_tools_run(job, job->count, MG_MIX_BLOCK, swap_range, &s);

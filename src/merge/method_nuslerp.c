@@ -30,8 +30,8 @@ typedef struct task {
     int64_t stride;
 } task;
 
+/* Colinear vectors have a sine of 1. */
 typedef struct coefficients {
-    bool linear;
     float a, b, sine;
 } coefficients;
 
@@ -39,8 +39,7 @@ static coefficients coefficients_of(const mg_job *job, double t, float cosine)
 {
     coefficients c;
     cosine = cosine > 1.0f ? 1.0f : cosine < -1.0f ? -1.0f : cosine;
-    c.linear = mg_work(job, 1.0f - mg_work(job, cosine * cosine)) <= COLINEAR_MAX;
-    if (c.linear) {
+    if (mg_work(job, 1.0f - mg_work(job, cosine * cosine)) <= COLINEAR_MAX) {
         c.a = (float)(1.0 - t);
         c.b = (float)t;
         c.sine = 1.0f;
@@ -53,15 +52,9 @@ static coefficients coefficients_of(const mg_job *job, double t, float cosine)
     return c;
 }
 
-static float combine(const mg_job *job, const coefficients *c, float x, float y)
-{
-    float sum = mg_work(job, mg_work(job, c->a * x) + mg_work(job, c->b * y));
-    return c->linear ? sum : mg_work(job, sum / c->sine);
-}
-
 static void put(const task *s, int64_t e, const coefficients *c)
 {
-    float r = combine(s->job, c, s->x[e], s->y[e]);
+    float r = mg_formula_nuslerp(s->x[e], s->y[e], c->a, c->b, c->sine, s->job->work);
     s->out[e] = s->base != NULL ? mg_work(s->job, s->base[e] + r) : r;
 }
 
@@ -153,6 +146,71 @@ static void merge_whole(mg_job *job, const task *s)
     mg_tools_run(job, job->count, MG_MIX_BLOCK, whole_range, &w);
 }
 
+/* Numbers of vectors: norms of x and y, then coefficients in their places. */
+typedef struct vector_numbers {
+    double *sums;
+    float *row[3];
+} vector_numbers;
+
+/* The numbers of all vectors into scratch, for the formula. */
+static mg_status give_rows(mg_job *job, const vector_numbers *v, int count, int64_t vectors,
+                           mg_formula *f, mg_error *err)
+{
+    for (int i = 0; i < count; i++) {
+        MG_TRY(mg_tools_row(job, i, v->row[i], vectors, &f->row[i], err));
+    }
+    return MG_OK;
+}
+
+static mg_status merge_vectors(mg_job *job, double t, int64_t vectors, mg_formula *f,
+                               vector_numbers *v, mg_error *err)
+{
+    bool by_vector = f->row_length > 0;
+    MG_TRY(mg_tools_terms(job, MG_FORMULA_SUM_SQUARES, f, by_vector, v->sums, err));
+    for (int64_t r = 0; r < vectors; r++) {
+        v->row[0][r] = clamp_norm(job, (float)sqrt(v->sums[2 * r]));
+        v->row[1][r] = clamp_norm(job, (float)sqrt(v->sums[2 * r + 1]));
+    }
+    MG_TRY(give_rows(job, v, by_vector ? 2 : 0, vectors, f, err));
+    f->length[0] = v->row[0][0];
+    f->length[1] = v->row[1][0];
+    f->unit = true;
+    MG_TRY(mg_tools_terms(job, MG_FORMULA_SUM_PRODUCT, f, by_vector, v->sums, err));
+    for (int64_t r = 0; r < vectors; r++) {
+        coefficients c = coefficients_of(job, t, mg_work(job, (float)v->sums[r]));
+        v->row[0][r] = c.a;
+        v->row[1][r] = c.b;
+        v->row[2][r] = c.sine;
+    }
+    MG_TRY(give_rows(job, v, by_vector ? 3 : 0, vectors, f, err));
+    for (int i = 0; i < 3; i++) {
+        f->scalar[i] = v->row[i][0];
+    }
+    f->unit = false;
+    return mg_tools_apply(job, MG_FORMULA_NUSLERP, f, NULL, err);
+}
+
+/* length 0: the whole tensor is one vector. */
+static mg_status merge_on_device(mg_job *job, const int64_t *others, double t, int64_t length,
+                                 int64_t stride, mg_error *err)
+{
+    mg_formula f = mg_tools_formula(job, others, 2, job->base >= 0);
+    int64_t vectors = length > 0 ? job->count / length : 1;
+    vector_numbers v;
+    f.row_length = length;
+    f.row_stride = stride;
+    v.sums = mg_new_array(double, 2 * vectors);
+    for (int i = 0; i < 3; i++) {
+        v.row[i] = mg_new_array(float, vectors);
+    }
+    mg_status status = merge_vectors(job, t, vectors, &f, &v, err);
+    for (int i = 0; i < 3; i++) {
+        mg_free(v.row[i]);
+    }
+    mg_free(v.sums);
+    return status;
+}
+
 static mg_status merge(mg_job *job, mg_error *err)
 {
     MG_TRY(mg_tools_check(job, err));
@@ -161,6 +219,15 @@ static mg_status merge(mg_job *job, mg_error *err)
     double weight_x = job->inputs[others[0]].params[PARAM_WEIGHT];
     double weight_y = job->inputs[others[1]].params[PARAM_WEIGHT];
     double total = weight_x + weight_y;
+    double t = fabs(total) < 1e-6 ? 0.5 : weight_y / total;
+    int rank = job->shape.rank;
+    bool flat = job->params[PARAM_FLATTEN] != 0.0 || rank < 2 || job->count == 0;
+    bool columns = job->params[PARAM_ROW_WISE] != 0.0; /* the option's name is the other way */
+    int64_t length = flat ? 0 : columns ? job->shape.dims[0] : job->shape.dims[rank - 1];
+    int64_t stride = !flat && columns ? job->count / length : 1;
+    if (mg_tools_on_device(job)) {
+        return merge_on_device(job, others, t, length, stride, err);
+    }
     float *values;
     float *base = NULL;
     float *room;
@@ -175,16 +242,12 @@ static mg_status merge(mg_job *job, mg_error *err)
                .base = base,
                .out = values,
                .products = room,
-               .t = fabs(total) < 1e-6 ? 0.5 : weight_y / total,
-               .length = job->count,
-               .stride = 1 };
-    int rank = job->shape.rank;
-    if (job->params[PARAM_FLATTEN] != 0.0 || rank < 2 || job->count == 0) {
+               .t = t,
+               .length = flat ? job->count : length,
+               .stride = stride };
+    if (flat) {
         merge_whole(job, &s);
     } else {
-        bool columns = job->params[PARAM_ROW_WISE] != 0.0; /* the option's name is the other way */
-        s.length = columns ? job->shape.dims[0] : job->shape.dims[rank - 1];
-        s.stride = columns ? job->count / s.length : 1;
         mg_tools_run(job, job->count / s.length, 16, vector_range, &s);
     }
     mg_tools_store(job, values);

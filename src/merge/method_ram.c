@@ -32,15 +32,6 @@ typedef struct task {
     bool shared;
 } task;
 
-static int active_count(const task *s, int64_t element)
-{
-    int count = 0;
-    for (int64_t k = 0; k < s->model_count; k++) {
-        count += fabsf(s->deltas[k * s->job->count + element]) > s->epsilon;
-    }
-    return count;
-}
-
 /* Elements where the model is active together with others, or alone. */
 static double count_active(const void *context, int64_t first, int64_t count)
 {
@@ -48,7 +39,8 @@ static double count_active(const void *context, int64_t first, int64_t count)
     int64_t found = 0;
     for (int64_t e = first; e < first + count; e++) {
         if (fabsf(s->deltas[s->model * s->job->count + e]) > s->epsilon) {
-            int active = active_count(s, e);
+            int active =
+                mg_formula_active(s->deltas + e, s->job->count, s->model_count, s->epsilon);
             found += s->shared ? active > 1 : active == 1;
         }
     }
@@ -59,38 +51,51 @@ static void merge_range(void *context, int64_t first, int64_t count)
 {
     const task *s = (const task *)context;
     const mg_job *job = s->job;
+    const float *raise = s->plus ? s->raise : NULL;
     for (int64_t e = first; e < first + count; e++) {
-        int active = active_count(s, e);
-        float sum = 0.0f;
-        for (int64_t k = 0; k < s->model_count; k++) {
-            float delta = s->deltas[k * job->count + e];
-            if (!(fabsf(delta) > s->epsilon)) {
-                continue;
-            }
-            float alone = active == 1 ? delta : 0.0f;
-            float together = active > 1 ? mg_work(job, delta / (float)active) : 0.0f;
-            sum += s->plus ? alone * s->raise[k] + together : mg_work(job, alone + together);
-        }
-        s->base[e] = s->plus ? s->base[e] + sum : mg_work(job, s->base[e] + mg_work(job, sum));
+        s->base[e] = mg_formula_ram(s->deltas + e, job->count, s->model_count, s->base[e],
+                                    s->epsilon, raise, job->work);
     }
+}
+
+/* What raises a model's lonely differences, by how many it shares and how many it has alone. */
+static float raise_of(const mg_job *job, double shared, double unique)
+{
+    const float epsilon = (float)job->params[PARAM_EPSILON];
+    const float alpha = (float)job->params[PARAM_ALPHA];
+    float divisor = (float)unique < epsilon ? epsilon : (float)unique;
+    float share = (float)shared / divisor;
+    share = share < 0.0f ? 0.0f : share > alpha ? alpha : share;
+    return 1.0f + (float)job->params[PARAM_R] * share;
 }
 
 static mg_status set_raises(mg_job *job, task *s, mg_error *err)
 {
-    const float epsilon = (float)job->params[PARAM_EPSILON];
-    const float alpha = (float)job->params[PARAM_ALPHA];
     for (s->model = 0; s->model < s->model_count; s->model++) {
         double shared, unique;
         s->shared = true;
         MG_TRY(mg_tools_sum(job, job->count, count_active, s, &shared, err));
         s->shared = false;
         MG_TRY(mg_tools_sum(job, job->count, count_active, s, &unique, err));
-        float divisor = (float)unique < epsilon ? epsilon : (float)unique;
-        float share = (float)shared / divisor;
-        share = share < 0.0f ? 0.0f : share > alpha ? alpha : share;
-        s->raise[s->model] = 1.0f + (float)job->params[PARAM_R] * share;
+        s->raise[s->model] = raise_of(job, shared, unique);
     }
     return MG_OK;
+}
+
+static mg_status merge_on_device(mg_job *job, const int64_t *others, int64_t count, bool plus,
+                                 mg_error *err)
+{
+    double sums[2 * MG_MIX_INPUTS_MAX];
+    mg_formula f = mg_tools_formula(job, others, count, true);
+    f.scalar[0] = mg_work(job, (float)job->params[PARAM_EPSILON]);
+    if (!plus) {
+        return mg_tools_apply(job, MG_FORMULA_RAM, &f, NULL, err);
+    }
+    MG_TRY(mg_tools_terms(job, MG_FORMULA_SUM_ACTIVE, &f, false, sums, err));
+    for (int64_t k = 0; k < count; k++) {
+        f.weight[k] = raise_of(job, sums[k], sums[count + k]);
+    }
+    return mg_tools_apply(job, MG_FORMULA_RAM_PLUS, &f, NULL, err);
 }
 
 static mg_status merge_ram(mg_job *job, bool plus, mg_error *err)
@@ -100,6 +105,9 @@ static mg_status merge_ram(mg_job *job, bool plus, mg_error *err)
     int64_t count = mg_tools_others(job, others);
     if (count == 0) {
         return mg_job_copy(job, job->base, err);
+    }
+    if (mg_tools_on_device(job)) {
+        return merge_on_device(job, others, count, plus, err);
     }
     float *deltas, *base;
     MG_TRY(mg_tools_load(job, 0, others, count, true, &deltas, err));

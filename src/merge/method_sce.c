@@ -31,16 +31,7 @@ static void variance_range(void *context, int64_t first, int64_t count)
 {
     const task *s = (const task *)context;
     for (int64_t e = first; e < first + count; e++) {
-        double mean = 0.0;
-        double squares = 0.0;
-        /* Welford's update, as torch.var makes it. */
-        for (int64_t k = 0; k < s->count; k++) {
-            double x = (double)s->deltas[k * s->job->count + e];
-            double from_old = x - mean;
-            mean += from_old / (double)(k + 1);
-            squares += from_old * (x - mean);
-        }
-        s->variance[e] = mg_work(s->job, (float)(squares / (double)s->count));
+        s->variance[e] = mg_formula_variance(s->deltas + e, s->job->count, s->count, s->job->work);
     }
 }
 
@@ -69,25 +60,9 @@ static void drop_range(void *context, int64_t first, int64_t count)
 static void merge_range(void *context, int64_t first, int64_t count)
 {
     const task *s = (const task *)context;
-    const mg_job *job = s->job;
-    const float floor_weight = mg_work(job, (float)WEIGHT_SUM_MIN);
     for (int64_t e = first; e < first + count; e++) {
-        float votes = 0.0f;
-        float sum = 0.0f;
-        float weight = 0.0f;
-        for (int64_t k = 0; k < s->count; k++) {
-            votes += s->deltas[k * job->count + e];
-        }
-        bool positive = mg_work(job, votes) >= 0.0f;
-        for (int64_t k = 0; k < s->count; k++) {
-            float delta = s->deltas[k * job->count + e];
-            float kept = (positive ? delta > 0.0f : delta < 0.0f) ? s->weights[k] : 0.0f;
-            sum += mg_work(job, delta * kept);
-            weight += kept;
-        }
-        weight = mg_work(job, weight);
-        weight = weight < floor_weight ? floor_weight : weight;
-        s->base[e] = mg_work(job, s->base[e] + mg_work(job, mg_work(job, sum) / weight));
+        s->base[e] = mg_formula_sce(s->deltas + e, s->job->count, s->count, s->base[e], s->weights,
+                                    s->job->work);
     }
 }
 
@@ -104,19 +79,35 @@ static void make_items(void *context, int64_t first, int64_t count)
     }
 }
 
-/* The kept elements of largest variance, among equal ones those that torch.topk takes. */
-static mg_status choose(mg_job *job, task *s, int64_t kept, uint64_t *bits, mg_error *err)
+/* The kept elements of largest variance, among equal ones those that torch.topk takes, or those of
+ * lower index. */
+static mg_status choose(mg_job *job, const float *variance, int64_t kept, uint64_t *bits,
+                        mg_error *err)
 {
+    if (job->order == MG_ORDER_INDEX) {
+        mg_mix_input none = { NULL, MG_F32 };
+        mg_mix_input x = { variance, MG_F32 };
+        mg_rank_args rank = {
+            none, x, MG_F32, true, 0, MG_MIN(kept, job->count), job->count, bits
+        };
+        return job->device->mix->rank(job->stream, &rank, err);
+    }
     if (job->count > UINT32_MAX) {
         return mg_fail(err, MG_ERR_LIMIT, "select_topk takes tensors of at most 2^32 elements");
     }
     void *block;
     MG_TRY(mg_job_scratch(job, 3, (size_t)job->count * sizeof(uint64_t), &block, err));
-    item_task making = { s->variance, (uint64_t *)block };
+    item_task making = { variance, (uint64_t *)block };
     mg_tools_run(job, job->count, MG_MIX_BLOCK, make_items, &making);
     memset(bits, 0, (size_t)((job->count + 63) / 64) * sizeof(uint64_t));
     mg_order_top(making.items, job->count, kept, bits);
     return MG_OK;
+}
+
+/* How many elements are kept. */
+static int64_t kept_of(double nonzero, double share)
+{
+    return (int64_t)((float)nonzero * (float)share);
 }
 
 /* Keeps the elements of largest variance; false when none is left. */
@@ -133,31 +124,88 @@ static mg_status select_elements(mg_job *job, task *s, bool *any_out, mg_error *
     MG_TRY(mg_job_scratch(job, 4, (size_t)((job->count + 63) / 64) * sizeof(uint64_t), &bits, err));
     mg_tools_run(job, job->count, MG_MIX_BLOCK, variance_range, s);
     MG_TRY(mg_tools_sum(job, job->count, count_nonzero, s, &nonzero, err));
-    int64_t kept = (int64_t)((float)nonzero * (float)share);
+    int64_t kept = kept_of(nonzero, share);
     if (kept == 0) {
         return MG_OK;
     }
-    MG_TRY(choose(job, s, kept, (uint64_t *)bits, err));
+    MG_TRY(choose(job, s->variance, kept, (uint64_t *)bits, err));
     s->selected = (const uint64_t *)bits;
     mg_tools_run(job, job->count, MG_MIX_BLOCK, drop_range, s);
     *any_out = true;
     return MG_OK;
 }
 
+/* Weights from the sums of squares; they add up to 1. */
+static void share_weights(const mg_job *job, const float *sums, int64_t count, float *weights)
+{
+    for (int64_t k = 0; k < count; k++) {
+        weights[k] = mg_work(job, sums[k] / (float)job->count);
+    }
+    float total = mg_work(job, mg_tools_row_total(job, weights, count));
+    for (int64_t k = 0; k < count; k++) {
+        bool vanishes = fabs((double)total) < WEIGHT_SUM_MIN;
+        weights[k] = mg_work(job, vanishes ? 1.0f / (float)count : weights[k] / total);
+    }
+}
+
 static mg_status set_weights(mg_job *job, task *s, mg_error *err)
 {
+    float sums[MG_MIX_INPUTS_MAX];
     for (int64_t k = 0; k < s->count; k++) {
         const float *x = s->deltas + k * job->count;
-        float sum;
-        MG_TRY(mg_tools_product_sum(job, x, x, false, &sum, err));
-        s->weights[k] = mg_work(job, sum / (float)job->count);
+        MG_TRY(mg_tools_product_sum(job, x, x, false, &sums[k], err));
     }
-    float total = mg_work(job, mg_tools_row_total(job, s->weights, s->count));
-    for (int64_t k = 0; k < s->count; k++) {
-        bool vanishes = fabs((double)total) < WEIGHT_SUM_MIN;
-        s->weights[k] = mg_work(job, vanishes ? 1.0f / (float)s->count : s->weights[k] / total);
+    share_weights(job, sums, s->count, s->weights);
+    return MG_OK;
+}
+
+/* The same as select_elements, for f. */
+static mg_status select_on_device(mg_job *job, mg_formula *f, bool *any_out, mg_error *err)
+{
+    float *variance;
+    void *bits;
+    double nonzero = 0.0;
+    const double share = job->params[PARAM_SELECT_TOPK];
+    *any_out = share >= 1.0;
+    if (share <= 0.0 || share >= 1.0) {
+        return MG_OK;
+    }
+    MG_TRY(mg_tools_floats(job, 2, job->count, &variance, err));
+    MG_TRY(mg_job_scratch(job, 4, (size_t)((job->count + 63) / 64) * sizeof(uint64_t), &bits, err));
+    MG_TRY(mg_tools_apply(job, MG_FORMULA_VARIANCE, f, variance, err));
+    mg_formula drafts;
+    memset(&drafts, 0, sizeof(drafts));
+    drafts.work = MG_F32;
+    drafts.input_count = 1;
+    drafts.inputs[0].data = variance;
+    drafts.inputs[0].dtype = MG_F32;
+    drafts.count = job->count;
+    MG_TRY(mg_tools_terms(job, MG_FORMULA_SUM_NONZERO, &drafts, false, &nonzero, err));
+    int64_t kept = kept_of(nonzero, share);
+    *any_out = kept > 0;
+    if (kept > 0) {
+        MG_TRY(choose(job, variance, kept, (uint64_t *)bits, err));
+        f->bits = (const uint64_t *)bits;
     }
     return MG_OK;
+}
+
+static mg_status merge_on_device(mg_job *job, const int64_t *others, int64_t count, mg_error *err)
+{
+    double sums[MG_MIX_INPUTS_MAX];
+    float rounded[MG_MIX_INPUTS_MAX];
+    bool any;
+    mg_formula f = mg_tools_formula(job, others, count, true);
+    MG_TRY(select_on_device(job, &f, &any, err));
+    if (!any) {
+        return mg_job_copy(job, job->base, err);
+    }
+    MG_TRY(mg_tools_terms(job, MG_FORMULA_SUM_ENERGY, &f, false, sums, err));
+    for (int64_t k = 0; k < count; k++) {
+        rounded[k] = (float)sums[k];
+    }
+    share_weights(job, rounded, count, f.weight);
+    return mg_tools_apply(job, MG_FORMULA_SCE, &f, NULL, err);
 }
 
 static mg_status merge(mg_job *job, mg_error *err)
@@ -170,6 +218,9 @@ static mg_status merge(mg_job *job, mg_error *err)
     s.count = mg_tools_others(job, others);
     if (s.count == 0) {
         return mg_job_copy(job, job->base, err);
+    }
+    if (mg_tools_on_device(job)) {
+        return merge_on_device(job, others, s.count, err);
     }
     bool any = true;
     MG_TRY(mg_tools_load(job, 0, others, s.count, true, &s.deltas, err));

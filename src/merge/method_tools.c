@@ -193,6 +193,53 @@ mg_status mg_tools_product_sum(mg_job *job, const float *x, const float *y, bool
     return MG_OK;
 }
 
+mg_formula mg_tools_formula(const mg_job *job, const int64_t *inputs, int64_t count, bool delta)
+{
+    mg_formula f;
+    memset(&f, 0, sizeof(f));
+    f.work = job->work;
+    f.delta = delta;
+    f.input_count = count;
+    f.count = job->count;
+    if (job->base >= 0) {
+        f.base = job->inputs[job->base].x;
+    }
+    for (int64_t k = 0; k < count; k++) {
+        f.inputs[k] = job->inputs[inputs[k]].x;
+    }
+    return f;
+}
+
+mg_status mg_tools_apply(mg_job *job, mg_formula_kind kind, const mg_formula *formula, float *draft,
+                         mg_error *err)
+{
+    mg_formula_args args = { kind, formula, job->out, job->out_dtype, false };
+    if (draft != NULL) {
+        args.out = draft;
+        args.out_dtype = MG_F32;
+        args.draft = true;
+    }
+    return job->device->formula->apply(job->stream, &args, err);
+}
+
+mg_status mg_tools_terms(mg_job *job, mg_formula_sum_kind kind, const mg_formula *formula,
+                         bool by_vector, double *sums_out, mg_error *err)
+{
+    mg_formula_sum_args args = { kind, formula, by_vector, sums_out };
+    return job->device->formula->sum(job->stream, &args, err);
+}
+
+mg_status mg_tools_row(mg_job *job, int slot, const float *values, int64_t count,
+                       const float **row_out, mg_error *err)
+{
+    float *room;
+    *row_out = NULL;
+    MG_TRY(mg_tools_floats(job, slot, count, &room, err));
+    MG_TRY(job->device->upload(job->stream, room, values, (size_t)count * sizeof(float), err));
+    *row_out = room;
+    return MG_OK;
+}
+
 int64_t mg_tools_others(const mg_job *job, int64_t others[MG_MIX_INPUTS_MAX])
 {
     int64_t count = 0;

@@ -3,9 +3,12 @@
  *
  * Values are held in float32 and rounded to the job's work type where the reference rounds.  Loops
  * run in blocks over the job's pool; sums add their blocks in order, so that the number of threads
- * cannot be seen. */
+ * cannot be seen.  On a device without host memory the same steps are formulas of the device
+ * (compute/ops_formula.h), and the arrays are drafts in its memory. */
 #pragma once
 
+#include "compute/formula_math.h"
+#include "compute/ops_formula.h"
 #include "merge/method.h"
 
 MG_BEGIN_C
@@ -13,26 +16,10 @@ MG_BEGIN_C
 /* Fails for float64, which these methods do not compute in. */
 MG_MUST_CHECK mg_status mg_tools_check(const mg_job *job, mg_error *err);
 
-/* mg_bf16_from_f32 and back, without branches and calls: loops over it become vector code. */
-static inline float mg_round_bf16(float x)
-{
-    union {
-        float value;
-        uint32_t bits;
-    } u;
-    u.value = x;
-    const uint32_t rounded = u.bits + 0x7fffU + (u.bits >> 16 & 1U);
-    const uint32_t quiet = u.bits | 0x00400000U;
-    u.bits = ((u.bits & 0x7fffffffU) > 0x7f800000U ? quiet : rounded) & 0xffff0000U;
-    return u.value;
-}
-
 /* x rounded to the work type. */
 static inline float mg_work(const mg_job *job, float x)
 {
-    return job->work == MG_BF16  ? mg_round_bf16(x)
-           : job->work == MG_F16 ? mg_f16_to_f32(mg_f16_from_f32(x))
-                                 : x;
+    return mg_formula_w(x, job->work);
 }
 
 /* Work on elements (or rows) first .. first+count-1. */
@@ -63,6 +50,27 @@ MG_MUST_CHECK mg_status mg_tools_product_sum(mg_job *job, const float *x, const 
  * threads, rounded; of one of several rows, by one thread, not rounded yet. */
 float mg_tools_total(const mg_job *job, const float *values, int64_t count);
 float mg_tools_row_total(const mg_job *job, const float *values, int64_t count);
+
+/* --- On a device without host memory: */
+
+static inline bool mg_tools_on_device(const mg_job *job)
+{
+    return job->device->formula != NULL;
+}
+
+/* The formula of these inputs and the base, if there is one. */
+mg_formula mg_tools_formula(const mg_job *job, const int64_t *inputs, int64_t count, bool delta);
+/* The result, or into draft (device memory, float32) where that is not NULL. */
+MG_MUST_CHECK mg_status mg_tools_apply(mg_job *job, mg_formula_kind kind, const mg_formula *formula,
+                                       float *draft, mg_error *err);
+/* The terms' sums over the tensor, or, where by_vector, those of each vector. */
+MG_MUST_CHECK mg_status mg_tools_terms(mg_job *job, mg_formula_sum_kind kind,
+                                       const mg_formula *formula, bool by_vector, double *sums_out,
+                                       mg_error *err);
+/* A copy of host values in scratch slot, for formula->row. */
+MG_MUST_CHECK mg_status mg_tools_row(mg_job *job, int slot, const float *values, int64_t count,
+                                     const float **row_out, mg_error *err);
+
 /* Indexes of the inputs without the base; the count is returned. */
 int64_t mg_tools_others(const mg_job *job, int64_t others[MG_MIX_INPUTS_MAX]);
 

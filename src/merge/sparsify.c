@@ -34,7 +34,7 @@ static mg_mix_input input_from(mg_mix_input input, int64_t first)
 static mg_status sum_part(mg_job *job, const mg_mix_source *source, mg_dtype sum_dtype,
                           int64_t first, int64_t count, double sums_out[2], mg_error *err)
 {
-    const uint64_t *bits = source->bits + first / 64;
+    const uint64_t *bits = source->mask == MG_MASK_BITS ? source->bits + first / 64 : NULL;
     if (first % 64 != 0) {
         /* The operation's masks begin with a word: shift them into place. */
         void *block;
@@ -56,7 +56,11 @@ static mg_status sum_part(mg_job *job, const mg_mix_source *source, mg_dtype sum
                                bits,
                                count,
                                &sums_out[0],
-                               &sums_out[1] };
+                               &sums_out[1],
+                               source->counter_tensor,
+                               source->counter_source,
+                               source->below,
+                               job->mask_key };
     MG_TRY(job->device->mix->delta_sum(job->stream, &sums, err));
     sums_out[0] = mg_mix_round(sums_out[0], sum_dtype);
     sums_out[1] = mg_mix_round(sums_out[1], sum_dtype);
@@ -207,6 +211,9 @@ static mg_status sparsify_one(mg_job *job, const mg_sparsify_args *args, mg_mix_
             return MG_OK;
         }
     }
+    if (counted && !job->device->host_memory) {
+        return rescale_by_sum(job, MG_F32, source, err); /* such a device counts as it sums */
+    }
     uint64_t *bits;
     MG_TRY(mask_bits(job, args->slot, &bits, err));
     mg_dtype sum_dtype = job->work;
@@ -231,7 +238,8 @@ static mg_status sparsify_one(mg_job *job, const mg_sparsify_args *args, mg_mix_
         sum_dtype = job->work == MG_BF16 ? MG_BF16 : MG_F32;
         break;
     }
-    return args->rescale ? rescale_by_sum(job, sum_dtype, source, err) : MG_OK;
+    bool rescale = args->rescale && source->mask == MG_MASK_BITS;
+    return rescale ? rescale_by_sum(job, sum_dtype, source, err) : MG_OK;
 }
 
 mg_status mg_sparsify(mg_job *job, const mg_sparsify_args *args, int64_t count,

@@ -5,7 +5,8 @@
  * reference rounds them, so that bfloat16 knows only about 256 of them in a row.
  *
  * With the search's own masks (evolution.md 3.1) the probability is clipped to 0 .. 1 instead of
- * refused, and the draw of an element is that of its place: masks are nested in the density. */
+ * refused, the draw of an element is that of its place, so that masks are nested in the density,
+ * and among equal differences the lower index ranks first: the device does it all. */
 #include <math.h>
 
 #include "base/hash.h"
@@ -109,46 +110,49 @@ static void fill_counter_thresholds(const mg_sparsify_args *args, int64_t length
     }
 }
 
-enum { CHUNK_ELEMENTS = 1 << 16 }; /* a multiple of 64: chunks share no word of the mask */
-
-typedef struct counter_task {
-    const mg_job *job;
-    const uint32_t *below;
-    uint32_t tensor, source;
-    uint64_t *bits;
-} counter_task;
-
-static void draw_chunk(void *context, int64_t chunk, int worker)
+/* The search's masks: the device ranks and draws. */
+static mg_status keep_counted(mg_job *job, const mg_sparsify_args *args, const rows *shape,
+                              const mg_mix_source *source, uint64_t *bits, mg_error *err)
 {
-    const counter_task *task = (const counter_task *)context;
-    int64_t end = MG_MIN((chunk + 1) * CHUNK_ELEMENTS, task->job->count);
-    (void)worker;
-    for (int64_t e = chunk * CHUNK_ELEMENTS; e < end; e++) {
-        bool keep = mg_mix_counter_keeps(task->job->mask_key, task->tensor, task->source,
-                                         task->below[e], e);
-        task->bits[e / 64] |= (uint64_t)keep << (e % 64);
-    }
-}
-
-static void draw_counted(const mg_job *job, const mg_sparsify_args *args, const uint32_t *below,
-                         uint64_t *bits)
-{
-    counter_task task = { job, below, (uint32_t)mg_hash64(job->name.data, job->name.size, 0),
-                          (uint32_t)job->inputs[args->input].source_index, bits };
-    mg_pool_run(job->pool, (job->count + CHUNK_ELEMENTS - 1) / CHUNK_ELEMENTS, draw_chunk, &task);
+    void *below;
+    MG_TRY(
+        mg_memory_try((size_t)shape->length * sizeof(uint32_t), "ranks of a merge", &below, err));
+    fill_counter_thresholds(args, shape->length, (uint32_t *)below);
+    mg_row_mask_args mask;
+    memset(&mask, 0, sizeof(mask));
+    mask.base = job->inputs[job->base].x;
+    mask.x = source->x;
+    mask.work = job->work;
+    mask.length = shape->length;
+    mask.stride = shape->stride;
+    mask.below = (const uint32_t *)below;
+    mask.counter_tensor = (uint32_t)mg_hash64(job->name.data, job->name.size, 0);
+    mask.counter_source = (uint32_t)job->inputs[args->input].source_index;
+    mask.key = job->mask_key;
+    mask.count = job->count;
+    mask.bits = bits;
+    mg_status status = job->device->mix->row_mask(job->stream, &mask, err);
+    mg_free_aligned(below);
+    return status;
 }
 
 mg_status mg_sparsify_della(mg_job *job, const mg_sparsify_args *args, mg_mix_source *source,
                             uint64_t *bits, mg_error *err)
 {
-    size_t words = (size_t)((job->count + 63) / 64);
-    source->mask = MG_MASK_BITS;
-    source->bits = bits;
-    memset(bits, 0, words * sizeof(uint64_t));
-    if (args->density <= 0.0) {
+    bool counted = job->mask == MG_MASK_PHILOX;
+    if (counted && args->density <= 0.0) {
+        source->mask = MG_MASK_COUNTER; /* that keeps nothing */
+        source->below = 0;
         return MG_OK;
     }
-    bool counted = job->mask == MG_MASK_PHILOX;
+    source->mask = MG_MASK_BITS;
+    source->bits = bits;
+    if (!counted) {
+        memset(bits, 0, (size_t)((job->count + 63) / 64) * sizeof(uint64_t));
+    }
+    if (!counted && args->density <= 0.0) {
+        return MG_OK;
+    }
     if (!counted && (args->density + args->extra >= 1.0 || args->density - args->extra <= 0.0)) {
         return mg_fail(err, MG_ERR_CONFIG,
                        "density %g and epsilon %g: density +/- epsilon must lie inside (0, 1)",
@@ -159,6 +163,9 @@ mg_status mg_sparsify_della(mg_job *job, const mg_sparsify_args *args, mg_mix_so
         return mg_fail(err, MG_ERR_CONFIG, "rows of %lld elements have no ranks, must be 2 or more",
                        (long long)shape.length);
     }
+    if (counted) {
+        return keep_counted(job, args, &shape, source, bits, err);
+    }
     mg_dtype step = job->work == MG_BF16 ? MG_BF16 : MG_F32;
     int workers = job->pool != NULL ? mg_pool_threads(job->pool) : 1;
     void *thresholds, *below, *scratch;
@@ -166,19 +173,11 @@ mg_status mg_sparsify_della(mg_job *job, const mg_sparsify_args *args, mg_mix_so
     MG_TRY(mg_job_scratch(job, 2, (size_t)job->count * sizeof(uint32_t), &below, err));
     MG_TRY(mg_job_scratch(job, 3, (size_t)shape.length * (size_t)workers * sizeof(uint64_t),
                           &scratch, err));
-    if (counted) {
-        fill_counter_thresholds(args, shape.length, (uint32_t *)thresholds);
-    } else {
-        fill_thresholds(args, shape.length, step, (uint32_t *)thresholds);
-    }
+    fill_thresholds(args, shape.length, step, (uint32_t *)thresholds);
     rank_task task = {
         job, source, shape, (uint32_t *)thresholds, (uint32_t *)below, (uint64_t *)scratch
     };
     mg_pool_run(job->pool, shape.row_count, rank_row, &task);
-    if (counted) {
-        draw_counted(job, args, task.below, bits);
-        return MG_OK;
-    }
     for (int64_t e = 0; e < job->count; e++) {
         uint32_t word = mg_mt19937_word(job->mt) & 0xffffff;
         bits[e / 64] |= (uint64_t)(word < task.below[e]) << (e % 64);

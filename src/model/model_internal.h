@@ -68,7 +68,9 @@ typedef struct mg_model_filler {
     size_t staging_bytes;
     void *device_staging; /* where the device cannot read host memory */
     size_t device_staging_bytes;
-    bool on_device;            /* the reserved tensor lies in device_staging */
+    bool on_device;            /* the reserved tensor lies in device memory, at spec.data */
+    bool in_place;             /* and there in the weight itself */
+    mg_stream *writer;         /* who writes the reserved tensor: its order is kept */
     int64_t *nonfinite;        /* device memory for one count */
     float *scratch;            /* host: the longest vector, twice */
     const mg_tensor_slot *bad; /* the first tensor with a value that is not finite */

@@ -10,6 +10,7 @@
 
 #include "base/log.h"
 #include "base/memory.h"
+#include "compute/ops_mix.h"
 #include "tensor/checkpoint.h"
 
 /* Where a slot goes: rows first .. first+count-1 of a matrix, or values of a vector. */
@@ -318,7 +319,7 @@ static mg_status pack_rows(mg_model_filler *filler, mg_matrix *matrix, int64_t f
 {
     mg_pack_args args = { matrix->weight, first, count, source, dtype };
     matrix->filled += count;
-    return filler->model->ops->pack(filler->stream, &args, err);
+    return filler->model->ops->pack(filler->writer, &args, err);
 }
 
 /* data is device memory, row-major and of the slot's shape. */
@@ -350,6 +351,19 @@ static mg_status fill_matrix(mg_model_filler *filler, const mg_tensor_slot *slot
     return pack_rows(filler, place.matrix, place.first, place.count, data, dtype, err);
 }
 
+/* The same from device memory: a cast there. */
+static mg_status cast_vector(mg_model_filler *filler, mg_place place, const void *data,
+                             mg_dtype dtype, mg_error *err)
+{
+    const mg_model *model = filler->model;
+    mg_dtype work = model->dtype == MG_BF16 ? MG_BF16 : MG_F32;
+    mg_scale_args args = {
+        place.vector->data + place.first, MG_F32, work, { data, dtype }, 1.0, place.count
+    };
+    place.vector->filled += place.count;
+    return model->device->mix->scale(filler->writer, &args, err);
+}
+
 /* data is host memory.  Vectors are kept in float32, rounded to the model's dtype. */
 static mg_status fill_vector(mg_model_filler *filler, const mg_tensor_slot *slot, mg_place place,
                              const void *data, mg_dtype dtype, mg_error *err)
@@ -375,7 +389,7 @@ static mg_status fill_vector(mg_model_filler *filler, const mg_tensor_slot *slot
         }
     }
     place.vector->filled += place.count;
-    return model->device->upload(filler->stream, place.vector->data + place.first, values,
+    return model->device->upload(filler->writer, place.vector->data + place.first, values,
                                  (size_t)place.count * sizeof(float), err);
 }
 
@@ -423,7 +437,7 @@ static mg_status reserve_host(mg_model_filler *filler, size_t bytes, mg_error *e
     return MG_OK;
 }
 
-/* Takes one tensor from host memory, or from the device staging when it was reserved there. */
+/* Takes one tensor from host memory, or from where it was reserved on the device. */
 static mg_status fill(mg_model_filler *filler, mg_tensor_slot *slot, const mg_view *view,
                       mg_error *err)
 {
@@ -433,7 +447,7 @@ static mg_status fill(mg_model_filler *filler, mg_tensor_slot *slot, const mg_vi
         return mg_fail(err, MG_ERR_FORMAT, "tensor '%.*s' was given twice", MG_STR_ARG(slot->name));
     }
     if (filler->on_device) {
-        device_data = filler->device_staging;
+        device_data = filler->spec.data;
     } else if (!model->device->host_memory) {
         MG_TRY(grow(model->device, &filler->device_staging, &filler->device_staging_bytes,
                     view->bytes, err));
@@ -441,15 +455,24 @@ static mg_status fill(mg_model_filler *filler, mg_tensor_slot *slot, const mg_vi
                                      view->bytes, err));
         device_data = filler->device_staging;
     }
-    MG_TRY(count_nonfinite(filler, slot, device_data, view->dtype, err));
+    if (!filler->on_device) {
+        MG_TRY(count_nonfinite(filler, slot, device_data, view->dtype, err));
+    }
     mg_place place = place_of(model, slot);
     slot->filled = true;
+    if (filler->in_place) {
+        place.matrix->filled += place.count;
+        return MG_OK;
+    }
     if (place.matrix != NULL) {
         return fill_matrix(filler, slot, place, device_data, view->dtype, err);
     }
+    if (filler->on_device && slot->part != MG_PART_QKV_BY_HEAD_BIAS) {
+        return cast_vector(filler, place, device_data, view->dtype, err);
+    }
     if (filler->on_device) {
         MG_TRY(reserve_host(filler, view->bytes, err));
-        MG_TRY(model->device->download(filler->stream, filler->staging, device_data, view->bytes,
+        MG_TRY(model->device->download(filler->writer, filler->staging, device_data, view->bytes,
                                        err));
         return fill_vector(filler, slot, place, filler->staging, view->dtype, err);
     }
@@ -517,14 +540,30 @@ static mg_status filler_reserve(mg_sink *sink, const mg_view *spec, void **data_
     MG_TRY(check_tensor(filler, spec, &filler->current, err));
     MG_TRY(reserve_host(filler, spec->bytes, err));
     filler->on_device = false;
+    filler->in_place = false;
+    filler->writer = filler->stream;
     filler->spec = *spec;
     filler->spec.data = filler->staging;
     *data_out = filler->staging;
     return MG_OK;
 }
 
-static mg_status filler_reserve_on_device(mg_sink *sink, const mg_view *spec, void **data_out,
-                                          mg_error *err)
+/* Where a tensor can be written straight into its packed weight; NULL = by way of staging. */
+static void *packed_place(const mg_model_filler *filler, const mg_tensor_slot *slot, mg_dtype dtype)
+{
+    mg_model *model = filler->model;
+    if (slot == NULL || slot->filled || model->ops->packed_row == NULL ||
+        slot->part == MG_PART_QKV_BY_HEAD || slot->part == MG_PART_EXPERTS_GATE_UP ||
+        slot->part == MG_PART_EXPERTS_DOWN) {
+        return NULL;
+    }
+    mg_place place = place_of(model, slot);
+    bool fits = place.matrix != NULL && place.matrix->weight.dtype == dtype;
+    return fits ? model->ops->packed_row(&place.matrix->weight, place.first) : NULL;
+}
+
+static mg_status filler_reserve_on_device(mg_sink *sink, const mg_view *spec,
+                                          struct mg_stream *writer, void **data_out, mg_error *err)
 {
     mg_model_filler *filler = (mg_model_filler *)sink;
     const mg_device *device = filler->model->device;
@@ -533,10 +572,18 @@ static mg_status filler_reserve_on_device(mg_sink *sink, const mg_view *spec, vo
     }
     *data_out = NULL;
     MG_TRY(check_tensor(filler, spec, &filler->current, err));
-    MG_TRY(grow(device, &filler->device_staging, &filler->device_staging_bytes, spec->bytes, err));
+    void *place = packed_place(filler, filler->current, spec->dtype);
+    filler->in_place = place != NULL;
+    if (place == NULL) {
+        MG_TRY(
+            grow(device, &filler->device_staging, &filler->device_staging_bytes, spec->bytes, err));
+        place = filler->device_staging;
+    }
     filler->on_device = true;
+    filler->writer = writer;
     filler->spec = *spec;
-    *data_out = filler->device_staging;
+    filler->spec.data = place;
+    *data_out = place;
     return MG_OK;
 }
 
@@ -610,7 +657,9 @@ mg_sink *mg_model_sink(mg_model *model, mg_stream *stream)
 {
     mg_model_filler *filler = &model->filler;
     filler->stream = stream;
+    filler->writer = stream;
     filler->on_device = false;
+    filler->in_place = false;
     filler->current = NULL;
     filler->bad = NULL;
     filler->bad_count = 0;

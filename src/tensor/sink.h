@@ -13,6 +13,7 @@
 MG_BEGIN_C
 
 typedef struct mg_sink mg_sink;
+struct mg_stream; /* compute/device.h */
 
 typedef struct mg_sink_ops {
     /* Room for a tensor of spec (its data is NULL): *data_out has spec->bytes, aligned to 64, and
@@ -24,9 +25,12 @@ typedef struct mg_sink_ops {
     mg_status (*finish)(mg_sink *sink, mg_error *err);
     void (*close)(mg_sink *sink); /* without finish: discards */
     /* OPTIONAL: as reserve, but in the memory of the device that the sink fills, for a merge that
-     * runs on that device; NULL means that the sink takes host memory only. */
-    mg_status (*reserve_on_device)(mg_sink *sink, const mg_view *spec, void **data_out,
-                                   mg_error *err);
+     * runs on that device; NULL means that the sink takes host memory only.  The room is aligned to
+     * an element.  commit may come before the tensor is complete: the sink works in the order of
+     * the stream writer.  Whoever writes looks for values that are not finite, and does not finish
+     * with any. */
+    mg_status (*reserve_on_device)(mg_sink *sink, const mg_view *spec, struct mg_stream *writer,
+                                   void **data_out, mg_error *err);
 } mg_sink_ops;
 
 struct mg_sink {

@@ -298,12 +298,23 @@ static void run_delta_sum(const tensors *t, mg_dtype work, mg_dtype out)
         return;
     }
     uint64_t *bits = random_bits(t->count, 8);
-    for (int half = 0; half < 2; half++) {
+    for (int form = 0; form < 4; form++) {
         outputs o = make_outputs(2 * sizeof(double));
         for (int64_t i = 0; i < target_count; i++) {
             double *sums = (double *)o.data[i];
-            mg_delta_sum_args args = { input_of(t, 0), input_of(t, 1), work,     half != 0,
-                                       bits,           t->count,       sums + 0, sums + 1 };
+            mg_delta_sum_args args;
+            memset(&args, 0, sizeof(args));
+            args.base = input_of(t, 0);
+            args.x = input_of(t, 1);
+            args.work = work;
+            args.half = form % 2 != 0;
+            args.bits = form < 2 ? bits : NULL;
+            args.count = t->count;
+            args.all_out = sums;
+            args.kept_out = sums + 1;
+            args.counter_tensor = 5;
+            args.below = 0x7000;
+            args.key = mg_rng_make(1, MG_STREAM_MASK).key;
             assert_ok(targets[i].device->mix->delta_sum(targets[i].stream, &args, &err), &err);
         }
         compare_outputs(&o, "delta_sum", t->count);
@@ -341,6 +352,50 @@ static void run_rank(const tensors *t, mg_dtype work, mg_dtype out)
             compare_outputs(&o, "rank", t->count);
         }
     }
+}
+
+/* Rows that lie one after the other, and rows across three planes of columns. */
+static void run_row_mask(const tensors *t, mg_dtype work, mg_dtype out)
+{
+    mg_error err;
+    static const int64_t shapes[][2] = { { 7, 1 }, { 100, 1 }, { 1, 1 }, { 5, 40 }, { 0, 1 } };
+    if (out != work || t->count > 10000) {
+        return;
+    }
+    for (int64_t s = 0; s < MG_ARRAY_COUNT(shapes); s++) {
+        int64_t stride = shapes[s][1];
+        int64_t length = shapes[s][0] > 0 ? shapes[s][0] : t->count; /* 0: one row */
+        int64_t count = t->count / (length * stride) * length * stride;
+        uint32_t *below = mg_new_array(uint32_t, length);
+        for (int64_t q = 0; q < length; q++) {
+            below[q] = q % 5 == 4 ? 0x10000 : (uint32_t)(0xffff * (q + 1) / (length + 1));
+        }
+        outputs o = make_outputs((size_t)((count + 63) / 64) * 8);
+        for (int64_t i = 0; i < target_count && count > 0; i++) {
+            mg_row_mask_args args;
+            memset(&args, 0, sizeof(args));
+            args.base = input_of(t, 0);
+            args.x = input_of(t, 1);
+            args.work = work;
+            args.length = length;
+            args.stride = stride;
+            args.below = below;
+            args.counter_tensor = 77;
+            args.counter_source = 1;
+            args.key = mg_rng_make(3, MG_STREAM_MASK).key;
+            args.count = count;
+            args.bits = (uint64_t *)o.data[i];
+            assert_ok(targets[i].device->mix->row_mask(targets[i].stream, &args, &err), &err);
+        }
+        compare_outputs(&o, "row_mask", count);
+        mg_free(below);
+    }
+}
+
+static void masks_by_rank_in_rows_have_the_bits_of_ref(void **state)
+{
+    (void)state;
+    for_all_cases(run_row_mask);
 }
 
 static void ranks_have_the_bits_of_ref(void **state)
@@ -504,6 +559,7 @@ int main(void)
         cmocka_unit_test(task_arithmetic_has_the_bits_of_ref),
         cmocka_unit_test(sums_of_differences_have_the_bits_of_ref),
         cmocka_unit_test(ranks_have_the_bits_of_ref),
+        cmocka_unit_test(masks_by_rank_in_rows_have_the_bits_of_ref),
         cmocka_unit_test(angles_have_the_bits_of_ref),
         cmocka_unit_test(random_masks_have_the_bits_of_ref),
         cmocka_unit_test(keys_order_as_magnitudes),

@@ -108,7 +108,33 @@ static mg_mix_input input_of(const tensors *t, int k, bool on_card)
     return input;
 }
 
+/* One set of bits of two in three elements, in host and in card memory. */
+typedef struct mask_bits {
+    uint64_t *host;
+    void *device;
+} mask_bits;
+
+static mask_bits make_bits(int64_t count)
+{
+    int64_t words = (count + 63) / 64;
+    mask_bits bits = { mg_new_array(uint64_t, words), NULL };
+    mg_rng rng = mg_rng_make(5, MG_STREAM_ITEMS);
+    for (int64_t e = 0; e < count; e++) {
+        bits.host[e / 64] |= (uint64_t)(mg_rng_uniform(&rng) < 0.66) << (e % 64);
+    }
+    bits.device = upload(bits.host, (size_t)words * sizeof(uint64_t));
+    return bits;
+}
+
+static void free_bits(mask_bits *bits)
+{
+    mg_free(bits->host);
+    card->free(card, bits->device);
+}
+
 /* Runs one of the element-wise operations on either device. */
+static uint64_t *test_bits[2]; /* of elementwise tests: on the host, on the card */
+
 typedef mg_status run_function(const tensors *t, bool on_card, void *out, const int *params,
                                mg_error *err);
 
@@ -178,7 +204,10 @@ static mg_status run_task(const tensors *t, bool on_card, void *out, const int *
     for (int i = 0; i < params[0]; i++) {
         sources[i].x = input_of(t, i + 1, on_card);
         sources[i].weight = weights[i];
-        sources[i].mask = (params[1] & 16) != 0 ? MG_MASK_COUNTER : MG_MASK_ALL;
+        bool masked = (params[1] & 16) != 0;
+        bool by_bits = masked && i == 1 && params[0] > 2;
+        sources[i].mask = by_bits ? MG_MASK_BITS : masked ? MG_MASK_COUNTER : MG_MASK_ALL;
+        sources[i].bits = test_bits[on_card];
         sources[i].counter_tensor = 12345;
         sources[i].counter_source = (uint32_t)i;
         sources[i].below = 0x6000u + (uint32_t)i * 0x1000u;
@@ -214,6 +243,9 @@ static void elementwise_merges_have_the_bits_of_the_cpu(void **state)
     for (int64_t d = 0; d < 3; d++) {
         for (int64_t c = 0; c < MG_ARRAY_COUNT(counts); c++) {
             tensors t = make_tensors(dtypes[d], counts[c]);
+            mask_bits bits = make_bits(counts[c]);
+            test_bits[0] = bits.host;
+            test_bits[1] = (uint64_t *)bits.device;
             for (int sources = 1; sources <= SOURCES; sources++) {
                 for (int form = 0; form < 32; form++) {
                     int params[] = { sources, form, (int)dtypes[d] };
@@ -224,6 +256,7 @@ static void elementwise_merges_have_the_bits_of_the_cpu(void **state)
             }
             int params[] = { 2, 0, (int)MG_F32 };
             compare(&t, MG_F32, run_blend, params);
+            free_bits(&bits);
             free_tensors(&t);
         }
     }
@@ -271,6 +304,194 @@ static void ranks_are_those_of_the_cpu(void **state)
     }
 }
 
+static void sums_of_differences_have_the_bits_of_the_cpu(void **state)
+{
+    (void)state;
+    if (no_card()) {
+        return;
+    }
+    mg_error err;
+    static const int64_t sizes[] = { 1, 7, 15, 31, 64, 264, 1003, 8192, 70016, 300007 };
+    for (int64_t d = 0; d < 3; d++) {
+        for (int64_t c = 0; c < MG_ARRAY_COUNT(sizes); c++) {
+            tensors t = make_tensors(dtypes[d], sizes[c]);
+            mask_bits bits = make_bits(sizes[c]);
+            for (int form = 0; form < 4; form++) {
+                double expected[2];
+                double actual[2];
+                mg_delta_sum_args args;
+                memset(&args, 0, sizeof(args));
+                args.base = input_of(&t, 0, false);
+                args.x = input_of(&t, 1, false);
+                args.work = dtypes[d];
+                args.half = form % 2 != 0;
+                args.bits = form < 2 ? bits.host : NULL;
+                args.count = sizes[c];
+                args.all_out = &expected[0];
+                args.kept_out = &expected[1];
+                args.counter_tensor = 5;
+                args.counter_source = 2;
+                args.below = 0x7000;
+                args.key = mg_rng_make(1, MG_STREAM_MASK).key;
+                assert_ok(mg_device_ref()->mix->delta_sum(ref_stream, &args, &err), &err);
+                args.base = input_of(&t, 0, true);
+                args.x = input_of(&t, 1, true);
+                args.bits = form < 2 ? (const uint64_t *)bits.device : NULL;
+                args.all_out = &actual[0];
+                args.kept_out = &actual[1];
+                assert_ok(card->mix->delta_sum(stream, &args, &err), &err);
+                assert_memory_equal(actual, expected, sizeof(expected));
+            }
+            free_bits(&bits);
+            free_tensors(&t);
+        }
+    }
+}
+
+/* length 0 = one row. */
+static void compare_row_masks(const tensors *t, int64_t length, int64_t stride)
+{
+    mg_error err;
+    length = length > 0 ? length : t->count;
+    int64_t count = t->count / (length * stride) * length * stride;
+    size_t bytes = (size_t)((count + 63) / 64) * sizeof(uint64_t);
+    if (count == 0) {
+        return;
+    }
+    uint32_t *below = mg_new_array(uint32_t, length);
+    uint64_t *expected = mg_new_array(uint64_t, (count + 63) / 64);
+    uint64_t *actual = mg_new_array(uint64_t, (count + 63) / 64);
+    for (int64_t q = 0; q < length; q++) {
+        below[q] = q % 7 == 6 ? 0x10000 : (uint32_t)(0xffff * (q + 1) / (length + 1));
+    }
+    void *block = upload(expected, bytes);
+    mg_row_mask_args args;
+    memset(&args, 0, sizeof(args));
+    args.base = input_of(t, 0, false);
+    args.x = input_of(t, 1, false);
+    args.work = t->dtype;
+    args.length = length;
+    args.stride = stride;
+    args.below = below;
+    args.counter_tensor = 77;
+    args.counter_source = 1;
+    args.key = mg_rng_make(3, MG_STREAM_MASK).key;
+    args.count = count;
+    args.bits = expected;
+    assert_ok(mg_device_ref()->mix->row_mask(ref_stream, &args, &err), &err);
+    args.base = input_of(t, 0, true);
+    args.x = input_of(t, 1, true);
+    args.bits = (uint64_t *)block;
+    assert_ok(card->mix->row_mask(stream, &args, &err), &err);
+    assert_ok(card->download(stream, actual, block, bytes, &err), &err);
+    assert_memory_equal(actual, expected, bytes);
+    card->free(card, block);
+    mg_free(below);
+    mg_free(expected);
+    mg_free(actual);
+}
+
+/* Rows shorter than a warp, of odd length, of many stretches, across planes, and one that is too
+ * long for shared memory. */
+static void masks_by_rank_in_rows_are_those_of_the_cpu(void **state)
+{
+    (void)state;
+    static const int64_t shapes[][2] = { { 1, 1 },    { 7, 1 },   { 33, 1 },
+                                         { 1003, 1 }, { 64, 40 }, { 0, 1 } };
+    if (no_card()) {
+        return;
+    }
+    for (int64_t d = 0; d < 3; d++) {
+        for (int64_t c = 0; c < MG_ARRAY_COUNT(counts); c++) {
+            tensors t = make_tensors(dtypes[d], counts[c]);
+            int64_t first = counts[c] > 1003 ? 2 : 0; /* not tens of thousands of tiny rows */
+            for (int64_t s = first; s < MG_ARRAY_COUNT(shapes); s++) {
+                compare_row_masks(&t, shapes[s][0], shapes[s][1]);
+            }
+            free_tensors(&t);
+        }
+    }
+}
+
+/* A task of one source with weight 1, on the card. */
+static mg_task_args task_of(const tensors *t, mg_mix_source *source, void *out)
+{
+    mg_task_args args;
+    memset(&args, 0, sizeof(args));
+    memset(source, 0, sizeof(*source));
+    source->x = input_of(t, 1, true);
+    source->weight = 1.0;
+    args.out = out;
+    args.out_dtype = t->dtype;
+    args.work = t->dtype;
+    args.wide = true;
+    args.base = input_of(t, 0, true);
+    args.sources = source;
+    args.source_count = 1;
+    args.divisor = 1.0;
+    args.lambda = 1.0;
+    args.count = t->count;
+    return args;
+}
+
+static bool flag_of(const void *flag)
+{
+    mg_error err;
+    uint32_t value = 7;
+    assert_ok(card->download(stream, &value, flag, sizeof(value), &err), &err);
+    assert_true(value < 2);
+    return value == 1;
+}
+
+/* By the fast and by the general kernel; finite values that become infinite when they are stored
+ * count, and nothing is told to a flag that is not watched any more. */
+static void results_that_are_not_finite_raise_the_flag(void **state)
+{
+    (void)state;
+    if (no_card()) {
+        return;
+    }
+    mg_error err;
+    static const int64_t sizes[] = { 64, 4096, 1003 };
+    const float huge = 3e38f;
+    for (int64_t d = 0; d < 3; d++) {
+        for (int64_t c = 0; c < 3; c++) {
+            for (int bad = 0; bad < 3; bad++) {
+                tensors t = make_tensors(dtypes[d], sizes[c]);
+                mg_mix_source source;
+                uint32_t zero = 0;
+                void *flag = upload(&zero, sizeof(zero));
+                void *out = upload(t.host[0], t.bytes);
+                mg_task_args args = task_of(&t, &source, out);
+                assert_ok(card->mix->watch(stream, (uint32_t *)flag, &err), &err);
+                assert_ok(card->mix->task(stream, &args, &err), &err);
+                assert_false(flag_of(flag));
+                float x = bad == 0 ? NAN : bad == 1 ? -INFINITY : huge;
+                size_t width = t.bytes / (size_t)t.count;
+                size_t at = (size_t)(t.count - 1) * width;
+                mg_dtype_convert((char *)t.host[1] + at, t.dtype, &x, MG_F32, 1);
+                assert_ok(card->upload(stream, t.device[1], t.host[1], t.bytes, &err), &err);
+                source.weight = 100.0;
+                assert_ok(card->mix->task(stream, &args, &err), &err);
+                assert_true(flag_of(flag));
+                assert_ok(card->upload(stream, flag, &zero, sizeof(zero), &err), &err);
+                mg_scale_args scale = {
+                    out, t.dtype, t.dtype, input_of(&t, 1, true), 100.0, t.count
+                };
+                assert_ok(card->mix->scale(stream, &scale, &err), &err);
+                assert_true(flag_of(flag));
+                assert_ok(card->upload(stream, flag, &zero, sizeof(zero), &err), &err);
+                assert_ok(card->mix->watch(stream, NULL, &err), &err);
+                assert_ok(card->mix->scale(stream, &scale, &err), &err);
+                assert_false(flag_of(flag));
+                card->free(card, flag);
+                card->free(card, out);
+                free_tensors(&t);
+            }
+        }
+    }
+}
+
 static void sums_are_those_of_the_cpu_but_for_the_last_place(void **state)
 {
     (void)state;
@@ -311,6 +532,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(elementwise_merges_have_the_bits_of_the_cpu),
         cmocka_unit_test(ranks_are_those_of_the_cpu),
+        cmocka_unit_test(masks_by_rank_in_rows_are_those_of_the_cpu),
+        cmocka_unit_test(sums_of_differences_have_the_bits_of_the_cpu),
+        cmocka_unit_test(results_that_are_not_finite_raise_the_flag),
         cmocka_unit_test(sums_are_those_of_the_cpu_but_for_the_last_place),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);

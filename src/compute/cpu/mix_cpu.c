@@ -299,7 +299,7 @@ static mg_status delta_sum_cpu(mg_stream *stream, const mg_delta_sum_args *args,
 {
     const int64_t row = args->half ? 2 * MG_MIX_ROW : MG_MIX_ROW;
     if (args->work == MG_F64 || args->base.dtype == MG_F64 || args->x.dtype == MG_F64 ||
-        args->count < row) {
+        args->count < row || args->bits == NULL) {
         return mg_mix_ops_ref.delta_sum(stream, args, err);
     }
     int64_t rows = args->count / row;
@@ -341,6 +341,7 @@ const mg_mix_ops mg_mix_ops_cpu = {
     .task = task_cpu,
     .delta_sum = delta_sum_cpu,
     .rank = mg_mix_rank_cpu,
+    .row_mask = mg_mix_row_mask_cpu,
     .dot = dot_cpu,
     .bernoulli = bernoulli_cpu,
     .finite = finite_cpu,

@@ -56,5 +56,7 @@ mg_status mg_mix_rank_cpu(mg_stream *stream, const mg_rank_args *args, mg_error 
 mg_status mg_mix_short_keys_cpu(mg_stream *stream, const mg_short_keys_args *args, mg_error *err);
 void mg_mix_short_mask_cpu(const mg_stream *stream, const mg_short_mask_args *args);
 void mg_mix_partition_cpu(const mg_stream *stream, mg_partition_args *args);
+/* DELLA's mask (mix_row_mask_cpu.c). */
+mg_status mg_mix_row_mask_cpu(mg_stream *stream, const mg_row_mask_args *args, mg_error *err);
 
 MG_END_C

@@ -7,6 +7,8 @@
  *
  *   start_boundary, finish_boundary (histograms) -> count_equals, only where a boundary divides
  *   equals -> write_bits */
+#include <math.h>
+
 #include "base/memory.h"
 #include "compute/cpu/kernels_internal.h"
 #include "compute/cpu/mix_kernels_internal.h"
@@ -39,11 +41,24 @@ static int64_t block_count(int64_t count)
     return (count + MG_MIX_BLOCK - 1) / MG_MIX_BLOCK;
 }
 
+/* Magnitudes of at most MG_MIX_CHUNK elements, those of x itself where there is no base. */
+static void load_magnitudes(const rank_launch *l, int64_t first, int64_t count, float *out)
+{
+    const mg_rank_args *args = l->args;
+    if (args->base.data != NULL) {
+        l->kernels->magnitudes(&args->x, &args->base, args->work, first, count, out);
+        return;
+    }
+    for (int64_t i = 0; i < count; i++) {
+        out[i] = fabsf(((const float *)args->x.data)[first + i]);
+    }
+}
+
 /* Bits of the magnitudes of at most MG_MIX_CHUNK elements. */
 static void load_bits(const rank_launch *l, int64_t first, int64_t count, uint32_t *bits)
 {
     float magnitudes[MG_MIX_CHUNK] __attribute__((aligned(64)));
-    l->kernels->magnitudes(&l->args->x, &l->args->base, l->args->work, first, count, magnitudes);
+    load_magnitudes(l, first, count, magnitudes);
     memcpy(bits, magnitudes, (size_t)count * sizeof(uint32_t));
 }
 
@@ -164,7 +179,7 @@ static void count_equals_block(void *context, int64_t block, int worker)
     (void)worker;
     for (int64_t at = block * MG_MIX_BLOCK; at < end; at += MG_MIX_CHUNK) {
         int64_t n = MG_MIN(MG_MIX_CHUNK, end - at);
-        l->kernels->magnitudes(&l->args->x, &l->args->base, l->args->work, at, n, magnitudes);
+        load_magnitudes(l, at, n, magnitudes);
         /* Only the last block has a tail, and nothing comes behind it. */
         for (int64_t i = 0; i + 64 <= n; i += 64) {
             from += l->from.split ? count_equals(l, magnitudes + i, &l->from) : 0;
@@ -213,7 +228,7 @@ static void write_bits_block(void *context, int64_t block, int worker)
     (void)worker;
     for (int64_t at = block * MG_MIX_BLOCK; at < end; at += MG_MIX_CHUNK) {
         int64_t n = MG_MIN(MG_MIX_CHUNK, end - at);
-        l->kernels->magnitudes(&l->args->x, &l->args->base, l->args->work, at, n, magnitudes);
+        load_magnitudes(l, at, n, magnitudes);
         for (int64_t i = n; i % 64 != 0; i++) {
             magnitudes[i] = 0.0f;
         }

@@ -65,6 +65,7 @@ struct mg_stream {
     cudaEvent_t here[2]; /* behind the copy to each place */
     struct mg_blas *blas;
     mg_cuda_twin twin;
+    uint32_t *watched; /* by merges: set when a result is not finite; NULL = nobody asks */
     uint64_t
         workspace_version; /* grows when a workspace moves: recorded addresses are stale then */
     bool recording;

@@ -7,6 +7,7 @@
 
 #include "base/memory.h"
 #include "compute/cuda/cuda_internal.h"
+#include "compute/cuda/formula_cuda_internal.h"
 
 #define MG_CUDA_CARDS_MAX 64
 
@@ -309,6 +310,7 @@ static mg_status open_card(card *self, int index, mg_error *err)
     self->device.name = self->name;
     self->device.nn = &mg_nn_ops_cuda;
     self->device.mix = &mg_mix_ops_cuda;
+    self->device.formula = &mg_formula_ops_cuda;
     self->device.alloc = cuda_alloc;
     self->device.free = cuda_free;
     self->device.upload = cuda_upload;

@@ -740,6 +740,13 @@ static mg_status cuda_packed_bytes(const mg_weight *weight, size_t *bytes_out, m
                    err);
 }
 
+/* A packed weight is the row-major matrix itself. */
+static void *cuda_packed_row(const mg_weight *weight, int64_t row)
+{
+    size_t element = weight->dtype == MG_BF16 ? 2 : 4;
+    return (char *)weight->data + (size_t)(row * weight->in_dim) * element;
+}
+
 static mg_status cuda_kv_bytes(const mg_kv *kv, size_t *bytes_out, mg_error *err)
 {
     *bytes_out = 0;
@@ -759,4 +766,5 @@ const mg_nn_ops mg_nn_ops_cuda = {
     cuda_kv_copy,      mg_cuda_attention, mg_cuda_gate,    cuda_add,       cuda_softcap,
     cuda_argmax,       cuda_logprob,      cuda_nonfinite,  mg_cuda_route,  mg_cuda_combine,
     cuda_rope_store,   mg_cuda_mlp,       mg_cuda_experts, mg_cuda_next,   MG_CUDA_KV_BLOCK,
+    cuda_packed_row,
 };

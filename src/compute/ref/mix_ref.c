@@ -157,7 +157,8 @@ static mg_status task_ref(mg_stream *stream, const mg_task_args *args, mg_error 
 
 static double delta_abs(const mg_mix_input *x, const mg_mix_input *base, int64_t e, mg_dtype work)
 {
-    return fabs(mg_mix_round(load(x, e, work) - load(base, e, work), work));
+    double from = base->data != NULL ? load(base, e, work) : 0.0;
+    return fabs(mg_mix_round(load(x, e, work) - from, work));
 }
 
 static mg_status delta_sum_ref(mg_stream *stream, const mg_delta_sum_args *args, mg_error *err)
@@ -172,7 +173,10 @@ static mg_status delta_sum_ref(mg_stream *stream, const mg_delta_sum_args *args,
     }
     *args->all_out = (double)mg_mix_torch_sum(values, args->count, args->half);
     for (int64_t e = 0; e < args->count; e++) {
-        if ((args->bits[e / 64] >> (e % 64) & 1) == 0) {
+        bool keep = args->bits != NULL ? (args->bits[e / 64] >> (e % 64) & 1) != 0
+                                       : mg_mix_counter_keeps(args->key, args->counter_tensor,
+                                                              args->counter_source, args->below, e);
+        if (!keep) {
             values[e] *= 0.0f;
         }
     }
@@ -224,6 +228,34 @@ static mg_status rank_ref(mg_stream *stream, const mg_rank_args *args, mg_error 
     memset(args->bits, 0, (size_t)((args->count + 63) / 64) * sizeof(uint64_t));
     for (int64_t r = args->first; r < args->first + args->kept; r++) {
         args->bits[order[r].index / 64] |= (uint64_t)1 << (order[r].index % 64);
+    }
+    mg_free_aligned(block);
+    return MG_OK;
+}
+
+static mg_status row_mask_ref(mg_stream *stream, const mg_row_mask_args *args, mg_error *err)
+{
+    (void)stream;
+    void *block;
+    MG_TRY(mg_memory_try((size_t)args->length * sizeof(ranked), "ranks of a merge", &block, err));
+    ranked *order = (ranked *)block;
+    memset(args->bits, 0, (size_t)((args->count + 63) / 64) * sizeof(uint64_t));
+    for (int64_t row = 0; row < args->count / args->length; row++) {
+        int64_t first = row / args->stride * args->stride * args->length + row % args->stride;
+        for (int64_t i = 0; i < args->length; i++) {
+            int64_t e = first + i * args->stride;
+            double magnitude = delta_abs(&args->x, &args->base, e, args->work);
+            memcpy(&order[i].key, &magnitude, sizeof(magnitude));
+            order[i].index = e;
+        }
+        qsort(order, (size_t)args->length, sizeof(ranked), compare_ascending);
+        for (int64_t q = 0; q < args->length; q++) {
+            int64_t e = order[q].index;
+            if (mg_mix_counter_keeps(args->key, args->counter_tensor, args->counter_source,
+                                     args->below[q], e)) {
+                args->bits[e / 64] |= (uint64_t)1 << (e % 64);
+            }
+        }
     }
     mg_free_aligned(block);
     return MG_OK;
@@ -413,7 +445,20 @@ static mg_status finite_ref(mg_stream *stream, const mg_finite_args *args, mg_er
     return MG_OK;
 }
 
-const mg_mix_ops mg_mix_ops_ref = { average_ref,    blend_ref,    scale_ref, task_ref,
-                                    delta_sum_ref,  rank_ref,     dot_ref,   bernoulli_ref,
-                                    finite_ref,     angle_ref,    keys_ref,  short_keys_ref,
-                                    short_mask_ref, partition_ref };
+const mg_mix_ops mg_mix_ops_ref = {
+    .average = average_ref,
+    .blend = blend_ref,
+    .scale = scale_ref,
+    .task = task_ref,
+    .delta_sum = delta_sum_ref,
+    .rank = rank_ref,
+    .row_mask = row_mask_ref,
+    .dot = dot_ref,
+    .bernoulli = bernoulli_ref,
+    .finite = finite_ref,
+    .angle = angle_ref,
+    .keys = keys_ref,
+    .short_keys = short_keys_ref,
+    .short_mask = short_mask_ref,
+    .partition = partition_ref,
+};
