@@ -167,6 +167,12 @@ mg_status mg_model_set_tokens(mg_model_set *set, const mg_model_ref *ref,
     if (entry->tokens == NULL) {
         mg_token_table *tokens = mg_new(mg_token_table);
         mg_status status = mg_token_table_read(snapshot->folder, tokens, err);
+        if (status == MG_ERR_NOT_FOUND) {
+            status = mg_fail(err, MG_ERR_NOT_FOUND,
+                             "%s: has no tokenizer.json, by which vocabularies are merged "
+                             "(transformers writes one: AutoTokenizer, then save_pretrained)",
+                             snapshot->folder);
+        }
         if (status != MG_OK) {
             mg_free(tokens);
             return status;

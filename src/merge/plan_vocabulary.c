@@ -1,5 +1,7 @@
 /* merge/plan_vocabulary.c - the vocabulary of a plan, from the tokenizers of its models. */
+#include "base/fs.h"
 #include "base/log.h"
+#include "base/memory.h"
 #include "merge/plan_internal.h"
 
 static int64_t rows_of(const mg_plan *plan, const mg_snapshot *snapshot,
@@ -58,6 +60,16 @@ static mg_status list_models(const mg_plan *plan, mg_model_set *set, mg_vocabula
     return MG_OK;
 }
 
+/* Old files say "model:PATH" for PATH. */
+static mg_str without_prefix(mg_str source)
+{
+    const char *prefix = "model:";
+    char *path = mg_str_dup(source);
+    bool old = mg_str_starts(source, prefix) && !mg_path_exists(path);
+    mg_free(path);
+    return old ? mg_str_slice(source, strlen(prefix), source.size) : source;
+}
+
 mg_status mg_plan_build_vocabulary(mg_plan *plan, const mg_recipe *recipe, mg_model_set *set,
                                    mg_diagnostics *diagnostics, mg_error *err)
 {
@@ -89,7 +101,7 @@ mg_status mg_plan_build_vocabulary(mg_plan *plan, const mg_recipe *recipe, mg_mo
     MG_TRY(list_models(plan, set, models, err));
     if (!mg_str_is(source, "union") && !mg_str_is(source, "base")) {
         other = mg_arena_new(&plan->arena, mg_vocabulary_model);
-        MG_TRY(open_other(plan, recipe, set, source, other, err));
+        MG_TRY(open_other(plan, recipe, set, without_prefix(source), other, err));
     }
     plan->vocabulary = mg_arena_new(&plan->arena, mg_vocabulary);
     return mg_vocabulary_build(recipe, models, plan->model_count, other, &plan->arena, diagnostics,

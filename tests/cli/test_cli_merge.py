@@ -177,6 +177,14 @@ dtype: bfloat16
         self.assertEqual(self.run_ok("merge", "last.yml", "-I", "parts", "--out-path", "out").out, "out\n")
         self.assertIn("given twice", self.fails(2, "merge", "last.yml", "out", "--out-path", "more").err)
 
+    def test_the_tokenizer_of_old_configurations_is_found(self):
+        self.merge(LINEAR + f"tokenizer_source: model:{MODELS / 'mini-base'}\n")
+        self.assertTrue((self.folder / "out" / "tokenizer.json").exists())
+        self.copy_model("mini-ja", "bare")
+        (self.folder / "bare" / "tokenizer.json").unlink()
+        self.write("merge.yml", "merge_method: passthrough\nmodels: [{model: bare}]\ntokenizer_source: union\n")
+        self.assertIn("bare: has no tokenizer.json", self.fails(3, "merge", "merge.yml", "none").err)
+
     def test_a_model_of_two_classes_is_refused_until_one_is_named(self):
         self.copy_model("mini-ja", "two")
         path = self.folder / "two" / "config.json"
