@@ -24,6 +24,7 @@ struct mg_cli {
     mg_dtype dtype;
     bool stdout_is_terminal;
     mg_terminal *terminal; /* standard error: notes and progress */
+    mg_buf *warnings;      /* of mg_cli_collect_warnings, NULL = to the terminal */
 };
 
 static volatile sig_atomic_t signal_count;
@@ -69,6 +70,17 @@ static mg_status read_dtype(mg_cli *cli, mg_error *err)
     return MG_OK;
 }
 
+/* Warnings go to the lines that wait for them, everything else to the terminal. */
+static void log_line(void *context, mg_log_level level, const char *message)
+{
+    mg_cli *cli = (mg_cli *)context;
+    if (level == MG_LOG_WARNING && cli->warnings != NULL) {
+        mg_buf_printf(cli->warnings, "%s\n", message);
+    } else {
+        mg_terminal_log(cli->terminal, level, message);
+    }
+}
+
 mg_status mg_cli_create(const mg_args *args, mg_cli **cli_out, mg_error *err)
 {
     *cli_out = NULL;
@@ -78,7 +90,9 @@ mg_status mg_cli_create(const mg_args *args, mg_cli **cli_out, mg_error *err)
     cli->stdout_is_terminal = isatty(STDOUT_FILENO) == 1;
     cli->terminal = mg_terminal_create(mg_args_flag(args, "quiet"));
     cli->hub = mg_hub_from_environment(environment, &cli->arena);
-    mg_cli_collect_warnings(cli, NULL);
+    int verbosity = (int)mg_args_int(args, "verbose");
+    mg_log_level level = verbosity > 0 ? MG_LOG_DEBUG : MG_LOG_NOTE;
+    mg_log_install(log_line, cli, mg_cli_quiet(cli) ? MG_LOG_WARNING : level);
     if (mg_args_given(args, "threads") && mg_args_int(args, "threads") < 1) {
         status = mg_fail(err, MG_ERR_USAGE, "--threads is %lld, expected 1 or more",
                          (long long)mg_args_int(args, "threads"));
@@ -93,22 +107,9 @@ done:
     return status;
 }
 
-static void collect_warning(void *context, mg_log_level level, const char *message)
-{
-    if (level == MG_LOG_WARNING) {
-        mg_buf_printf((mg_buf *)context, "%s\n", message);
-    }
-}
-
 void mg_cli_collect_warnings(mg_cli *cli, mg_buf *lines_out)
 {
-    mg_log_level level = mg_args_int(cli->args, "verbose") > 0 ? MG_LOG_DEBUG : MG_LOG_NOTE;
-    level = mg_cli_quiet(cli) ? MG_LOG_WARNING : level;
-    if (lines_out != NULL) {
-        mg_log_install(collect_warning, lines_out, MG_LOG_WARNING);
-    } else {
-        mg_log_install(mg_terminal_log, cli->terminal, level);
-    }
+    cli->warnings = lines_out;
 }
 
 void mg_cli_destroy(mg_cli *cli)

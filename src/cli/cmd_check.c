@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 
 #include "base/fs.h"
+#include "base/log.h"
 #include "cli/cli.h"
 #include "cli/commands.h"
 #include "evolve/search.h"
@@ -114,19 +115,20 @@ static void look_at_plan(void *context, const mg_plan *plan)
 {
     checking *c = (checking *)context;
     forecast *f = &c->f;
-    f->tensors = mg_plan_tensor_count(plan);
-    f->layers = mg_plan_layer_count(plan);
-    f->in_bytes = mg_plan_input_bytes(plan);
-    f->out_bytes = mg_plan_output_bytes(plan);
-    f->memory_bytes = mg_plan_memory_bytes(plan, c->threads);
-    for (int64_t i = 0; i < f->tensors; i++) {
+    int64_t tensors = mg_plan_tensor_count(plan);
+    f->tensors += tensors; /* of several documents, all */
+    f->layers += mg_plan_layer_count(plan);
+    f->in_bytes += mg_plan_input_bytes(plan);
+    f->out_bytes += mg_plan_output_bytes(plan);
+    f->memory_bytes = MG_MAX(f->memory_bytes, mg_plan_memory_bytes(plan, c->threads));
+    for (int64_t i = 0; i < tensors; i++) {
         mg_view view = mg_plan_tensor(plan, i);
         f->parameters += mg_shape_count(&view.shape);
-        if (i == 0 || view.bytes > f->largest.bytes) {
+        if (view.bytes > f->largest.bytes) {
             f->largest = view;
+            f->largest.name = mg_arena_copy(&c->arena, view.name);
         }
     }
-    f->largest.name = mg_arena_copy(&c->arena, f->largest.name);
     look_at_space(c);
     look_at_out(c, plan);
     mg_plan_warnings(plan, &c->findings);
@@ -274,34 +276,71 @@ static void check_search(mg_cli *cli, const mg_args *args, checking *c, mg_error
     mg_evolve_config_release(&config);
 }
 
+static void check_recipe(const mg_recipe *recipe, mg_model_set *set, bool crimes, checking *c,
+                         mg_error *err)
+{
+    mg_plan *plan = NULL;
+    if (mg_plan_create(recipe, set, crimes, &plan, err) == MG_OK) {
+        look_at_plan(c, plan);
+    } else {
+        add_error(c, err);
+    }
+    mg_plan_destroy(plan);
+}
+
+/* Whether a document needs one that is not merged yet: then no header says what it would do. */
+static bool waits_for_another(const mg_recipe *recipes, int64_t count, int64_t index,
+                              const char *intermediate, mg_arena *arena)
+{
+    mg_recipe moved = recipes[index];
+    mg_str *names = mg_arena_array(arena, mg_str, count);
+    bool *used = mg_arena_array(arena, bool, count);
+    for (int64_t i = 0; i < count; i++) {
+        names[i] = recipes[i].name;
+    }
+    mg_recipe_relocate(&moved, names, count, intermediate, arena, used);
+    for (int64_t i = 0; i < count; i++) {
+        if (used[i]) {
+            mg_note("merge '%.*s' needs '%.*s' first: only how it is written is checked",
+                    MG_STR_ARG(recipes[index].name.size > 0 ? recipes[index].name
+                                                            : mg_str_of("without a name")),
+                    MG_STR_ARG(names[i]));
+            return true;
+        }
+    }
+    return false;
+}
+
 static mg_status check_merge(mg_cli *cli, const mg_args *args, checking *c, mg_error *err)
 {
     mg_status status = MG_OK;
-    mg_recipe recipe;
-    mg_plan *plan = NULL;
+    mg_recipe *recipes = NULL;
+    int64_t count = 0;
     mg_model_set *set = mg_model_set_create(mg_cli_hub(cli));
 
     if (mg_args_given(args, "layouts")) {
         MG_TRY_OR_DONE(mg_model_set_read_layouts(set, mg_args_text(args, "layouts"), err));
     }
-    mg_status read = mg_recipe_read(mg_args_operand(args, 0), &c->arena, &recipe, err);
+    mg_status read = mg_recipe_read_all(mg_args_operand(args, 0), &c->arena, &recipes, &count, err);
     if (read == MG_ERR_NOT_FOUND || read == MG_ERR_IO) {
         status = read;
         goto done;
     }
-    recipe.truncate_embeddings = mg_args_flag(args, "unsafe-truncate-embeddings");
     if (read == MG_ERR_CONFIG) {
         mg_add_missing_models(mg_args_operand(args, 0), mg_cli_hub(cli), err);
     }
-    if (read != MG_OK ||
-        mg_plan_create(&recipe, set, mg_args_flag(args, "allow-crimes"), &plan, err) != MG_OK) {
+    if (read != MG_OK) {
         add_error(c, err);
-    } else {
-        look_at_plan(c, plan);
+        goto done;
+    }
+    for (int64_t i = 0; i < count; i++) {
+        recipes[i].truncate_embeddings = mg_args_flag(args, "unsafe-truncate-embeddings");
+        if (count == 1 || !waits_for_another(recipes, count, i, ".", &c->arena)) {
+            check_recipe(&recipes[i], set, mg_args_flag(args, "allow-crimes"), c, err);
+        }
     }
 
 done:
-    mg_plan_destroy(plan);
     mg_model_set_destroy(set);
     return status;
 }

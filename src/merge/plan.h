@@ -52,6 +52,9 @@ mg_value mg_plan_config(const mg_plan *plan, mg_arena *arena);
 /* Appends which inputs, weights and method make the tensor called name (for inspect --explain). */
 MG_MUST_CHECK mg_status mg_plan_explain(const mg_plan *plan, mg_str name, mg_buf *out,
                                         mg_error *err);
+/* The same as one JSON object: name, dtype, shape, action, method, work, t, parameters, inputs. */
+MG_MUST_CHECK mg_status mg_plan_explain_json(const mg_plan *plan, mg_str name, mg_buf *out,
+                                             mg_error *err);
 /* Appends a line for each thing that works but is probably not meant: weights that cancel out,
  * types that differ, a head that is untied. */
 void mg_plan_warnings(const mg_plan *plan, mg_buf *out);

@@ -10,8 +10,8 @@
 #define BASE_BYTES ((size_t)1 << 20)   /* the program, its threads, buffers of files */
 #define JOB_BYTES ((size_t)1 << 10)    /* of a plan, for each input of each tensor */
 #define SAMPLE_BYTES ((size_t)4 << 20) /* arcee_fusion's sample of a large tensor */
-/* A tokenizer.json is about four times as large once it is a tree with tables over it. */
-#define TOKENIZER_TIMES 4
+/* A tokenizer.json is about ten times as large once it is a tree with tables over it. */
+#define TOKENIZER_TIMES 10
 
 typedef struct demand {
     const char *method;
@@ -68,6 +68,13 @@ static size_t job_bytes(const mg_plan *plan, const mg_plan_job *job, int threads
     return (size_t)bytes + (sampled ? SAMPLE_BYTES : 0);
 }
 
+static size_t tokenizer_bytes(const char *folder, mg_arena *arena)
+{
+    struct stat file;
+    mg_str path = mg_path_join(arena, folder, "tokenizer.json");
+    return stat(path.data, &file) == 0 ? TOKENIZER_TIMES * (size_t)file.st_size : 0;
+}
+
 size_t mg_plan_memory_bytes(const mg_plan *plan, int threads)
 {
     size_t most = 0;
@@ -78,11 +85,10 @@ size_t mg_plan_memory_bytes(const mg_plan *plan, int threads)
         kept += JOB_BYTES * (size_t)plan->jobs[i].input_count;
     }
     for (int64_t i = 0; i < plan->model_count && plan->vocabulary != NULL; i++) {
-        struct stat file;
-        mg_str path = mg_path_join(&arena, plan->models[i]->folder, "tokenizer.json");
-        if (stat(path.data, &file) == 0) {
-            kept += TOKENIZER_TIMES * (size_t)file.st_size;
-        }
+        kept += tokenizer_bytes(plan->models[i]->folder, &arena);
+    }
+    if (plan->vocabulary != NULL) { /* a copy becomes the result's */
+        kept += tokenizer_bytes(plan->vocabulary->folder, &arena);
     }
     mg_arena_release(&arena);
     return most + kept;

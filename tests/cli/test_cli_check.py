@@ -143,6 +143,13 @@ class Check(ProgramTest):
         self.finds("full: is not empty", text, "full")
         self.finds("a model of the merge itself", self.with_ja("full"), "full")
 
+    def test_several_documents_are_checked_as_far_as_their_models_are_there(self):
+        first = self.with_ja(MODELS / "mini-math-a")
+        last = merge("linear", ("one", "{weight: 1}"))
+        self.assertEqual(self.check(f"name: one\n{first}---\n{last}")["tensors"], 75)
+        self.finds("did you mean 'linear'", f"name: one\n{first}---\n{last.replace('linear', 'linaer')}")
+        self.finds("gone: no such folder", f"name: one\n{first.replace(str(JA), 'gone')}---\n{last}")
+
     def test_a_search_is_checked_with_its_tasks_and_its_first_merge(self):
         os.symlink(SOURCE / "examples", self.folder / "examples")
         result = self.run_ok("check", "examples/mini/evolve.yml", "--task-search-path", "examples/mini/tasks", "--json")

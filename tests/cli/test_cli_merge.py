@@ -5,7 +5,7 @@ import struct
 import unittest
 
 from program import (MODELS, ProgramTest, bfloat16, change_tensor, model_list, read_header,
-                     read_tensors)
+                     read_tensors, write_tensors)
 
 LINEAR = "models:\n" + model_list(("mini-ja", "{weight: 0.25}"), ("mini-math-a", "{weight: 0.75}")) + (
     "merge_method: linear\ndtype: bfloat16\n")
@@ -235,6 +235,28 @@ class InspectAndCheck(ProgramTest):
         for path in (MODELS / "mini-ja", MODELS / "mini-ja" / "model.safetensors"):
             for line in self.run_ok("inspect", path, "--json").out.splitlines():
                 json.loads(line)
+
+    def test_inspect_knows_adapters_and_models_with_one(self):
+        q = "base_model.model." + Q0[:-len("weight")]
+        (self.folder / "lora").mkdir()
+        write_tensors(self.folder / "lora" / "adapter_model.safetensors",
+                      {q + "lora_A.weight": ("F32", (2, 128), bytes(1024)),
+                       q + "lora_B.weight": ("F32", (128, 2), bytes(1024))})
+        self.write("lora/adapter_config.json", json.dumps({"peft_type": "LORA", "r": 2, "lora_alpha": 2,
+                                                           "target_modules": ["q_proj"]}))
+        for path, count in (("lora", 2), (f"{MODELS / 'mini-ja'}+lora", 75)):
+            found = json.loads(self.run_ok("inspect", path, "--json").out)
+            self.assertEqual((len(found["tensors"]), found["adapter"]), (count, [Q0]))
+            self.assertIn("adapter of 1 weights", self.run_ok("inspect", path).out)
+        self.fails(3, "inspect", f"{MODELS / 'mini-ja'}+gone")
+        self.fails(3, "inspect", MODELS / "mini-ja" / "config.json")
+
+    def test_explain_has_a_json_form(self):
+        self.write("merge.yml", LINEAR)
+        found = json.loads(self.run_ok("inspect", "merge.yml", "--explain", Q0, "--json").out)
+        self.assertEqual((found["name"], found["method"], found["work"]), (Q0, "linear", "BF16"))
+        self.assertEqual([i["parameters"]["weight"] for i in found["inputs"]], [0.25, 0.75])
+        self.assertEqual(found["inputs"][1]["model"], str(MODELS / "mini-math-a"))
 
     def test_explain_names_inputs_weights_and_method(self):
         self.write("merge.yml", LINEAR)
