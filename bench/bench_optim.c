@@ -7,79 +7,10 @@
 #include <stdlib.h>
 
 #include "base/memory.h"
-#include "base/rng.h"
+#include "cost_functions.h"
 #include "optim/cmaes.h"
 
-enum { N_MAX = 200, TURNED = 10, POPULATION_MAX = 64 };
-
-typedef double cost_function(const double *x, int64_t n);
-
-static double turn[TURNED * TURNED];
-
-static double sphere(const double *x, int64_t n)
-{
-    double sum = 0.0;
-    for (int64_t i = 0; i < n; i++) {
-        sum += x[i] * x[i];
-    }
-    return sum;
-}
-
-static double ellipsoid(const double *x, int64_t n)
-{
-    double sum = 0.0;
-    for (int64_t i = 0; i < n; i++) {
-        sum += pow(1e6, (double)i / (double)(n - 1)) * x[i] * x[i];
-    }
-    return sum;
-}
-
-static double rotated_ellipsoid(const double *x, int64_t n)
-{
-    double turned[TURNED];
-    for (int64_t i = 0; i < n; i++) {
-        turned[i] = 0.0;
-        for (int64_t j = 0; j < n; j++) {
-            turned[i] += turn[i * n + j] * x[j];
-        }
-    }
-    return ellipsoid(turned, n);
-}
-
-static double rosenbrock(const double *x, int64_t n)
-{
-    double sum = 0.0;
-    for (int64_t i = 0; i + 1 < n; i++) {
-        double a = x[i + 1] - x[i] * x[i];
-        sum += 100.0 * a * a + (1.0 - x[i]) * (1.0 - x[i]);
-    }
-    return sum;
-}
-
-/* A random rotation by Gram-Schmidt. */
-static void make_rotation(void)
-{
-    mg_rng rng = mg_rng_make(11, MG_STREAM_TIES);
-    for (int64_t i = 0; i < TURNED; i++) {
-        double *row = turn + i * TURNED;
-        for (int64_t j = 0; j < TURNED; j++) {
-            row[j] = mg_rng_normal(&rng);
-        }
-        for (int64_t k = 0; k < i; k++) {
-            double dot = 0.0;
-            for (int64_t j = 0; j < TURNED; j++) {
-                dot += row[j] * turn[k * TURNED + j];
-            }
-            for (int64_t j = 0; j < TURNED; j++) {
-                row[j] -= dot * turn[k * TURNED + j];
-            }
-        }
-        double length = sqrt(sphere(row, TURNED));
-        for (int64_t j = 0; j < TURNED; j++) {
-            row[j] /= length;
-        }
-    }
-}
+enum { N_MAX = 200, POPULATION_MAX = 64 };
 
 typedef struct problem {
     const char *name;
@@ -159,7 +90,7 @@ int main(int argc, char **argv)
     int64_t runs = argc > 1 ? strtoll(argv[1], NULL, 10) : 51;
     runs = MG_MAX(runs, 1);
     int64_t *counts = mg_new_array(int64_t, runs);
-    make_rotation();
+    cost_rotation_make();
     printf("form,function,n,runs,median,expected\n");
     for (int64_t f = 0; f < MG_ARRAY_COUNT(forms); f++) {
         for (int64_t p = 0; p < PROBLEMS; p++) {

@@ -5,78 +5,10 @@
 
 #include "base/memory.h"
 #include "base/rng.h"
+#include "cost_functions.h"
 #include "optim/cmaes_internal.h"
 
 enum { N_MAX = 200 };
-
-typedef double cost_function(const double *x, int64_t n);
-
-static double sphere(const double *x, int64_t n)
-{
-    double sum = 0.0;
-    for (int64_t i = 0; i < n; i++) {
-        sum += x[i] * x[i];
-    }
-    return sum;
-}
-
-static double ellipsoid(const double *x, int64_t n)
-{
-    double sum = 0.0;
-    for (int64_t i = 0; i < n; i++) {
-        sum += pow(1e6, (double)i / (double)(n - 1)) * x[i] * x[i];
-    }
-    return sum;
-}
-
-static double rotation[10 * 10]; /* filled by make_rotation */
-
-static double rotated_ellipsoid(const double *x, int64_t n)
-{
-    double turned[10];
-    for (int64_t i = 0; i < n; i++) {
-        turned[i] = 0.0;
-        for (int64_t j = 0; j < n; j++) {
-            turned[i] += rotation[i * n + j] * x[j];
-        }
-    }
-    return ellipsoid(turned, n);
-}
-
-static double rosenbrock(const double *x, int64_t n)
-{
-    double sum = 0.0;
-    for (int64_t i = 0; i + 1 < n; i++) {
-        double a = x[i + 1] - x[i] * x[i];
-        double b = 1.0 - x[i];
-        sum += 100.0 * a * a + b * b;
-    }
-    return sum;
-}
-
-/* A random orthogonal matrix by Gram-Schmidt. */
-static void make_rotation(int64_t n)
-{
-    mg_rng rng = mg_rng_make(11, MG_STREAM_TIES);
-    for (int64_t i = 0; i < n; i++) {
-        for (int64_t j = 0; j < n; j++) {
-            rotation[i * n + j] = mg_rng_normal(&rng);
-        }
-        for (int64_t k = 0; k < i; k++) {
-            double dot = 0.0;
-            for (int64_t j = 0; j < n; j++) {
-                dot += rotation[i * n + j] * rotation[k * n + j];
-            }
-            for (int64_t j = 0; j < n; j++) {
-                rotation[i * n + j] -= dot * rotation[k * n + j];
-            }
-        }
-        double length = sqrt(sphere(rotation + i * n, n));
-        for (int64_t j = 0; j < n; j++) {
-            rotation[i * n + j] /= length;
-        }
-    }
-}
 
 static mg_cma *make(const mg_cma_options *options)
 {
@@ -409,7 +341,7 @@ static void rotation_of_the_samples_rotates_the_run(void **state)
     for (int i = 0; i < N; i++) { /* R^T start */
         turned_start[i] = 0.0;
         for (int j = 0; j < N; j++) {
-            turned_start[i] += rotation[j * N + i] * start[j];
+            turned_start[i] += cost_rotation[j * N + i] * start[j];
         }
     }
     mg_cma_options o = {
@@ -427,7 +359,7 @@ static void rotation_of_the_samples_rotates_the_run(void **state)
             for (int i = 0; i < N; i++) {
                 turned->y[k * N + i] = 0.0;
                 for (int j = 0; j < N; j++) {
-                    turned->y[k * N + i] += rotation[j * N + i] * plain->y[k * N + j];
+                    turned->y[k * N + i] += cost_rotation[j * N + i] * plain->y[k * N + j];
                 }
             }
             mg_cma_ask(turned, k, x);
@@ -810,7 +742,7 @@ static void one_gene_is_a_search_too(void **state)
 
 int main(void)
 {
-    make_rotation(10);
+    cost_rotation_make();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(constants_match_the_check_values),
         cmocka_unit_test(weights_of_six_genes_match),
