@@ -185,3 +185,30 @@ static inline void sim_remove(const char *folder)
     mg_error err;
     assert_ok(mg_folder_remove(folder, &err), &err);
 }
+
+/* A run that is over, and what it has left: its candidates in the order of their ids. */
+typedef struct sim_view {
+    char folder[64];
+    mg_store *store;
+    mg_arena arena;
+    mg_candidate_row *rows;
+    int64_t count;
+} sim_view;
+
+/* Runs s to its end in a folder of its own; *truth_out as for sim_run. */
+static inline void sim_look(sim_view *view, const sim *s, double *truth_out)
+{
+    mg_error err;
+    *view = (sim_view){ .count = 0 };
+    sim_folder(view->folder, sizeof(view->folder));
+    assert_ok(sim_run(s, view->folder, truth_out, &err), &err);
+    assert_ok(mg_store_open_reader(view->folder, &view->store, &err), &err);
+    assert_ok(mg_run_candidates(view->store, &view->arena, &view->rows, &view->count, &err), &err);
+}
+
+static inline void sim_close(sim_view *view)
+{
+    mg_arena_release(&view->arena);
+    mg_store_close(view->store);
+    sim_remove(view->folder);
+}

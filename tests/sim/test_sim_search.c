@@ -44,33 +44,26 @@ static void budget_counts_everything_on_search_questions(void **state)
     (void)state;
     sim s = sim_make(6, "default");
     s.search.evaluations = 100;
-    char folder[64];
-    sim_folder(folder, sizeof(folder));
-    assert_ok(sim_run(&s, folder, NULL, &err), &err);
-    mg_store *store = NULL;
-    mg_arena arena = { 0 };
-    mg_candidate_row *rows;
-    int64_t count;
-    assert_ok(mg_store_open_reader(folder, &store, &err), &err);
-    assert_ok(mg_run_candidates(store, &arena, &rows, &count, &err), &err);
+    sim_view view;
+    sim_look(&view, &s, NULL);
     int64_t answers = 0;
     int64_t samples = 0;
-    for (int64_t i = 0; i < count; i++) {
+    for (int64_t i = 0; i < view.count; i++) {
         mg_answer_row *list;
         int64_t answer_count;
-        assert_ok(mg_run_answers(store, rows[i].id, &arena, &list, &answer_count, &err), &err);
+        assert_ok(
+            mg_run_answers(view.store, view.rows[i].id, &view.arena, &list, &answer_count, &err),
+            &err);
         for (int64_t a = 0; a < answer_count; a++) {
             answers += list[a].task == 0 ? 1 : 0;
         }
-        samples += mg_str_is(rows[i].kind, "sample") ? 1 : 0;
+        samples += mg_str_is(view.rows[i].kind, "sample") ? 1 : 0;
     }
     /* 88 search questions; the finalists' 38 validation questions and the polished ones' rest on
      * top */
     assert_true(answers <= 100 * 88 + 9 * 38 + 2 * 88);
     assert_true(samples >= 45);
-    mg_arena_release(&arena);
-    mg_store_close(store);
-    sim_remove(folder);
+    sim_close(&view);
 }
 
 static void validation_questions_are_never_asked_of_samples(void **state)
@@ -78,22 +71,17 @@ static void validation_questions_are_never_asked_of_samples(void **state)
     (void)state;
     sim s = sim_make(6, "default");
     s.search.evaluations = 80;
-    char folder[64];
-    sim_folder(folder, sizeof(folder));
-    assert_ok(sim_run(&s, folder, NULL, &err), &err);
-    mg_store *store = NULL;
-    mg_arena arena = { 0 };
-    mg_candidate_row *rows;
-    int64_t count;
+    sim_view view;
+    sim_look(&view, &s, NULL);
     bool seen[126] = { false };
     int64_t asked = 0;
-    assert_ok(mg_store_open_reader(folder, &store, &err), &err);
-    assert_ok(mg_run_candidates(store, &arena, &rows, &count, &err), &err);
-    for (int64_t i = 0; i < count; i++) {
+    for (int64_t i = 0; i < view.count; i++) {
         mg_answer_row *list;
         int64_t answer_count;
-        bool sample = mg_str_is(rows[i].kind, "sample");
-        assert_ok(mg_run_answers(store, rows[i].id, &arena, &list, &answer_count, &err), &err);
+        bool sample = mg_str_is(view.rows[i].kind, "sample");
+        assert_ok(
+            mg_run_answers(view.store, view.rows[i].id, &view.arena, &list, &answer_count, &err),
+            &err);
         for (int64_t a = 0; sample && a < answer_count; a++) {
             assert_int_equal(list[a].task, 0);
             asked += seen[list[a].item] ? 0 : 1;
@@ -101,9 +89,7 @@ static void validation_questions_are_never_asked_of_samples(void **state)
         }
     }
     assert_int_equal(asked, 88);
-    mg_arena_release(&arena);
-    mg_store_close(store);
-    sim_remove(folder);
+    sim_close(&view);
 }
 
 static void failing_candidates_do_not_end_the_search(void **state)
@@ -113,55 +99,39 @@ static void failing_candidates_do_not_end_the_search(void **state)
     s.search.evaluations = 150;
     s.fake.fail_share = 0.15;
     s.fake.flaky_share = 0.15;
-    char folder[64];
     double truth;
-    sim_folder(folder, sizeof(folder));
-    assert_ok(sim_run(&s, folder, &truth, &err), &err);
-    mg_store *store = NULL;
-    mg_arena arena = { 0 };
-    mg_candidate_row *rows;
-    int64_t count;
+    sim_view view;
+    sim_look(&view, &s, &truth);
     int64_t failed = 0;
-    assert_ok(mg_store_open_reader(folder, &store, &err), &err);
-    assert_ok(mg_run_candidates(store, &arena, &rows, &count, &err), &err);
-    for (int64_t i = 0; i < count; i++) {
-        failed += rows[i].failed ? 1 : 0;
+    for (int64_t i = 0; i < view.count; i++) {
+        failed += view.rows[i].failed ? 1 : 0;
         /* what can pass at a second try has passed */
-        assert_true(!rows[i].failed || mg_str_is(rows[i].note, "model.norm.weight is not finite"));
+        assert_true(!view.rows[i].failed ||
+                    mg_str_is(view.rows[i].note, "model.norm.weight is not finite"));
     }
-    assert_true(failed > 3 && failed < count / 3);
-    mg_arena_release(&arena);
-    mg_store_close(store);
-    sim_remove(folder);
+    assert_true(failed > 3 && failed < view.count / 3);
+    sim_close(&view);
 }
 
 /* How many answers the store has, and how many it says were given. */
 static void count_answers(const sim *s, int64_t *stored_out, int64_t *counted_out)
 {
-    char folder[64];
-    sim_folder(folder, sizeof(folder));
-    assert_ok(sim_run(s, folder, NULL, &err), &err);
-    mg_store *store = NULL;
-    mg_arena arena = { 0 };
-    mg_candidate_row *rows;
+    sim_view view;
+    sim_look(&view, s, NULL);
     mg_answer_row *list;
     mg_buf text = { 0 };
-    int64_t count;
     bool found;
     *stored_out = 0;
-    assert_ok(mg_store_open_reader(folder, &store, &err), &err);
-    assert_ok(mg_run_candidates(store, &arena, &rows, &count, &err), &err);
-    for (int64_t i = 0; i < count; i++) {
+    for (int64_t i = 0; i < view.count; i++) {
         int64_t answers;
-        assert_ok(mg_run_answers(store, rows[i].id, &arena, &list, &answers, &err), &err);
+        assert_ok(mg_run_answers(view.store, view.rows[i].id, &view.arena, &list, &answers, &err),
+                  &err);
         *stored_out += answers;
     }
-    assert_ok(mg_store_get(store, "answers", &text, &found, &err), &err);
+    assert_ok(mg_store_get(view.store, "answers", &text, &found, &err), &err);
     assert_true(found && mg_str_to_int(mg_buf_view(&text), counted_out));
     mg_buf_release(&text);
-    mg_arena_release(&arena);
-    mg_store_close(store);
-    sim_remove(folder);
+    sim_close(&view);
 }
 
 /* A second try asks what the first left open: every answer is counted once. */
@@ -185,26 +155,19 @@ static void second_tries_store_no_text_of_another_question(void **state)
     s.search.evaluations = 60;
     s.fake.flaky_share = 0.5;
     s.tasks[1].role = MG_ROLE_SEARCH;
-    char folder[64];
-    mg_store *store = NULL;
-    mg_arena arena = { 0 };
-    mg_candidate_row *rows;
     mg_answer_row *answers;
-    int64_t count;
     int64_t answer_count;
-    sim_folder(folder, sizeof(folder));
-    assert_ok(sim_run(&s, folder, NULL, &err), &err);
-    assert_ok(mg_store_open_reader(folder, &store, &err), &err);
-    assert_ok(mg_run_candidates(store, &arena, &rows, &count, &err), &err);
-    for (int64_t i = 0; i < count; i++) {
-        assert_ok(mg_run_answers(store, rows[i].id, &arena, &answers, &answer_count, &err), &err);
+    sim_view view;
+    sim_look(&view, &s, NULL);
+    for (int64_t i = 0; i < view.count; i++) {
+        assert_ok(
+            mg_run_answers(view.store, view.rows[i].id, &view.arena, &answers, &answer_count, &err),
+            &err);
         for (int64_t a = 0; a < answer_count; a++) {
             assert_true((answers[a].text.size > 0) == (answers[a].task == 0));
         }
     }
-    mg_arena_release(&arena);
-    mg_store_close(store);
-    sim_remove(folder);
+    sim_close(&view);
 }
 
 static void a_score_beyond_all_numbers_is_a_failure(void **state)
@@ -249,34 +212,25 @@ static void search_ends_with_the_reason_when_most_candidates_fail(void **state)
  * last_share of them) the one at 5. */
 static void assert_bits_found(const sim *s, double last_share)
 {
-    char folder[64];
-    sim_folder(folder, sizeof(folder));
-    assert_ok(sim_run(s, folder, NULL, &err), &err);
-    mg_store *store = NULL;
-    mg_arena arena = { 0 };
-    mg_candidate_row *rows;
-    int64_t count;
+    sim_view view;
+    sim_look(&view, s, NULL);
     double on[6] = { 0.0 };
     int64_t late = 0;
-    assert_ok(mg_store_open_reader(folder, &store, &err), &err);
-    assert_ok(mg_run_candidates(store, &arena, &rows, &count, &err), &err);
-    for (int64_t i = 0; i < count; i++) {
+    for (int64_t i = 0; i < view.count; i++) {
         double set = 0.0;
-        bool sample = mg_str_is(rows[i].kind, "sample");
+        bool sample = mg_str_is(view.rows[i].kind, "sample");
         for (int b = 0; sample && b < 6; b++) {
-            assert_true(rows[i].genome[b] == 0.0 || rows[i].genome[b] == 1.0);
-            set += rows[i].genome[b];
-            on[b] += rows[i].generation >= 12 ? rows[i].genome[b] : 0.0;
+            assert_true(view.rows[i].genome[b] == 0.0 || view.rows[i].genome[b] == 1.0);
+            set += view.rows[i].genome[b];
+            on[b] += view.rows[i].generation >= 12 ? view.rows[i].genome[b] : 0.0;
         }
-        late += sample && rows[i].generation >= 12 ? 1 : 0;
+        late += sample && view.rows[i].generation >= 12 ? 1 : 0;
         assert_true(set <= 4.0);
     }
     assert_true(late > 50);
     assert_true(on[0] / (double)late > 0.7 && on[2] / (double)late > 0.7);
     assert_true(on[5] / (double)late < last_share);
-    mg_arena_release(&arena);
-    mg_store_close(store);
-    sim_remove(folder);
+    sim_close(&view);
 }
 
 static void bits_find_their_sides_and_keep_their_limit(void **state)
@@ -324,30 +278,24 @@ static void best_snapshot_of_all_generations_wins(void **state)
     s.search.items = 25;
     s.search.rotate = 1;
     s.search.population = 20;
-    char folder[64];
-    sim_folder(folder, sizeof(folder));
-    assert_ok(sim_run(&s, folder, NULL, &err), &err);
-    mg_store *store = NULL;
-    mg_arena arena = { 0 };
+    sim_view view;
+    sim_look(&view, &s, NULL);
     mg_buf winner = { 0 };
     bool found;
-    assert_ok(mg_store_open_reader(folder, &store, &err), &err);
     for (int generation = 0; generation < 4; generation++) {
         char set[32];
         snprintf(set, sizeof(set), generation == 0 ? "search" : "search/%d", generation);
-        set_summary summary = summary_of(store, set, &arena);
+        set_summary summary = summary_of(view.store, set, &view.arena);
         assert_int_equal(summary.items, 25);
         assert_int_equal(summary.count, generation == 0 ? 22 : 20); /* default and start */
     }
-    set_summary held_out = summary_of(store, "held_out", &arena);
+    set_summary held_out = summary_of(view.store, "held_out", &view.arena);
     assert_int_equal(held_out.items, 44); /* half of 70 % of 126 */
     assert_int_equal(held_out.count, 2 + 2 * 4);
-    assert_ok(mg_store_get(store, "winner", &winner, &found, &err), &err);
+    assert_ok(mg_store_get(view.store, "winner", &winner, &found, &err), &err);
     assert_int_equal(strtoll(winner.data, NULL, 10), held_out.best_id);
     mg_buf_release(&winner);
-    mg_arena_release(&arena);
-    mg_store_close(store);
-    sim_remove(folder);
+    sim_close(&view);
 }
 
 /* 8.1: with new questions, the mean and the best so far answer them too. */
@@ -359,27 +307,21 @@ static void changed_questions_are_answered_by_the_best_so_far(void **state)
     s.search.items = 40;
     s.search.rotate = 3;
     s.search.population = 10;
-    char folder[64];
-    sim_folder(folder, sizeof(folder));
-    assert_ok(sim_run(&s, folder, NULL, &err), &err);
-    mg_store *store = NULL;
-    mg_arena arena = { 0 };
-    assert_ok(mg_store_open_reader(folder, &store, &err), &err);
-    set_summary first = summary_of(store, "search", &arena);
-    set_summary second = summary_of(store, "search/1", &arena);
+    sim_view view;
+    sim_look(&view, &s, NULL);
+    set_summary first = summary_of(view.store, "search", &view.arena);
+    set_summary second = summary_of(view.store, "search/1", &view.arena);
     assert_int_equal(first.count, 2 + 30);
     assert_true(second.count >= 2 + 2 + 30 && second.items == 40);
     mg_score_row *rows;
     int64_t count;
     bool there = false;
-    assert_ok(mg_run_scores(store, "search/1", &arena, &rows, &count, &err), &err);
+    assert_ok(mg_run_scores(view.store, "search/1", &view.arena, &rows, &count, &err), &err);
     for (int64_t i = 0; i < count; i++) {
         there = there || rows[i].candidate == first.best_id;
     }
     assert_true(there);
-    mg_arena_release(&arena);
-    mg_store_close(store);
-    sim_remove(folder);
+    sim_close(&view);
 }
 
 static double costly_first(void *context, const double *genome)
@@ -396,28 +338,19 @@ static void penalties_move_the_search_and_enter_no_score(void **state)
     s.search.evaluations = 200;
     s.search.polish_share = 0.0;
     s.penalty = costly_first;
-    char folder[64];
-    sim_folder(folder, sizeof(folder));
-    assert_ok(sim_run(&s, folder, NULL, &err), &err);
-    mg_store *store = NULL;
-    mg_arena arena = { 0 };
-    mg_candidate_row *rows;
+    sim_view view;
+    sim_look(&view, &s, NULL);
     mg_score_row *scores;
-    int64_t count;
     double last = 1.0; /* the first gene of the mean, whose optimum without costs is 0.8 */
-    assert_ok(mg_store_open_reader(folder, &store, &err), &err);
-    assert_ok(mg_run_candidates(store, &arena, &rows, &count, &err), &err);
-    for (int64_t i = 0; i < count; i++) {
-        last = mg_str_is(rows[i].kind, "mean") ? rows[i].genome[0] : last;
+    for (int64_t i = 0; i < view.count; i++) {
+        last = mg_str_is(view.rows[i].kind, "mean") ? view.rows[i].genome[0] : last;
     }
     assert_true(last < 0.3);
-    assert_ok(mg_run_scores(store, NULL, &arena, &scores, &count, &err), &err);
-    for (int64_t i = 0; i < count; i++) {
+    assert_ok(mg_run_scores(view.store, NULL, &view.arena, &scores, &view.count, &err), &err);
+    for (int64_t i = 0; i < view.count; i++) {
         assert_true(scores[i].value >= 0.0 && scores[i].value <= 1.0);
     }
-    mg_arena_release(&arena);
-    mg_store_close(store);
-    sim_remove(folder);
+    sim_close(&view);
 }
 
 static void every_preset_runs(void **state)
@@ -448,35 +381,27 @@ static void means_of_all_runs_are_finalists(void **state)
     s.search.optimiser = MG_OPTIMISER_CMA;
     s.search.evaluations = 2000;
     s.search.restarts = 1;
-    char folder[64];
-    sim_folder(folder, sizeof(folder));
-    assert_ok(sim_run(&s, folder, NULL, &err), &err);
-    mg_store *store = NULL;
-    mg_arena arena = { 0 };
-    mg_candidate_row *rows;
+    sim_view view;
+    sim_look(&view, &s, NULL);
     mg_score_row *scores;
-    int64_t count;
     int64_t score_count;
     int64_t means = 0;
     int64_t places = 0;
-    assert_ok(mg_store_open_reader(folder, &store, &err), &err);
-    assert_ok(mg_run_candidates(store, &arena, &rows, &count, &err), &err);
-    assert_ok(mg_run_scores(store, "search", &arena, &scores, &score_count, &err), &err);
-    for (int64_t i = 0; i < count; i++) {
-        bool mean = mg_str_is(rows[i].kind, "mean");
+    assert_ok(mg_run_scores(view.store, "search", &view.arena, &scores, &score_count, &err), &err);
+    for (int64_t i = 0; i < view.count; i++) {
+        bool mean = mg_str_is(view.rows[i].kind, "mean");
         means += mean ? 1 : 0;
-        places = mg_str_is(rows[i].kind, "sample") ? MG_MAX(places, rows[i].place + 1) : places;
+        places = mg_str_is(view.rows[i].kind, "sample") ? MG_MAX(places, view.rows[i].place + 1)
+                                                        : places;
         if (mean && means < 2) {
             char label[16];
             snprintf(label, sizeof(label), "run %lld", (long long)means);
-            assert_true(mg_str_is(rows[i].label, label));
+            assert_true(mg_str_is(view.rows[i].label, label));
         }
     }
     assert_int_equal(means, 2);
     assert_int_equal(places, 2 * 7);
-    mg_arena_release(&arena);
-    mg_store_close(store);
-    sim_remove(folder);
+    sim_close(&view);
 }
 
 /* Two tasks that want opposite genomes: the front reaches from one to the other. */
@@ -490,18 +415,14 @@ static void front_of_two_tasks_spreads_between_them(void **state)
     s.fake.items = s.fake.test_items = 100;
     s.fake.opposed = true;
     s.tasks[1].role = MG_ROLE_SEARCH;
-    char folder[64];
-    sim_folder(folder, sizeof(folder));
-    assert_ok(sim_run(&s, folder, NULL, &err), &err);
-    mg_store *store = NULL;
-    mg_arena arena = { 0 };
+    sim_view view;
+    sim_look(&view, &s, NULL);
     mg_score_row *scores;
     mg_buf front = { 0 };
     int64_t count;
     bool found;
-    assert_ok(mg_store_open_reader(folder, &store, &err), &err);
-    assert_ok(mg_store_get(store, "front", &front, &found, &err), &err);
-    assert_ok(mg_run_scores(store, "search", &arena, &scores, &count, &err), &err);
+    assert_ok(mg_store_get(view.store, "front", &front, &found, &err), &err);
+    assert_ok(mg_run_scores(view.store, "search", &view.arena, &scores, &count, &err), &err);
     double best[2] = { 0.0, 0.0 };
     int64_t members = 0;
     mg_str rest = mg_buf_view(&front);
@@ -523,9 +444,7 @@ static void front_of_two_tasks_spreads_between_them(void **state)
     assert_true(mg_str_find(mg_buf_view(&front), mg_str_of(" balanced"), 0) > 0);
     assert_true(mg_str_find(mg_buf_view(&front), mg_str_of(" knee"), 0) > 0);
     mg_buf_release(&front);
-    mg_arena_release(&arena);
-    mg_store_close(store);
-    sim_remove(folder);
+    sim_close(&view);
 }
 
 /* 30 of 140 questions a candidate; estimates rank better than 30 answers alone. */
@@ -543,29 +462,21 @@ static void few_questions_that_stand_for_all_improve_the_start(void **state)
         fail_msg("reached %.3f from %.3f", reached, start);
     }
     /* Samples answer the anchors alone, but for the finalists. */
-    char folder[64];
-    sim_folder(folder, sizeof(folder));
-    assert_ok(sim_run(&s, folder, NULL, &err), &err);
-    mg_store *store = NULL;
-    mg_arena arena = { 0 };
-    mg_candidate_row *rows;
-    int64_t count;
+    sim_view view;
+    sim_look(&view, &s, NULL);
     int64_t full = 0;
-    assert_ok(mg_store_open_reader(folder, &store, &err), &err);
-    assert_ok(mg_run_candidates(store, &arena, &rows, &count, &err), &err);
-    for (int64_t i = 0; i < count; i++) {
+    for (int64_t i = 0; i < view.count; i++) {
         mg_answer_row *list;
         int64_t answers;
-        assert_ok(mg_run_answers(store, rows[i].id, &arena, &list, &answers, &err), &err);
-        if (mg_str_is(rows[i].kind, "sample")) {
+        assert_ok(mg_run_answers(view.store, view.rows[i].id, &view.arena, &list, &answers, &err),
+                  &err);
+        if (mg_str_is(view.rows[i].kind, "sample")) {
             assert_true(answers == 30 || answers >= 140);
             full += answers > 30 ? 1 : 0;
         }
     }
     assert_true(full >= 1 && full <= 6);
-    mg_arena_release(&arena);
-    mg_store_close(store);
-    sim_remove(folder);
+    sim_close(&view);
 }
 
 /* Sets grow while the ranking is noise, and the questions spent stay within the budget. */
@@ -580,23 +491,18 @@ static void numbers_of_questions_follow_the_noise(void **state)
         s.search.item_control = (mg_item_rule)rule;
         s.search.evaluations = 400;
         s.search.polish_share = 0.0;
-        char folder[64];
-        sim_folder(folder, sizeof(folder));
-        assert_ok(sim_run(&s, folder, NULL, &err), &err);
-        mg_store *store = NULL;
-        mg_arena arena = { 0 };
-        mg_candidate_row *rows;
-        int64_t count;
+        sim_view view;
+        sim_look(&view, &s, NULL);
         int64_t most = 0;
         int64_t least = 600;
         int64_t asked = 0;
-        assert_ok(mg_store_open_reader(folder, &store, &err), &err);
-        assert_ok(mg_run_candidates(store, &arena, &rows, &count, &err), &err);
-        for (int64_t i = 0; i < count; i++) {
+        for (int64_t i = 0; i < view.count; i++) {
             mg_answer_row *list;
             int64_t answers;
-            assert_ok(mg_run_answers(store, rows[i].id, &arena, &list, &answers, &err), &err);
-            if (mg_str_is(rows[i].kind, "sample")) {
+            assert_ok(
+                mg_run_answers(view.store, view.rows[i].id, &view.arena, &list, &answers, &err),
+                &err);
+            if (mg_str_is(view.rows[i].kind, "sample")) {
                 most = MG_MAX(most, answers);
                 least = MG_MIN(least, answers);
                 asked += answers;
@@ -605,9 +511,7 @@ static void numbers_of_questions_follow_the_noise(void **state)
         assert_true(most > 60 && least >= 50 && least < most);
         /* beside them the best so far answers what is new to it, and finalists the validation */
         assert_true(asked <= 400 * 60 + 600 * 6);
-        mg_arena_release(&arena);
-        mg_store_close(store);
-        sim_remove(folder);
+        sim_close(&view);
     }
 }
 
@@ -616,25 +520,17 @@ static void niches_end_with_a_merge_of_their_archive(void **state)
     (void)state;
     sim s = sim_make(6, "niches");
     s.search.evaluations = 150;
-    char folder[64];
     double truth;
-    sim_folder(folder, sizeof(folder));
-    assert_ok(sim_run(&s, folder, &truth, &err), &err);
-    mg_store *store = NULL;
-    mg_arena arena = { 0 };
-    mg_candidate_row *rows;
-    int64_t count;
+    sim_view view;
+    sim_look(&view, &s, &truth);
     int64_t samples = 0;
-    assert_ok(mg_store_open_reader(folder, &store, &err), &err);
-    assert_ok(mg_run_candidates(store, &arena, &rows, &count, &err), &err);
-    for (int64_t i = 0; i < count; i++) {
-        samples += mg_str_is(rows[i].kind, "sample") ? 1 : 0;
-        assert_true(!mg_str_is(rows[i].kind, "mean") && !mg_str_is(rows[i].kind, "polish"));
+    for (int64_t i = 0; i < view.count; i++) {
+        samples += mg_str_is(view.rows[i].kind, "sample") ? 1 : 0;
+        assert_true(!mg_str_is(view.rows[i].kind, "mean") &&
+                    !mg_str_is(view.rows[i].kind, "polish"));
     }
     assert_true(samples >= 130 && samples <= 150 && truth > 0.1);
-    mg_arena_release(&arena);
-    mg_store_close(store);
-    sim_remove(folder);
+    sim_close(&view);
 }
 
 static void switches_by_margin_find_their_sides_too(void **state)
@@ -723,23 +619,19 @@ static void without_spare_questions_halves_tell_what_the_choice_is_worth(void **
     s.fake.items = 40;
     s.fake.test_items = 0;
     s.search.evaluations = 300;
-    char folder[64];
     double truth = 0.0;
     double estimate = 0.0;
     long long merges = 0;
-    mg_store *store = NULL;
     mg_buf text = { 0 };
     mg_score_row *rows;
     int64_t count;
-    mg_arena arena = { 0 };
     bool found;
     double best = 0.0;
-    sim_folder(folder, sizeof(folder));
-    assert_ok(sim_run(&s, folder, &truth, &err), &err);
-    assert_ok(mg_store_open_reader(folder, &store, &err), &err);
-    assert_ok(mg_store_get(store, "half_out", &text, &found, &err), &err);
+    sim_view view;
+    sim_look(&view, &s, &truth);
+    assert_ok(mg_store_get(view.store, "half_out", &text, &found, &err), &err);
     assert_true(found && sscanf(text.data, "%lf %lld", &estimate, &merges) == 2);
-    assert_ok(mg_run_scores(store, "search", &arena, &rows, &count, &err), &err);
+    assert_ok(mg_run_scores(view.store, "search", &view.arena, &rows, &count, &err), &err);
     for (int64_t i = 0; i < count; i++) {
         best = rows[i].task == -1 ? fmax(best, rows[i].value) : best;
     }
@@ -747,9 +639,7 @@ static void without_spare_questions_halves_tell_what_the_choice_is_worth(void **
     assert_true(estimate < best - 0.05); /* the best score flatters */
     assert_true(fabs(estimate - truth) < best - truth);
     mg_buf_release(&text);
-    mg_arena_release(&arena);
-    mg_store_close(store);
-    sim_remove(folder);
+    sim_close(&view);
 }
 
 /* Of eight questions most samples get the same number right; what they are worth beside that is in
@@ -767,31 +657,25 @@ static void equal_scores_are_told_apart_by_likelihoods(void **state)
     if (told < plain + 0.02) {
         fail_msg("reached %.3f, without likelihoods %.3f", told, plain);
     }
-    char folder[64];
-    mg_store *store = NULL;
-    mg_arena arena = { 0 };
     mg_score_row *rows;
     mg_buf text = { 0 };
     int64_t count;
     int64_t answers;
     bool found;
-    sim_folder(folder, sizeof(folder));
-    assert_ok(sim_run(&s, folder, NULL, &err), &err);
-    assert_ok(mg_store_open_reader(folder, &store, &err), &err);
-    assert_ok(mg_run_scores(store, "search", &arena, &rows, &count, &err), &err);
+    sim_view view;
+    sim_look(&view, &s, NULL);
+    assert_ok(mg_run_scores(view.store, "search", &view.arena, &rows, &count, &err), &err);
     int64_t samples = 0;
     for (int64_t i = 0; i < count; i++) {
         double right = 8.0 * rows[i].value;
         samples += rows[i].task == -1 ? 1 : 0;
         assert_true(rows[i].task == -3 ? rows[i].value < 0.0 : right == floor(right));
     }
-    assert_ok(mg_store_get(store, "answers", &text, &found, &err), &err);
+    assert_ok(mg_store_get(view.store, "answers", &text, &found, &err), &err);
     assert_true(found && mg_str_to_int(mg_buf_view(&text), &answers));
     assert_true(answers <= 8 * samples + 5 * s.fake.test_items);
     mg_buf_release(&text);
-    mg_arena_release(&arena);
-    mg_store_close(store);
-    sim_remove(folder);
+    sim_close(&view);
 }
 
 static void guards_rule_out_what_breaks_them(void **state)
