@@ -68,7 +68,8 @@ typedef enum mg_isa { MG_ISA_BASE, MG_ISA_AVX2, MG_ISA_AVX512, MG_ISA_AVX512_BF1
 /* The plain C device. */
 const mg_device *mg_device_ref(void);
 /* The CPU device with the best kernels of this machine, at most isa_max (for tests: all must be
- * right).  MG_ISA_AVX512 means F, BW, VL, DQ; MG_ISA_AVX512_BF16 adds dot products of bfloat16. */
+ * right).  MG_ISA_AVX512 means F, BW, VL, DQ; MG_ISA_AVX512_BF16 adds dot products of bfloat16
+ * and VBMI2. */
 const mg_device *mg_device_cpu(mg_isa isa_max);
 mg_isa mg_isa_best(void); /* what this machine offers */
 const char *mg_isa_name(mg_isa isa);

@@ -178,13 +178,15 @@ typedef struct mg_short_keys_args {
     int64_t *tally; /* room for MG_SHORT_KEY_COUNT; host memory */
 } mg_short_keys_args;
 
+#define MG_TRACK_SLACK 16 /* indexes before and behind those in use that may be touched */
+
 /* bits[e] = keys[e] <= limit, zeros behind count; tracks = those e whose key is limit, in order. */
 typedef struct mg_short_mask_args {
     const uint16_t *keys;
     int64_t count; /* at most 2^32 */
     uint16_t limit;
     uint64_t *bits;
-    uint32_t *tracks;
+    uint32_t *tracks; /* and MG_TRACK_SLACK more, which are overwritten */
     int64_t *track_count_out;
 } mg_short_mask_args;
 
@@ -198,7 +200,6 @@ typedef struct mg_short_mask_args {
  * range, in order of place, before and after.  When the left side is made, the bits of those that
  * went right are cleared.  tracked must be the key that has place boundary, and the range must hold
  * a key not below the pivot behind first, and one not above it. */
-#define MG_TRACK_SLACK 16 /* tracks before and after those in use that must be readable */
 typedef struct mg_partition_args {
     uint16_t *keys; /* below MG_SHORT_KEY_COUNT */
     int64_t first, last;

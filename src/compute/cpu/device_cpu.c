@@ -40,7 +40,9 @@ mg_isa mg_isa_best(void)
     bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
     bool avx512 = avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                   __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
-    bool bf16 = avx512 && __builtin_cpu_supports("avx512bf16");
+    /* One CPU (Cooper Lake) has the first without the second. */
+    bool bf16 = avx512 && __builtin_cpu_supports("avx512bf16") &&
+                __builtin_cpu_supports("avx512vbmi2");
     return bf16 ? MG_ISA_AVX512_BF16 : avx512 ? MG_ISA_AVX512 : avx2 ? MG_ISA_AVX2 : MG_ISA_BASE;
 }
 

@@ -55,6 +55,8 @@ mg_status mg_mix_rank_cpu(mg_stream *stream, const mg_rank_args *args, mg_error 
 /* 16-bit keys (mix_order_cpu.c). */
 mg_status mg_mix_short_keys_cpu(mg_stream *stream, const mg_short_keys_args *args, mg_error *err);
 void mg_mix_short_mask_cpu(const mg_stream *stream, const mg_short_mask_args *args);
+/* The kernel for MG_ISA_AVX512_BF16 (mix_partition_vbmi2.c). */
+void mg_mix_partition_vbmi2(mg_partition_args *args);
 void mg_mix_partition_cpu(const mg_stream *stream, mg_partition_args *args);
 /* DELLA's mask (mix_row_mask_cpu.c). */
 mg_status mg_mix_row_mask_cpu(mg_stream *stream, const mg_row_mask_args *args, mg_error *err);

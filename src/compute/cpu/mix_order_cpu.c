@@ -67,5 +67,9 @@ void mg_mix_short_mask_cpu(const mg_stream *stream, const mg_short_mask_args *ar
 void mg_mix_partition_cpu(const mg_stream *stream, mg_partition_args *args)
 {
     MG_ASSERT(args->first < args->boundary && args->boundary < args->last);
-    kernels_of(stream)->partition(args);
+    if (mg_stream_kernels(stream)->isa >= MG_ISA_AVX512_BF16) {
+        mg_mix_partition_vbmi2(args);
+    } else {
+        kernels_of(stream)->partition(args);
+    }
 }
