@@ -230,4 +230,5 @@ CASES += MORE
 
 # What only the merge itself finds: `check` looks at headers and at one document.
 CHECK_PASSES = ("weights that add up to nothing", "a density below zero", "documents in a circle", "a document twice",
-                "two documents without names", "a weight beyond float32")
+                "two documents without names", "a document that leaves its folder", "a document of itself",
+                "a weight beyond float32")
