@@ -14,10 +14,11 @@ typedef struct executor {
     const mg_plan *plan;
     const mg_execute_options *options;
     mg_sink *sink;
-    mg_job job;           /* what stays from tensor to tensor is set once */
-    mg_job_input *inputs; /* room for the largest input count */
-    mg_scratch *gathered; /* by input: tensors that lie in parts on disk */
-    mg_scratch rows;      /* embeddings in the order of the output's tokens */
+    mg_job job;             /* what stays from tensor to tensor is set once */
+    mg_job_input *inputs;   /* room for the largest input count */
+    mg_scratch *gathered;   /* by input: tensors that lie in parts on disk */
+    mg_scratch rows;        /* embeddings in the order of the output's tokens */
+    mg_scratch device_rows; /* the same on a device without host memory */
     int64_t input_cap;
     mg_mt19937 mt;
     mg_resident *resident; /* sources on a device without host memory, else NULL */
@@ -53,31 +54,17 @@ static const method_needs needs[] = {
     { "ramplus_tl", false, false, false, true },
 };
 
-/* On a device without host memory, to becomes the device's copy of the tensor. */
-static mg_status make_resident(executor *ex, const void *host, size_t bytes, mg_job_input *to,
-                               mg_error *err)
+/* What an adapter stores whole may have another type than the weight it stands for. */
+static bool is_cast(const mg_layout_source *source)
 {
-    if (ex->resident == NULL || bytes == 0) {
-        return MG_OK;
-    }
-    return mg_resident_get(ex->resident, ex->job.stream, host, bytes, &to->x.data, err);
+    return source->parts[0]->dtype != source->dtype;
 }
 
-static mg_status gather(executor *ex, const mg_plan_input *input, int64_t index, mg_error *err)
+/* A tensor that is not stored as it is wanted, into scratch index: with its adapter, in another
+ * type, or joined from its parts. */
+static mg_status prepare(executor *ex, const mg_plan_input *input, int64_t index, mg_error *err)
 {
-    mg_job_input *to = &ex->inputs[index];
     const mg_layout_source *source = &input->source;
-    to->x.dtype = source->dtype;
-    to->x.data = source->parts[0]->data;
-    to->model = ex->plan->refs[input->model].path;
-    to->source_index = input->source_index;
-    memcpy(to->params, input->params, sizeof(to->params));
-    /* What an adapter stores whole may have another type than the weight it stands for. */
-    bool cast = source->parts[0]->dtype != source->dtype;
-    if (source->part_count == 1 && input->adapter == NULL && !cast) {
-        return make_resident(ex, source->parts[0]->data, source->bytes, to, err);
-    }
-    MG_ASSERT(ex->resident == NULL); /* needs_host sees to it */
     mg_scratch *scratch = &ex->gathered[index];
     if (scratch->bytes < source->bytes) {
         mg_free_aligned(scratch->data);
@@ -86,12 +73,11 @@ static mg_status gather(executor *ex, const mg_plan_input *input, int64_t index,
         MG_TRY(mg_memory_try(source->bytes, "an input of a merge", &scratch->data, err));
         scratch->bytes = source->bytes;
     }
-    to->x.data = scratch->data;
     if (input->adapter != NULL) {
         return mg_adapter_apply(input->adapter, source->parts[0], source->dtype, ex->job.pool,
                                 scratch->data, err);
     }
-    if (cast) {
+    if (is_cast(source)) {
         mg_dtype_convert(scratch->data, source->dtype, source->parts[0]->data,
                          source->parts[0]->dtype, mg_shape_count(&source->parts[0]->shape));
         return MG_OK;
@@ -102,6 +88,40 @@ static mg_status gather(executor *ex, const mg_plan_input *input, int64_t index,
         at += source->parts[i]->bytes;
     }
     return MG_OK;
+}
+
+/* The tensor of an input: in host memory, or, where resident, the copy that the device keeps. */
+static mg_status gather(executor *ex, const mg_plan_input *input, int64_t index, bool resident,
+                        mg_error *err)
+{
+    mg_job_input *to = &ex->inputs[index];
+    const mg_layout_source *source = &input->source;
+    bool stored = source->part_count == 1 && input->adapter == NULL && !is_cast(source);
+    to->x.dtype = source->dtype;
+    to->x.data = source->parts[0]->data;
+    to->model = ex->plan->refs[input->model].path;
+    to->source_index = input->source_index;
+    memcpy(to->params, input->params, sizeof(to->params));
+    /* Parts that are joined have more bytes than the first alone, which the key is of. */
+    const void *key = input->adapter != NULL ? (const void *)input->adapter
+                      : is_cast(source)      ? (const void *)source->parts[0]
+                                             : source->parts[0]->data;
+    if (resident) {
+        const void *copy;
+        MG_TRY(mg_resident_get(ex->resident, ex->job.stream, key, stored ? key : NULL,
+                               source->bytes, &copy, err));
+        if (copy != NULL) {
+            to->x.data = copy;
+            return MG_OK;
+        }
+    } else if (stored) {
+        return MG_OK;
+    }
+    MG_TRY(prepare(ex, input, index, err));
+    to->x.data = ex->gathered[index].data;
+    return resident ? mg_resident_get(ex->resident, ex->job.stream, key, to->x.data, source->bytes,
+                                      &to->x.data, err)
+                    : MG_OK;
 }
 
 /* The rows of all inputs in the order of the plan's vocabulary, as float32 values of the work type.
@@ -139,6 +159,24 @@ static mg_status move_rows(executor *ex, const mg_plan_job *planned, mg_error *e
                                            columns, planned->work, ex->job.pool, err);
     mg_free(moves);
     return status;
+}
+
+/* The moved rows into the device's memory, where it is not the host's. */
+static mg_status upload_rows(executor *ex, const mg_plan_job *planned, mg_error *err)
+{
+    const mg_device *device = ex->job.device;
+    size_t bytes = (size_t)(planned->count * planned->input_count) * sizeof(float);
+    if (ex->device_rows.bytes < bytes) {
+        device->free(device, ex->device_rows.data);
+        ex->device_rows.data = NULL;
+        ex->device_rows.bytes = 0;
+        MG_TRY(device->alloc(device, bytes, "rows of tokens", &ex->device_rows.data, err));
+        ex->device_rows.bytes = bytes;
+    }
+    for (int64_t i = 0; i < planned->input_count; i++) {
+        ex->inputs[i].x.data = (const float *)ex->device_rows.data + i * planned->count;
+    }
+    return device->upload(ex->job.stream, ex->device_rows.data, ex->rows.data, bytes, err);
 }
 
 static mg_status copy_equal(const executor *ex, const mg_plan_job *job, mg_error *err)
@@ -226,9 +264,14 @@ static mg_status gather_all(executor *ex, const mg_plan_job *planned, mg_error *
     job->out_dtype = planned->out_dtype;
     memcpy(job->params, planned->params, sizeof(job->params));
     for (int64_t i = 0; i < planned->input_count; i++) {
-        MG_TRY(gather(ex, &planned->inputs[i], i, err));
+        bool resident =
+            ex->resident != NULL && !planned->rows && planned->inputs[i].source.bytes > 0;
+        MG_TRY(gather(ex, &planned->inputs[i], i, resident, err));
     }
-    return planned->rows ? move_rows(ex, planned, err) : MG_OK;
+    if (planned->rows) {
+        MG_TRY(move_rows(ex, planned, err));
+    }
+    return planned->rows && ex->resident != NULL ? upload_rows(ex, planned, err) : MG_OK;
 }
 
 static mg_status run_job(executor *ex, const mg_plan_job *planned, mg_error *err)
@@ -338,24 +381,10 @@ static void tear_down(executor *ex, const mg_device *device)
     }
     device->free(device, ex->out.data);
     device->free(device, ex->flags);
+    device->free(device, ex->device_rows.data);
     mg_free_aligned(ex->rows.data);
     mg_free(ex->gathered);
     mg_free(ex->inputs);
-}
-
-/* What of a job only the CPU does, NULL = nothing. */
-static const char *host_part(const mg_plan_job *job)
-{
-    for (int64_t i = 0; i < job->input_count; i++) {
-        const mg_layout_source *source = &job->inputs[i].source;
-        if (job->inputs[i].adapter != NULL || source->parts[0]->dtype != source->dtype) {
-            return "applying adapters";
-        }
-        if (job->inputs[i].source.part_count > 1) {
-            return "joining experts";
-        }
-    }
-    return job->rows ? "merging vocabularies" : job->work == MG_F64 ? "merging in float64" : NULL;
 }
 
 /* Whether device, without host memory, cannot do the plan's method. */
@@ -380,17 +409,14 @@ static bool is_beyond(const mg_plan *plan, const mg_device *device)
 /* Why a plan is merged on the CPU although the weights live on device, NULL = it is not. */
 static const char *needs_host(const mg_plan *plan, const mg_device *device)
 {
-    const char *part = NULL;
-    if (device->host_memory) {
-        return NULL;
+    bool wide = false;
+    for (int64_t i = 0; i < plan->job_count; i++) {
+        wide = wide || plan->jobs[i].work == MG_F64 || plan->jobs[i].out_dtype == MG_F64;
     }
-    if (is_beyond(plan, device)) {
-        return plan->method->name;
-    }
-    for (int64_t i = 0; i < plan->job_count && part == NULL; i++) {
-        part = host_part(&plan->jobs[i]);
-    }
-    return part;
+    return device->host_memory       ? NULL
+           : is_beyond(plan, device) ? plan->method->name
+           : wide                    ? "merging in float64"
+                                     : NULL;
 }
 
 mg_status mg_plan_execute(const mg_plan *plan, const mg_device *device, mg_pool *pool,

@@ -1,4 +1,4 @@
-/* merge/resident.c - a hash table from host addresses to device copies. */
+/* merge/resident.c - a hash table from addresses that stand for tensors to device copies. */
 #include "merge/resident.h"
 
 #include <string.h>
@@ -7,7 +7,7 @@
 #include "base/memory.h"
 
 typedef struct copy {
-    const void *host; /* NULL = free slot */
+    const void *key; /* NULL = free slot */
     size_t bytes;
     void *device;
 } copy;
@@ -45,12 +45,12 @@ const mg_device *mg_resident_device(const mg_resident *resident)
     return resident->device;
 }
 
-static copy *find(copy *slots, int64_t cap, const void *host, size_t bytes)
+static copy *find(copy *slots, int64_t cap, const void *key, size_t bytes)
 {
     uint64_t mask = (uint64_t)cap - 1;
-    for (uint64_t i = mg_hash64(&host, sizeof(host), bytes) & mask;; i = (i + 1) & mask) {
+    for (uint64_t i = mg_hash64(&key, sizeof(key), bytes) & mask;; i = (i + 1) & mask) {
         copy *slot = &slots[i];
-        if (slot->host == NULL || (slot->host == host && slot->bytes == bytes)) {
+        if (slot->key == NULL || (slot->key == key && slot->bytes == bytes)) {
             return slot;
         }
     }
@@ -62,8 +62,8 @@ static void grow(mg_resident *resident)
     copy *slots = mg_new_array(copy, cap);
     for (int64_t i = 0; i < resident->cap; i++) {
         const copy *old = &resident->slots[i];
-        if (old->host != NULL) {
-            *find(slots, cap, old->host, old->bytes) = *old;
+        if (old->key != NULL) {
+            *find(slots, cap, old->key, old->bytes) = *old;
         }
     }
     mg_free(resident->slots);
@@ -71,16 +71,19 @@ static void grow(mg_resident *resident)
     resident->cap = cap;
 }
 
-mg_status mg_resident_get(mg_resident *resident, mg_stream *stream, const void *host, size_t bytes,
-                          const void **device_out, mg_error *err)
+mg_status mg_resident_get(mg_resident *resident, mg_stream *stream, const void *key,
+                          const void *host, size_t bytes, const void **device_out, mg_error *err)
 {
     *device_out = NULL;
-    MG_ASSERT(host != NULL);
+    MG_ASSERT(key != NULL);
     if ((resident->count + 1) * 2 > resident->cap) {
         grow(resident);
     }
-    copy *slot = find(resident->slots, resident->cap, host, bytes);
-    if (slot->host == NULL) {
+    copy *slot = find(resident->slots, resident->cap, key, bytes);
+    if (slot->key == NULL && host == NULL) {
+        return MG_OK;
+    }
+    if (slot->key == NULL) {
         const mg_device *device = resident->device;
         void *block = NULL;
         MG_TRY(device->alloc(device, bytes, "the sources of a merge", &block, err));
@@ -89,7 +92,7 @@ mg_status mg_resident_get(mg_resident *resident, mg_stream *stream, const void *
             device->free(device, block);
             return status;
         }
-        slot->host = host;
+        slot->key = key;
         slot->bytes = bytes;
         slot->device = block;
         resident->count++;

@@ -16,9 +16,11 @@ mg_resident *mg_resident_create(const mg_device *device);
 void mg_resident_destroy(mg_resident *resident); /* NULL is fine */
 const mg_device *mg_resident_device(const mg_resident *resident);
 
-/* The copy of bytes bytes at host, which must stay where and as they are; borrowed.
- * MG_ERR_MEMORY when the device is full. */
-MG_MUST_CHECK mg_status mg_resident_get(mg_resident *resident, mg_stream *stream, const void *host,
-                                        size_t bytes, const void **device_out, mg_error *err);
+/* The copy that is known under key, an address that stays and stands for the same bytes; borrowed.
+ * It is made of the bytes at host when there is none yet; without host (NULL) *device_out is NULL
+ * then.  MG_ERR_MEMORY when the device is full. */
+MG_MUST_CHECK mg_status mg_resident_get(mg_resident *resident, mg_stream *stream, const void *key,
+                                        const void *host, size_t bytes, const void **device_out,
+                                        mg_error *err);
 
 MG_END_C

@@ -239,8 +239,14 @@ __device__ static inline float agreeing(float y, unsigned sign)
     return fmaxf(__uint_as_float(__float_as_uint(y) ^ sign), 0.0f);
 }
 
+/* x rounded to bfloat16, where every step is. */
+template <bool ROUNDED> __device__ static inline float step_of(float x)
+{
+    return ROUNDED ? __bfloat162float(__float2bfloat16_rn(x)) : x;
+}
+
 /* What the consensus leaves of SOURCES values; NaN stays NaN.  The divisor counts the weights. */
-template <int SOURCES, bool NORMALIZE>
+template <int SOURCES, bool NORMALIZE, bool ROUNDED>
 __device__ static inline float consensus_of(const float y[SOURCES], const few_sources *sources,
                                             float *divisor)
 {
@@ -249,6 +255,7 @@ __device__ static inline float consensus_of(const float y[SOURCES], const few_so
     for (int i = 1; i < SOURCES; i++) {
         s = __fadd_rn(s, y[i]);
     }
+    s = __fadd_rn(step_of<ROUNDED>(s), 0.0f); /* what rounds to -0 is not negative */
     unsigned sign = sign_mask(s);
     float kept = agreeing(y[0], sign);
 #pragma unroll
@@ -262,30 +269,42 @@ __device__ static inline float consensus_of(const float y[SOURCES], const few_so
             float keep = agreeing(y[i], sign) > 0 ? 1 : 0;
             weight = __fadd_rn(weight, __fmul_rn(sources->at[i].weight, keep));
         }
+        weight = step_of<ROUNDED>(weight);
         *divisor = weight == 0 ? 1 : weight;
     }
     kept = __uint_as_float(__float_as_uint(kept) ^ sign);
-    return s == s ? kept : s;
+    return s == s ? step_of<ROUNDED>(kept) : s;
 }
 
-/* The factor of the element whose half word decides. */
-__device__ static inline float factor_of(const task_source *source, uint32_t half)
+/* W(w * W(W(x - base) * factor)). */
+template <bool ROUNDED>
+__device__ static inline float weighted_by(float x, float base, float factor, float weight)
 {
-    return half < source->below ? source->factor : 0;
+    float d = step_of<ROUNDED>(__fsub_rn(x, base));
+    return step_of<ROUNDED>(__fmul_rn(step_of<ROUNDED>(__fmul_rn(d, factor)), weight));
 }
 
-/* y = x - base, masked and weighted, for a thread's GROUP elements in place.  Two counter blocks
- * decide all 16: words 0 and 1 the first piece's fours, words 2 and 3 the second piece's. */
+/* The weighted differences of a thread's GROUP elements, in place.  Two counter blocks decide all
+ * 16: words 0 and 1 the first piece's fours, words 2 and 3 the second piece's.  Of bits, each piece
+ * has a byte of the stretch's word. */
+template <bool ROUNDED>
 __device__ static inline void weigh(float x[GROUP], const float base[GROUP],
-                                    const task_source *source, mg_philox_key key, uint64_t block)
+                                    const task_source *source, mg_philox_key key, int64_t thread)
 {
     if (source->mask != MG_MASK_COUNTER) {
+        uint64_t bits = ~(uint64_t)0;
+        if (source->mask == MG_MASK_BITS) {
+            bits = source->bits[thread / 4] >> (thread % 4 * 8);
+        }
 #pragma unroll
         for (int k = 0; k < GROUP; k++) {
-            x[k] = __fmul_rn(__fsub_rn(x[k], base[k]), source->weight);
+            bool keep = (bits >> (k / 8 * 32 + k % 8) & 1) != 0;
+            float factor = source->mask != MG_MASK_BITS ? 1.0f : keep ? source->factor : 0.0f;
+            x[k] = weighted_by<ROUNDED>(x[k], base[k], factor, source->weight);
         }
         return;
     }
+    uint64_t block = (uint64_t)thread * 2;
 #pragma unroll
     for (int half = 0; half < 2; half++) {
         uint32_t words[4];
@@ -295,17 +314,18 @@ __device__ static inline void weigh(float x[GROUP], const float base[GROUP],
         for (int k = 0; k < 8; k++) {
             int at = k / 4 * 8 + half * 4 + k % 4;
             uint32_t word = words[k / 4 * 2 + k % 4 / 2];
-            float factor = factor_of(source, k % 2 == 0 ? word & 0xFFFF : word >> 16);
-            x[at] = __fmul_rn(__fmul_rn(__fsub_rn(x[at], base[at]), factor), source->weight);
+            uint32_t draw = k % 2 == 0 ? word & 0xFFFF : word >> 16;
+            float factor = draw < source->below ? source->factor : 0;
+            x[at] = weighted_by<ROUNDED>(x[at], base[at], factor, source->weight);
         }
     }
 }
 
-/* The search's case: up to four bfloat16 sources in float32 steps with counter masks (or none).
- * A thread takes elements 8j .. 8j+7 and 32+8j .. 32+8j+7 of a stretch of 64, for which two counter
- * blocks suffice.  A sum's first term needs no addition to 0; only the sign of a zero could differ,
- * and the last addition of +0 sets that right. */
-template <int SOURCES, bool CONSENSUS, bool NORMALIZE>
+/* The search's case: up to four bfloat16 sources, in float32 steps or in rounded ones.  A thread
+ * takes elements 8j .. 8j+7 and 32+8j .. 32+8j+7 of a stretch of 64, for which two counter blocks
+ * suffice.  A sum's first term needs no addition to 0; only the sign of a zero could differ, and
+ * the last addition of +0 sets that right. */
+template <int SOURCES, bool CONSENSUS, bool NORMALIZE, bool ROUNDED>
 __global__ __launch_bounds__(MG_MIX_THREADS) static void task_fast_kernel(task_params p,
                                                                           few_sources sources,
                                                                           uint32_t *flag)
@@ -327,7 +347,7 @@ __global__ __launch_bounds__(MG_MIX_THREADS) static void task_fast_kernel(task_p
     }
 #pragma unroll
     for (int i = 0; i < SOURCES; i++) {
-        weigh(x[i], base, &sources.at[i], p.key, (uint64_t)thread * 2);
+        weigh<ROUNDED>(x[i], base, &sources.at[i], p.key, thread);
     }
 #pragma unroll
     for (int k = 0; k < GROUP; k++) {
@@ -339,19 +359,20 @@ __global__ __launch_bounds__(MG_MIX_THREADS) static void task_fast_kernel(task_p
         }
         float s = y[0];
         if (CONSENSUS) {
-            s = consensus_of<SOURCES, NORMALIZE>(y, &sources, &divisor);
+            s = consensus_of<SOURCES, NORMALIZE, ROUNDED>(y, &sources, &divisor);
         } else {
 #pragma unroll
             for (int i = 1; i < SOURCES; i++) {
                 s = __fadd_rn(s, y[i]);
             }
+            s = step_of<ROUNDED>(s);
         }
         s = __fadd_rn(s, 0.0f); /* -0 becomes +0 */
         if (NORMALIZE) {
-            s = __fdiv_rn(s, divisor);
+            s = step_of<ROUNDED>(__fdiv_rn(s, divisor));
         }
         if (p.scaled) {
-            s = __fmul_rn(s, p.lambda);
+            s = step_of<ROUNDED>(__fmul_rn(s, p.lambda));
         }
         base[k] = __fadd_rn(base[k], s);
         most = mg_mix_watch(most, base[k]);
@@ -367,23 +388,34 @@ __global__ __launch_bounds__(MG_MIX_THREADS) static void task_fast_kernel(task_p
     __stcs((uint4 *)p.out + piece + 4, make_uint4(result[4], result[5], result[6], result[7]));
 }
 
-template <int SOURCES>
+template <int SOURCES, bool ROUNDED>
 static void launch_fast(const mg_stream *stream, const task_params *p, const few_sources *sources)
 {
     unsigned blocks = (unsigned)((p->count / GROUP + MG_MIX_THREADS - 1) / MG_MIX_THREADS);
     cudaStream_t handle = stream->handle;
     if (p->consensus && p->normalize) {
-        task_fast_kernel<SOURCES, true, true>
+        task_fast_kernel<SOURCES, true, true, ROUNDED>
             <<<blocks, MG_MIX_THREADS, 0, handle>>>(*p, *sources, stream->watched);
     } else if (p->consensus) {
-        task_fast_kernel<SOURCES, true, false>
+        task_fast_kernel<SOURCES, true, false, ROUNDED>
             <<<blocks, MG_MIX_THREADS, 0, handle>>>(*p, *sources, stream->watched);
     } else if (p->normalize) {
-        task_fast_kernel<SOURCES, false, true>
+        task_fast_kernel<SOURCES, false, true, ROUNDED>
             <<<blocks, MG_MIX_THREADS, 0, handle>>>(*p, *sources, stream->watched);
     } else {
-        task_fast_kernel<SOURCES, false, false>
+        task_fast_kernel<SOURCES, false, false, ROUNDED>
             <<<blocks, MG_MIX_THREADS, 0, handle>>>(*p, *sources, stream->watched);
+    }
+}
+
+template <int SOURCES>
+static void launch_fast_of(const mg_stream *stream, const task_params *p,
+                           const few_sources *sources)
+{
+    if (p->step == MG_BF16) {
+        launch_fast<SOURCES, true>(stream, p, sources);
+    } else {
+        launch_fast<SOURCES, false>(stream, p, sources);
     }
 }
 
@@ -394,13 +426,12 @@ static bool aligned(const void *p)
 
 static bool fits_fast(const mg_task_args *args)
 {
-    bool fits = args->wide && args->work == MG_BF16 && args->out_dtype == MG_BF16 &&
-                args->source_count <= 4 && args->base.dtype == MG_BF16 &&
-                aligned(args->base.data) && aligned(args->out) && args->count % 64 == 0;
+    bool fits = args->work == MG_BF16 && args->out_dtype == MG_BF16 && args->source_count <= 4 &&
+                args->base.dtype == MG_BF16 && aligned(args->base.data) && aligned(args->out) &&
+                args->count % 64 == 0;
     for (int64_t i = 0; fits && i < args->source_count; i++) {
         const mg_mix_source *source = &args->sources[i];
-        fits =
-            source->x.dtype == MG_BF16 && aligned(source->x.data) && source->mask != MG_MASK_BITS;
+        fits = source->x.dtype == MG_BF16 && aligned(source->x.data);
     }
     return fits;
 }
@@ -461,16 +492,16 @@ static mg_status task_cuda(mg_stream *stream, const mg_task_args *args, mg_error
     memcpy(few.at, sources.at, sizeof(few.at));
     switch (p.source_count) {
     case 1:
-        launch_fast<1>(stream, &p, &few);
+        launch_fast_of<1>(stream, &p, &few);
         break;
     case 2:
-        launch_fast<2>(stream, &p, &few);
+        launch_fast_of<2>(stream, &p, &few);
         break;
     case 3:
-        launch_fast<3>(stream, &p, &few);
+        launch_fast_of<3>(stream, &p, &few);
         break;
     default:
-        launch_fast<4>(stream, &p, &few);
+        launch_fast_of<4>(stream, &p, &few);
         break;
     }
     return mg_cuda_launched("task", err);

@@ -25,26 +25,36 @@ __device__ static inline uint32_t key_of(const rank_keys *keys, int64_t e)
 #define RADIX_BITS 11
 #define RADIX (1 << RADIX_BITS)
 
+/* Copies of a block's histogram: most magnitudes share a few digits, and neighbours that count in
+ * different copies do not wait for each other. */
+#define COPIES 4
+
 /* Counts the digits at shift of keys whose higher bits equal prefix. */
 __global__ static void histogram_kernel(rank_keys keys, uint32_t prefix, int shift,
                                         int prefix_shift, unsigned long long *histogram)
 {
-    __shared__ unsigned local[RADIX];
-    for (int i = (int)threadIdx.x; i < RADIX; i += MG_MIX_THREADS) {
+    __shared__ unsigned local[RADIX * COPIES];
+    for (int i = (int)threadIdx.x; i < RADIX * COPIES; i += MG_MIX_THREADS) {
         local[i] = 0;
     }
     __syncthreads();
+    int copy = (int)threadIdx.x % COPIES;
     int64_t step = (int64_t)gridDim.x * blockDim.x;
+#pragma unroll 4
     for (int64_t e = (int64_t)blockIdx.x * blockDim.x + threadIdx.x; e < keys.count; e += step) {
         uint32_t key = key_of(&keys, e);
         if (prefix_shift >= 32 || key >> prefix_shift == prefix) {
-            atomicAdd(&local[key >> shift & (RADIX - 1)], 1u);
+            atomicAdd(&local[(key >> shift & (RADIX - 1)) * COPIES + copy], 1u);
         }
     }
     __syncthreads();
     for (int i = (int)threadIdx.x; i < RADIX; i += MG_MIX_THREADS) {
-        if (local[i] > 0) {
-            atomicAdd(&histogram[i], (unsigned long long)local[i]);
+        unsigned sum = 0;
+        for (int c = 0; c < COPIES; c++) {
+            sum += local[i * COPIES + c];
+        }
+        if (sum > 0) {
+            atomicAdd(&histogram[i], (unsigned long long)sum);
         }
     }
 }
@@ -62,7 +72,8 @@ static mg_status find_bound(mg_stream *stream, const rank_keys *keys, int64_t ra
     static const int prefix_shifts[] = { 32, 21, 10 };
     uint32_t prefix = 0;
     int64_t before = 0;
-    for (int pass = 0; pass < 3; pass++) {
+    int passes = keys->work == MG_BF16 ? 2 : 3; /* the lower half of a bfloat16 is zeros */
+    for (int pass = 0; pass < passes; pass++) {
         int digits = pass == 2 ? 10 : RADIX_BITS;
         MG_TRY(mg_cuda_status(
             cudaMemsetAsync(histogram, 0, RADIX * sizeof(*histogram), stream->handle), "rank",
@@ -86,87 +97,72 @@ static mg_status find_bound(mg_stream *stream, const rank_keys *keys, int64_t ra
         }
         prefix = prefix << digits | digit;
     }
-    bound_out->key = prefix;
+    bound_out->key = passes == 3 ? prefix : prefix << 10 | (keys->descending ? (1u << 10) - 1 : 0);
     bound_out->before = before;
     return MG_OK;
 }
 
-/* Elements of one block: a multiple of 64, so that blocks write whole words. */
-#define RANK_BLOCK 16384
+/* Elements of one warp: a multiple of 64, so that warps write whole words. */
+#define RANK_WARP 2048
+#define RANK_WARPS (MG_MIX_THREADS / 32)
 
 __global__ static void count_ties_kernel(rank_keys keys, uint32_t low, uint32_t high,
                                          unsigned *ties)
 {
-    __shared__ unsigned counts[2];
-    if (threadIdx.x < 2) {
-        counts[threadIdx.x] = 0;
-    }
-    __syncthreads();
-    int64_t begin = (int64_t)blockIdx.x * RANK_BLOCK;
-    int64_t end = min(begin + (int64_t)RANK_BLOCK, keys.count);
-    for (int64_t e = begin + threadIdx.x; e < end; e += MG_MIX_THREADS) {
-        uint32_t key = key_of(&keys, e);
-        if (key == low) {
-            atomicAdd(&counts[0], 1u);
-        }
-        if (key == high) {
-            atomicAdd(&counts[1], 1u);
-        }
-    }
-    __syncthreads();
-    if (threadIdx.x < 2) {
-        ties[blockIdx.x * 2 + threadIdx.x] = counts[threadIdx.x];
-    }
-}
-
-/* Number of earlier threads of the block whose flag is set; *total_out for the whole block. */
-__device__ static int flags_before(bool flag, int *total_out)
-{
-    __shared__ int warps[MG_MIX_THREADS / 32];
-    unsigned ballot = __ballot_sync(0xFFFFFFFFu, flag);
+    int64_t warp = ((int64_t)blockIdx.x * MG_MIX_THREADS + threadIdx.x) / 32;
+    int64_t begin = warp * RANK_WARP;
+    int64_t end = min(begin + (int64_t)RANK_WARP, keys.count);
     int lane = (int)threadIdx.x % 32;
-    int warp = (int)threadIdx.x / 32;
-    __syncthreads();
-    if (lane == 0) {
-        warps[warp] = __popc(ballot);
+    unsigned low_count = 0;
+    unsigned high_count = 0;
+#pragma unroll 4
+    for (int64_t e = begin + lane; e < end; e += 32) {
+        uint32_t key = key_of(&keys, e);
+        low_count += key == low;
+        high_count += key == high;
     }
-    __syncthreads();
-    int before = __popc(ballot & ((1u << lane) - 1));
-    int total = 0;
-    for (int w = 0; w < MG_MIX_THREADS / 32; w++) {
-        before += w < warp ? warps[w] : 0;
-        total += warps[w];
+    for (int step = 16; step > 0; step /= 2) {
+        low_count += __shfl_down_sync(0xFFFFFFFFu, low_count, step);
+        high_count += __shfl_down_sync(0xFFFFFFFFu, high_count, step);
     }
-    *total_out = total;
-    return before;
+    if (lane == 0 && begin < keys.count) {
+        ties[warp * 2] = low_count;
+        ties[warp * 2 + 1] = high_count;
+    }
 }
 
-/* first_ties: how many elements of the lower bound's key to leave out; last_ties: how many of the
- * upper bound's key to take.  starts holds each block's ties before it. */
+/* first: how many elements of the lower bound's key to leave out; last: how many of the upper
+ * bound's key to take, both as ranks.  starts holds the ties before each warp's elements. */
 __global__ static void rank_bits_kernel(rank_keys keys, rank_bound low, rank_bound high,
                                         int64_t first, int64_t last, const int64_t *starts,
                                         uint32_t *bits)
 {
-    int64_t begin = (int64_t)blockIdx.x * RANK_BLOCK;
-    int64_t low_seen = low.before + starts[blockIdx.x * 2];
-    int64_t high_seen = high.before + starts[blockIdx.x * 2 + 1];
-    for (int64_t at = begin; at < begin + RANK_BLOCK && at < keys.count; at += MG_MIX_THREADS) {
-        int64_t e = at + threadIdx.x;
-        uint32_t key = e < keys.count ? key_of(&keys, e) : 0;
-        bool is_low = e < keys.count && key == low.key;
-        bool is_high = e < keys.count && key == high.key;
-        int low_total;
-        int high_total;
-        int64_t low_rank = low_seen + flags_before(is_low, &low_total);
-        int64_t high_rank = high_seen + flags_before(is_high, &high_total);
-        bool kept = e < keys.count && (is_low ? low_rank >= first : key > low.key) &&
-                    (is_high ? high_rank < last : key < high.key);
-        unsigned word = __ballot_sync(0xFFFFFFFFu, kept);
-        if (threadIdx.x % 32 == 0 && e < (keys.count + 63) / 64 * 64) {
-            bits[e / 32] = word;
+    int64_t warp = ((int64_t)blockIdx.x * MG_MIX_THREADS + threadIdx.x) / 32;
+    int64_t begin = warp * RANK_WARP;
+    int lane = (int)threadIdx.x % 32;
+    unsigned earlier = (1u << lane) - 1;
+    if (begin >= keys.count) {
+        return;
+    }
+    int64_t low_seen = low.before + starts[warp * 2];
+    int64_t high_seen = high.before + starts[warp * 2 + 1];
+#pragma unroll 4
+    for (int64_t at = begin; at < begin + RANK_WARP; at += 32) {
+        int64_t e = at + lane;
+        bool in = e < keys.count;
+        uint32_t key = in ? key_of(&keys, e) : 0;
+        bool is_low = in && key == low.key;
+        bool is_high = in && key == high.key;
+        unsigned lows = __ballot_sync(0xFFFFFFFFu, is_low);
+        unsigned highs = __ballot_sync(0xFFFFFFFFu, is_high);
+        bool above = is_low ? low_seen + __popc(lows & earlier) >= first : key > low.key;
+        bool under = is_high ? high_seen + __popc(highs & earlier) < last : key < high.key;
+        unsigned word = __ballot_sync(0xFFFFFFFFu, in && above && under);
+        if (lane == 0 && at < (keys.count + 63) / 64 * 64) {
+            bits[at / 32] = word;
         }
-        low_seen += low_total;
-        high_seen += high_total;
+        low_seen += __popc(lows);
+        high_seen += __popc(highs);
     }
 }
 
@@ -179,9 +175,10 @@ mg_status mg_cuda_rank(mg_stream *stream, const mg_rank_args *args, mg_error *er
                               err);
     }
     rank_keys keys = { args->base, args->x, args->work, args->descending, args->count };
-    int64_t blocks = (args->count + RANK_BLOCK - 1) / RANK_BLOCK;
+    int64_t parts = (args->count + RANK_WARP - 1) / RANK_WARP;
+    unsigned blocks = (unsigned)((parts + RANK_WARPS - 1) / RANK_WARPS);
     size_t histogram_bytes = RADIX * sizeof(unsigned long long);
-    size_t ties_bytes = (size_t)blocks * 2 * sizeof(int64_t);
+    size_t ties_bytes = (size_t)parts * 2 * sizeof(int64_t);
     void *workspace = NULL;
     rank_bound low = { 0, 0 }; /* below every key, and above: nothing to look for */
     rank_bound high = { 0xFFFFFFFFu, 0 };
@@ -196,19 +193,19 @@ mg_status mg_cuda_rank(mg_stream *stream, const mg_rank_args *args, mg_error *er
     if (last < args->count) {
         MG_TRY(find_bound(stream, &keys, last - 1, histogram, &high, err));
     }
-    count_ties_kernel<<<(unsigned)blocks, MG_MIX_THREADS, 0, stream->handle>>>(
-        keys, low.key, high.key, (unsigned *)ties);
+    count_ties_kernel<<<blocks, MG_MIX_THREADS, 0, stream->handle>>>(keys, low.key, high.key,
+                                                                     (unsigned *)ties);
     MG_TRY(mg_cuda_launched("rank", err));
     mg_status status = MG_OK;
-    unsigned *counts = mg_new_array(unsigned, blocks * 2);
-    int64_t *starts = mg_new_array(int64_t, blocks * 2);
+    unsigned *counts = mg_new_array(unsigned, parts * 2);
+    int64_t *starts = mg_new_array(int64_t, parts * 2);
     MG_TRY_OR_DONE(
-        stream->device->download(stream, counts, ties, (size_t)blocks * 2 * sizeof(unsigned), err));
-    for (int64_t i = 2; i < blocks * 2; i++) {
+        stream->device->download(stream, counts, ties, (size_t)parts * 2 * sizeof(unsigned), err));
+    for (int64_t i = 2; i < parts * 2; i++) {
         starts[i] = starts[i - 2] + (int64_t)counts[i - 2];
     }
     MG_TRY_OR_DONE(stream->device->upload(stream, ties, starts, ties_bytes, err));
-    rank_bits_kernel<<<(unsigned)blocks, MG_MIX_THREADS, 0, stream->handle>>>(
+    rank_bits_kernel<<<blocks, MG_MIX_THREADS, 0, stream->handle>>>(
         keys, low, high, args->first, last, (const int64_t *)ties, (uint32_t *)args->bits);
     MG_TRY_OR_DONE(mg_cuda_launched("rank", err));
 

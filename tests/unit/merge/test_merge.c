@@ -270,6 +270,15 @@ static void a_device_with_memory_of_its_own_gives_the_same_bytes(void **state)
         assert_ok(run_recipe(&recipe, mg_device_cpu(mg_isa_best()), pool, &near, &err), &err);
         assert_int_equal(far, near);
     }
+    recipe = read_temporary("merge_method: linear\n"
+                            "models:\n"
+                            "- {model: mini-base, parameters: {weight: 0.6}}\n"
+                            "- {model: mini-ja, parameters: {weight: 0.3}}\n"
+                            "tokenizer: {source: union}\n",
+                            &arena);
+    assert_ok(run_recipe(&recipe, &far_device, pool, &far, &err), &err);
+    assert_ok(run_recipe(&recipe, mg_device_cpu(mg_isa_best()), pool, &near, &err), &err);
+    assert_int_equal(far, near);
     mg_arena_release(&arena);
 }
 
