@@ -14,8 +14,6 @@
 #include "text/json.h"
 #include "text/yaml.h"
 
-/* A merge moves about this many bytes a second on an ordinary disk. */
-#define CHECK_BYTES_PER_SECOND 1e9
 /* Files beside the weights. */
 #define CHECK_EXTRA_BYTES ((size_t)4 << 20)
 
@@ -36,6 +34,7 @@ typedef struct forecast {
     int64_t tensors, layers, parameters;
     size_t in_bytes, out_bytes;
     size_t memory_bytes;
+    double seconds;
     mg_view largest; /* its name and shape belong to the plan, name is copied */
     bool is_search;
     mg_search_plan search;
@@ -140,11 +139,6 @@ static void add_error(checking *c, mg_error *err)
     mg_error_clear(err);
 }
 
-static double seconds_of(const forecast *f)
-{
-    return (double)(f->in_bytes + f->out_bytes) / CHECK_BYTES_PER_SECOND;
-}
-
 static void print_json(mg_cli *cli, const forecast *f, mg_str findings)
 {
     mg_buf text = { NULL, 0, 0 };
@@ -154,7 +148,7 @@ static void print_json(mg_cli *cli, const forecast *f, mg_str findings)
                   "\"input_bytes\": %zu, \"output_bytes\": %zu, \"memory_bytes\": %zu, "
                   "\"seconds\": %.1f, \"largest\": ",
                   (long long)f->tensors, (long long)f->layers, (long long)f->parameters,
-                  f->in_bytes, f->out_bytes, f->memory_bytes, seconds_of(f));
+                  f->in_bytes, f->out_bytes, f->memory_bytes, f->seconds);
     if (f->tensors > 0) {
         mg_buf_add_text(&text, "{\"name\": ");
         mg_json_write_str(&text, f->largest.name, false);
@@ -222,7 +216,7 @@ static void print_text(mg_cli *cli, const forecast *f, mg_str findings)
     mg_cli_printf(cli, "writes   %.1f MB, %lld parameters\n", (double)f->out_bytes / 1e6,
                   (long long)f->parameters);
     mg_cli_printf(cli, "memory   %.1f MB beyond mapped files\n", (double)f->memory_bytes / 1e6);
-    mg_cli_printf(cli, "time     about %.1f s at 1 GB/s\n", seconds_of(f));
+    mg_cli_printf(cli, "time     about %.1f s\n", f->seconds);
 }
 
 /* Whether the file at path has a `genome`, as mergekit-evolve's have. */

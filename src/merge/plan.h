@@ -40,8 +40,11 @@ mg_view mg_plan_tensor(const mg_plan *plan, int64_t index);
 size_t mg_plan_output_bytes(const mg_plan *plan);
 size_t mg_plan_input_bytes(const mg_plan *plan); /* read by one execution */
 /* Memory that one execution for the CPU takes at most beside mapped files, as near as the shapes
- * tell; threads do the work (plan_memory.c). */
+ * tell; threads do the work (plan_forecast.c). */
 size_t mg_plan_memory_bytes(const mg_plan *plan, int threads);
+/* Seconds that it takes, as near as a guess at disks can be: files and arithmetic overlap, and what
+ * the system holds in its cache is read fast. */
+double mg_plan_seconds(const mg_plan *plan, int threads);
 int64_t mg_plan_layer_count(const mg_plan *plan); /* of all modules */
 int64_t mg_plan_model_count(const mg_plan *plan); /* that are read */
 const char *mg_plan_model_folder(const mg_plan *plan, int64_t index);

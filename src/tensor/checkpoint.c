@@ -21,6 +21,8 @@
 
 #define INDEX_BYTES_MAX ((size_t)256 << 20)
 
+#define CACHED_PAGES 4096 /* asked about at a time */
+
 /* One opened file: exactly one of the two readers is set. */
 typedef struct weight_file {
     mg_str path; /* in the checkpoint's arena */
@@ -373,6 +375,28 @@ mg_status mg_checkpoint_prepare(const mg_checkpoint *checkpoint, const mg_view *
     }
     advise(view, MADV_WILLNEED, false);
     return MG_OK;
+}
+
+size_t mg_checkpoint_cached_bytes(const mg_checkpoint *checkpoint, const mg_view *view)
+{
+    unsigned char resident[CACHED_PAGES];
+    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+    uintptr_t begin = (uintptr_t)view->data / page * page;
+    uintptr_t end = (uintptr_t)view->data + view->bytes;
+    size_t bytes = 0;
+    if (file_of_view(checkpoint, view) == NULL) {
+        return view->bytes;
+    }
+    for (uintptr_t at = begin; at < end; at += CACHED_PAGES * page) {
+        size_t span = MG_MIN((size_t)(end - at), (size_t)(CACHED_PAGES * page));
+        if (mincore((void *)at, span, resident) != 0) {
+            return 0;
+        }
+        for (size_t i = 0; i * page < span; i++) {
+            bytes += resident[i] & 1 ? page : 0;
+        }
+    }
+    return MG_MIN(bytes, view->bytes);
 }
 
 void mg_checkpoint_forget(const mg_checkpoint *checkpoint, const mg_view *view)

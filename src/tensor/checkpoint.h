@@ -37,6 +37,8 @@ void mg_checkpoint_hash(const mg_checkpoint *checkpoint, char *text_out);
  * ahead. MG_ERR_IO. */
 MG_MUST_CHECK mg_status mg_checkpoint_prepare(const mg_checkpoint *checkpoint, const mg_view *view,
                                               mg_error *err);
+/* How many bytes of a view the system holds in its cache now, to the page: those are read fast. */
+size_t mg_checkpoint_cached_bytes(const mg_checkpoint *checkpoint, const mg_view *view);
 /* Gives the pages of a view back, so that they do not count as memory of this process; reading it
  * again brings them back. */
 void mg_checkpoint_forget(const mg_checkpoint *checkpoint, const mg_view *view);
