@@ -394,7 +394,7 @@ static void means_of_all_runs_are_finalists(void **state)
         places = mg_str_is(view.rows[i].kind, "sample") ? MG_MAX(places, view.rows[i].place + 1)
                                                         : places;
         if (mean && means < 2) {
-            char label[16];
+            char label[32];
             snprintf(label, sizeof(label), "run %lld", (long long)means);
             assert_true(mg_str_is(view.rows[i].label, label));
         }
