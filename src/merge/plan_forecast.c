@@ -25,29 +25,29 @@ typedef struct demand {
     double fixed; /* bytes for each element, whatever the number of inputs */
     double each;  /* for each input but the base */
     double base;  /* for a base */
-    bool ranks;   /* orders the elements of sources, as many at a time as there are threads */
-    double ns;    /* of one core for each element of each input but the base */
+    int ends;  /* of ranges of ranks: sources are ordered, as many at a time as there are threads */
+    double ns; /* of one core for each element of each input but the base */
 } demand;
 
 /* float32 values unless there is a fraction, which are bits. */
 static const demand demands[] = {
-    { "slerp", 0, 0, 0, false, 2.5 },
-    { "nuslerp", 4, 4, 4, false, 11 },
-    { "multislerp", 12, 4, 4, false, 22 },
-    { "karcher", 8, 4, 4, false, 100 },
-    { "sce", 16.125, 4, 4, false, 28 },
-    { "model_stock", 4, 8, 4, false, 19 },
-    { "nearswap", 0, 4, 4, false, 20 },
-    { "arcee_fusion", 4, 4, 4, false, 45 },
-    { "ram", 0, 4, 4, false, 15 },
-    { "ramplus_tl", 0, 4, 4, false, 18 },
-    { "della", 4, 0.125, 0, false, 64 },
-    { "della_linear", 4, 0.125, 0, false, 64 },
-    { "dare_linear", 0, 0.125, 0, false, 2 },
-    { "dare_ties", 0, 0.125, 0, false, 2 },
-    { "ties", 0, 0.125, 0, true, 5 },
-    { "breadcrumbs", 0, 0.125, 0, true, 5 },
-    { "breadcrumbs_ties", 0, 0.125, 0, true, 5 },
+    { "slerp", 0, 0, 0, 0, 2.5 },
+    { "nuslerp", 4, 4, 4, 0, 11 },
+    { "multislerp", 12, 4, 4, 0, 22 },
+    { "karcher", 8, 4, 4, 0, 100 },
+    { "sce", 16.125, 4, 4, 0, 28 },
+    { "model_stock", 4, 8, 4, 0, 19 },
+    { "nearswap", 0, 4, 4, 0, 20 },
+    { "arcee_fusion", 4, 4, 4, 0, 45 },
+    { "ram", 0, 4, 4, 0, 15 },
+    { "ramplus_tl", 0, 4, 4, 0, 18 },
+    { "della", 4, 0.125, 0, 0, 64 },
+    { "della_linear", 4, 0.125, 0, 0, 64 },
+    { "dare_linear", 0, 0.125, 0, 0, 2 },
+    { "dare_ties", 0, 0.125, 0, 0, 2 },
+    { "ties", 0, 0.125, 0, 1, 2 },
+    { "breadcrumbs", 0, 0.125, 0, 2, 2.5 },
+    { "breadcrumbs_ties", 0, 0.125, 0, 2, 2.5 },
 };
 
 /* NULL where nothing but the result is asked for. */
@@ -75,9 +75,10 @@ static double element_bytes(const mg_plan *plan, const mg_plan_job *job, int thr
         return 0.0;
     }
     double bytes = d->fixed + d->each * others + (job->base >= 0 ? d->base : 0.0);
-    if (d->ranks && plan->order == MG_ORDER_TORCH) {
+    if (d->ends > 0 && plan->order == MG_ORDER_TORCH) {
         double at_once = MG_MIN(others, (double)threads);
-        bytes += half ? 2.0 * at_once + 0.125 * others : 8.0 * at_once;
+        double begins = d->ends > 1 ? 0.125 * others : 0.0;
+        bytes += half ? 2.0 * at_once + begins : 8.0 * at_once;
     }
     return bytes;
 }

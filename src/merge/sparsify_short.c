@@ -159,15 +159,21 @@ mg_status mg_sparsify_short_ranks(mg_job *job, const mg_rank_args *ranks, int64_
 {
     boundary boundaries[BOUNDARIES_MAX];
     int64_t boundary_count = 0;
+    int64_t begin_count = 0;
     const int64_t words = (job->count + 63) / 64;
     void *block;
-    MG_TRY(
-        mg_job_scratch(job, BEGIN_SLOT, (size_t)(words * count) * sizeof(uint64_t), &block, err));
+    for (int64_t i = 0; i < count; i++) {
+        begin_count = ranks[i].first > 0 ? i + 1 : begin_count;
+    }
+    MG_TRY(mg_job_scratch(job, BEGIN_SLOT, (size_t)(words * begin_count) * sizeof(uint64_t), &block,
+                          err));
     uint64_t *begins = (uint64_t *)block;
     for (int64_t i = 0; i < count; i++) {
         const mg_rank_args *rank = &ranks[i];
         add_boundary(rank, rank->first + rank->kept, rank->bits, boundaries, &boundary_count);
-        add_boundary(rank, rank->first, begins + i * words, boundaries, &boundary_count);
+        if (rank->first > 0) {
+            add_boundary(rank, rank->first, begins + i * words, boundaries, &boundary_count);
+        }
     }
     /* As many at a time as there are threads: more would only take more room. */
     const int64_t width = job->pool != NULL ? mg_pool_threads(job->pool) : 1;
