@@ -1,7 +1,8 @@
 /* fuzz/fuzz_vocabulary.c - any bytes as one of the two tokenizer.json whose vocabularies are merged.
  *
  * The first byte says how: bit 0 a union, else the tokenizer of the other model; bit 1 which of the
- * two models has the bytes; bit 2 pads the vocabulary. */
+ * two models has the bytes; bit 2 pads the vocabulary; bit 3 gives the models fewer rows than
+ * tokens. */
 #include "folder.h"
 
 #include "merge/vocabulary.h"
@@ -44,7 +45,7 @@ static void build(int how, const mg_token_table *tables)
     for (int m = 0; m < 2; m++) {
         models[m].ref.path = mg_str_of(m == 0 ? "base" : "other");
         models[m].tokens = &tables[m];
-        models[m].size = tables[m].id_end;
+        models[m].size = (how & 8) != 0 ? tables[m].id_end / 2 : tables[m].id_end;
         models[m].folder = fuzz_folder;
     }
     if (mg_vocabulary_build(&recipe, models, 2, NULL, &arena, &diagnostics, &vocabulary, &err) ==

@@ -256,6 +256,12 @@ bool mg_path_is_file(const char *path)
     return stat(path, &info) == 0 && S_ISREG(info.st_mode);
 }
 
+bool mg_path_is_link(const char *path)
+{
+    struct stat info;
+    return lstat(path, &info) == 0 && S_ISLNK(info.st_mode);
+}
+
 mg_str mg_path_join(mg_arena *arena, const char *folder, const char *name)
 {
     if (name[0] == '/' || folder[0] == '\0') {

@@ -33,6 +33,7 @@ MG_MUST_CHECK mg_status mg_file_copy(const char *from, const char *to, mg_error 
 bool mg_path_exists(const char *path);
 bool mg_path_is_folder(const char *path);
 bool mg_path_is_file(const char *path);
+bool mg_path_is_link(const char *path); /* symbolic, wherever it leads */
 /* "a/b": folder and name joined by one slash; an absolute name wins. */
 mg_str mg_path_join(mg_arena *arena, const char *folder, const char *name);
 /* The part before the last slash ("." when there is none), and the part behind it (trailing slashes

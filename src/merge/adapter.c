@@ -60,6 +60,21 @@ static mg_status check_config(const mg_value *config, const char *path, mg_error
                            unsupported[i]);
         }
     }
+    static const struct {
+        const char *key;
+        mg_kind kind;
+    } kinds[] = { { "use_rslora", MG_BOOL },
+                  { "fan_in_fan_out", MG_BOOL },
+                  { "rank_pattern", MG_MAP },
+                  { "alpha_pattern", MG_MAP },
+                  { "bias", MG_STRING } };
+    for (int64_t i = 0; i < MG_ARRAY_COUNT(kinds); i++) {
+        const mg_value *value = mg_value_get(config, kinds[i].key);
+        if (!mg_value_is_null(value) && value->kind != kinds[i].kind) {
+            return mg_fail(err, MG_ERR_FORMAT, "%s: '%s' is %s, must be %s", path, kinds[i].key,
+                           mg_kind_name(value->kind), mg_kind_name(kinds[i].kind));
+        }
+    }
     const mg_value *bias = mg_value_get(config, "bias");
     if (bias != NULL && bias->kind == MG_STRING && !mg_str_is(bias->string, "none")) {
         return mg_fail(err, MG_ERR_UNSUPPORTED, "%s: adapters that train biases cannot be merged",
@@ -94,6 +109,11 @@ static mg_status scale_of(const mg_adapter *adapter, mg_str module, int64_t rank
     if (!mg_value_to_double(alpha_value, &alpha) &&
         !mg_value_to_double(mg_value_get(&adapter->config, "lora_alpha"), &alpha)) {
         return mg_fail(err, MG_ERR_FORMAT, "adapter_config.json: 'lora_alpha' must be a number");
+    }
+    if (!isfinite((float)alpha)) {
+        return mg_fail(err, MG_ERR_FORMAT,
+                       "adapter_config.json: the alpha of %.*s is %g, must be a finite number",
+                       MG_STR_ARG(module), alpha);
     }
     const mg_value *patterns = mg_value_get(&adapter->config, "rank_pattern");
     const mg_value *stated = mg_value_get(&adapter->config, "r");

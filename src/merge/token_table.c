@@ -91,8 +91,11 @@ static mg_status fill(mg_token_table *table, mg_error *err)
     if (vocab == NULL || (vocab->kind != MG_MAP && vocab->kind != MG_LIST)) {
         return mg_fail(err, MG_ERR_FORMAT, "has no vocabulary");
     }
-    if (added == NULL || added->kind != MG_LIST) {
+    if (mg_value_is_null(added)) {
         added = &mg_value_null;
+    } else if (added->kind != MG_LIST) {
+        return mg_fail(err, MG_ERR_FORMAT, "'added_tokens' is %s, must be a list",
+                       mg_kind_name(added->kind));
     }
     MG_TRY(measure(vocab, added, &table->id_end, err));
     table->texts = mg_arena_array(&table->arena, mg_str, table->id_end);

@@ -200,6 +200,11 @@ static mg_status strip_model(const builder *b, mg_value *model, mg_error *err)
     }
     mg_value *vocab = entry_of(model, "vocab");
     mg_value *merges = entry_of(model, "merges");
+    if (vocab->kind != MG_MAP || (merges != NULL && merges->kind != MG_LIST)) {
+        return mg_fail(err, MG_ERR_FORMAT,
+                       "%s: tokenizer.json: a BPE model needs a map 'vocab' and a list 'merges'",
+                       b->source->folder);
+    }
     int64_t kept = 0;
     for (int64_t i = 0; i < vocab->count; i++) {
         int64_t id = 0;

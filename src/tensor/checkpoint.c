@@ -234,7 +234,13 @@ mg_status mg_checkpoint_open(const char *folder, mg_checkpoint **checkpoint_out,
         mg_checkpoint *checkpoint = mg_new(mg_checkpoint);
         mg_str path = mg_path_join(&checkpoint->arena, folder, candidates[i].name);
         if (!mg_path_exists(path.data)) {
+            bool dangles = mg_path_is_link(path.data);
             mg_checkpoint_close(checkpoint);
+            if (dangles) {
+                return mg_fail(err, MG_ERR_NOT_FOUND,
+                               "%s/%s: is a link to nothing (an unfinished download?)", folder,
+                               candidates[i].name);
+            }
             continue;
         }
         mg_status status =

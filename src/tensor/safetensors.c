@@ -27,6 +27,10 @@ static mg_status parse_file(mg_safetensors *file, mg_error *err)
     if (file->mapping.size < 8) {
         return mg_fail(err, MG_ERR_FORMAT, "%zu bytes are no safetensors file", file->mapping.size);
     }
+    if (memcmp(file->mapping.data, "version ", 8) == 0) {
+        return mg_fail(err, MG_ERR_FORMAT,
+                       "is a pointer of Git LFS, not the weights: fetch them with git lfs pull");
+    }
     uint64_t header_bytes = read_le64(file->mapping.data);
     if (header_bytes > MG_SAFETENSORS_HEADER_BYTES_MAX || header_bytes > file->mapping.size - 8) {
         return mg_fail(err, MG_ERR_FORMAT,

@@ -269,7 +269,15 @@ static mg_status bind_legacy(void *context, mg_torch_storage *storage, mg_error 
     if (offset < 0) {
         return mg_fail(err, MG_ERR_FORMAT, "storage '%.*s' is missing", MG_STR_ARG(storage->key));
     }
-    storage->data = c->file->mapping.data + (size_t)offset + 8;
+    const unsigned char *place = c->file->mapping.data + (size_t)offset;
+    uint64_t count;
+    memcpy(&count, place, sizeof(count));
+    if (count != (uint64_t)storage->count) {
+        return mg_fail(err, MG_ERR_FORMAT, "storage '%.*s' has %llu elements, expected %lld",
+                       MG_STR_ARG(storage->key), (unsigned long long)count,
+                       (long long)storage->count);
+    }
+    storage->data = place + 8;
     return MG_OK;
 }
 
@@ -374,6 +382,10 @@ static mg_status read_any(mg_torch_file *file, mg_error *err)
     }
     if (size >= 262 && memcmp(data + 257, "ustar", 5) == 0) {
         return mg_fail(err, MG_ERR_UNSUPPORTED, "PyTorch's tar form is not supported");
+    }
+    if (size >= 8 && memcmp(data, "version ", 8) == 0) {
+        return mg_fail(err, MG_ERR_FORMAT,
+                       "is a pointer of Git LFS, not the weights: fetch them with git lfs pull");
     }
     if (size < 2 || data[0] != 0x80) {
         return mg_fail(err, MG_ERR_FORMAT, "not a PyTorch file");

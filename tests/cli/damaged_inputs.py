@@ -2,6 +2,7 @@
 import collections
 import json
 import os
+import pickle
 import struct
 import zipfile
 
@@ -119,6 +120,56 @@ def not_a_number(bad):
     write_tensors(bad / "model.safetensors", tensors)
 
 
+@cases({"a shape of nothing": {"shape": None}, "a shape of lists": {"shape": [[128]]}, "a dimension of 2^63": {"shape": [2 ** 63]},
+        "a dimension beyond 64 bits": {"shape": [2 ** 64 + 128]}, "nothing times much": {"shape": [0, 2 ** 62, 2 ** 62]},
+        "a scalar": {"shape": []}, "equal offsets": {"data_offsets": [5, 5]}, "offsets beyond 64 bits": {"data_offsets": [2 ** 64 - 256, 2 ** 64]},
+        "offsets with a point": {"data_offsets": [0.0, 256.0]}, "offsets that are true": {"data_offsets": [True, False]},
+        "offsets of 400 digits": {"data_offsets": [0, 10 ** 400]}, "a type of nothing": {"dtype": None}, "4-bit integers": {"dtype": "I4"},
+        "a type in small letters": {"dtype": "bf16"}}, f"bad/model.safetensors: tensor '{NORM}'")
+def hostile_entry(bad, changes):
+    lying_entry(bad, changes)
+
+
+@cases({"metadata that are a list": b'{"__metadata__": [1], ', "metadata of numbers": b'{"__metadata__": {"a": 1}, ',
+        "metadata twice": b'{"__metadata__": {}, "__metadata__": {}, ', "a mark of bytes": b"\xef\xbb\xbf{",
+        "a tensor that is no number": b'{"x": NaN, '}, "bad/model.safetensors")
+def header_begin(bad, begin):
+    header, _ = read_header(bad / "model.safetensors")
+    header.pop("__metadata__", None)
+    write_header(bad, begin + json.dumps(header).encode()[1:])
+
+
+@case("8-bit floating point", f"{NORM}.*F8_E4M3|{NORM}.*differs|{NORM}", (2, 3))
+def eight_bits(bad):
+    tensors = read_tensors(bad)
+    tensors[NORM] = "F8_E4M3", tensors[NORM][1], b"\x30" * 128
+    write_tensors(bad / "model.safetensors", tensors)
+
+
+@case("a million empty tensors and none of its own", "lacks tensor", 2)
+def many_tensors(bad):
+    empty = ",".join(f'"t{i}":{{"dtype":"BF16","shape":[0],"data_offsets":[0,0]}}' for i in range(200_000))
+    (bad / "model.safetensors").write_bytes(struct.pack("<Q", len(empty) + 2) + b"{" + empty.encode() + b"}")
+
+
+@cases({"weights that are a folder": os.mkdir, "weights that are a pipe": os.mkfifo}, "bad/model.safetensors: is (a folder|not a regular)")
+def no_file(bad, make):
+    (bad / "model.safetensors").unlink()
+    make(bad / "model.safetensors")
+
+
+@cases({"a link to nothing": ("nowhere", "is a link to nothing"), "a link to itself": ("model.safetensors", "is a link to nothing"),
+        "a link to a device": ("/dev/zero", "is not a regular file")}, "bad/model.safetensors")
+def linked(bad, to):
+    (bad / "model.safetensors").unlink()
+    (bad / "model.safetensors").symlink_to(to)
+
+
+@case("a pointer of Git LFS", "bad/model.safetensors: is a pointer of Git LFS")
+def lfs(bad):
+    (bad / "model.safetensors").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1\n")
+
+
 # ---- the index of shards
 
 @cases({"an index outside the folder": {NORM: "../away.safetensors"}, "an index to /etc": {NORM: "/etc/passwd"},
@@ -172,7 +223,7 @@ def tensor(key, count, shape, offset=0, strides=None):
             numbers(strides) + b"\x89" + global_name("collections", "OrderedDict") + b")RtR")
 
 
-def write_bin(bad, value=None, compression=zipfile.ZIP_STORED, pickle=None, extra=None):
+def write_bin(bad, value=None, compression=zipfile.ZIP_STORED, whole=None, extra=None):
     """pytorch_model.bin of the model's tensors; value replaces the final norm's opcodes."""
     tensors = read_tensors(bad)
     (bad / "model.safetensors").unlink()
@@ -181,7 +232,7 @@ def write_bin(bad, value=None, compression=zipfile.ZIP_STORED, pickle=None, extr
         entries[f"archive/data/{number_of}"] = data
         made = tensor(str(number_of), len(data) // 2, shape)
         items += text(name) + (value if value is not None and name == NORM else made)
-    whole = pickle if pickle is not None else b"\x80\x02}(" + items + b"u."
+    whole = whole if whole is not None else b"\x80\x02}(" + items + b"u."
     with zipfile.ZipFile(bad / "pytorch_model.bin", "w", compression) as archive:
         archive.writestr("archive/data.pkl", whole)
         for name, data in {**entries, **(extra or {})}.items():
@@ -209,8 +260,8 @@ def pickled_value(bad, value):
 @cases({"an empty pickle": b"", "a pickle that breaks off": b"\x80\x02}(", "a pickle of protocol 9": b"\x80\x09}.",
         "a pickle that is a list": b"\x80\x02].", "a text of 4 GB": b"\x80\x02X\xff\xff\xff\xffabc.",
         "a deep pickle": b"\x80\x02" + b"]" * 100000 + b"."}, "bad/pytorch_model.bin")
-def whole_pickle(bad, pickle):
-    write_bin(bad, pickle=pickle)
+def whole_pickle(bad, content):
+    write_bin(bad, whole=content)
 
 
 @case("a zip that bursts", "bad/pytorch_model.bin.*(compress|stored|packed)")
@@ -229,6 +280,74 @@ def cut_bin(bad, size):
        "bad/pytorch_model.bin")
 def not_a_bin(bad, content):
     write_bin(bad).write_bytes(content)
+
+
+@cases({"strides below zero": tensor("1", 128, [128], strides=[-1]), "an offset of 2^63 - 1": tensor("1", 128, [128], offset=2 ** 63 - 1),
+        "a hundred dimensions": tensor("1", 128, [1] * 100), "more strides than dimensions": tensor("1", 128, [128], strides=[1, 1]),
+        "one element for all": tensor("1", 1, [128], strides=[0]), "a storage of another name": tensor("1", 128, [128]).replace(b"BFloat16", b"Evil"),
+        "a quantised tensor": global_name("torch._utils", "_rebuild_qtensor") + b")R", "an object made by hand": b"(ios\nsystem\n",
+        "a class made anew": global_name("os", "system") + b")\x81", "a number that is called": number(1) + b")R",
+        "a long number of 2 GB": b"\x8b\xff\xff\xff\x7f", "a text of 2^63 bytes": b"\x8d" + struct.pack("<Q", 2 ** 63) + b"x",
+        "a memo of 2^32": b"Nr\xff\xff\xff\xff", "an item of a number": number(1) + number(2) + number(3) + b"s", "the end at once": b"."},
+       "bad/pytorch_model.bin")
+def pickled_more(bad, value):
+    write_bin(bad, value)
+
+
+def patch_end(bad, offset, form, value):
+    """Overwrites a field of the zip's end record."""
+    path = write_bin(bad)
+    data = bytearray(path.read_bytes())
+    struct.pack_into(form, data, data.rfind(b"PK\x05\x06") + offset, value)
+    path.write_bytes(data)
+
+
+@cases({"more members than there are": [10, "<H", 65535], "one member of many": [10, "<H", 1], "a directory of 4 GB": [12, "<I", 2 ** 32 - 1],
+        "a directory at 4 GB": [16, "<I", 2 ** 32 - 1], "a directory at the start": [16, "<I", 0], "a comment that is not there": [20, "<H", 65535]},
+       "bad/pytorch_model.bin")
+def zip_end(bad, place):
+    patch_end(bad, *place)
+
+
+def patch_entry(bad, offset, form, value, local=False):
+    """Overwrites a field of the sixth member, in the directory or before its data."""
+    path = write_bin(bad)
+    data = bytearray(path.read_bytes())
+    at = -1
+    for _ in range(6):
+        at = data.find(b"PK\x01\x02", at + 1)
+    at = struct.unpack_from("<I", data, at + 42)[0] if local else at
+    struct.pack_into(form, data, at + offset, value)
+    path.write_bytes(data)
+
+
+@cases({"a member of 4 GB": [20, "<I", 2 ** 32 - 1], "a member of two sizes": [24, "<I", 1], "a name of 64 KB": [28, "<H", 65535],
+        "a member at the start": [42, "<I", 0], "a member at the end": [42, "<I", 2 ** 32 - 16], "a member between": [42, "<I", 77],
+        "a long name before the data": [26, "<H", 65535, True], "no mark before the data": [0, "<I", 0, True],
+        "an encrypted member": [8, "<H", 1], "a member of method 99": [10, "<H", 99]}, "bad/pytorch_model.bin")
+def zip_entry(bad, place):
+    patch_entry(bad, *place)
+
+
+def write_legacy(bad, cut=None, keys=None, counts=None):
+    """pytorch_model.bin as PyTorch wrote it before 1.6, cut at a byte behind its start, or with other keys or counts."""
+    tensors = read_tensors(bad)
+    (bad / "model.safetensors").unlink()
+    items = b"".join(text(name) + tensor(str(i), len(data) // 2, shape).replace(b"tQ", b"NtQ")
+                     for i, (name, (_, shape, data)) in enumerate(tensors.items()))
+    content = b"".join(pickle.dumps(part, 2) for part in (0x1950a86a20f9469cfc6c, 1001, {"little_endian": True}))
+    content += b"\x80\x02}(" + items + b"u." + pickle.dumps([str(i) for i in range(len(tensors))] if keys is None else keys, 2)
+    for _, _, data in tensors.values():
+        content += struct.pack("<Q", len(data) // 2 if counts is None else counts) + data
+    (bad / "pytorch_model.bin").write_bytes(content[:cut])
+
+
+@cases({"an old .bin cut in its start": {"cut": 20}, "an old .bin cut in its object": {"cut": 5000}, "an old .bin cut in its data": {"cut": -1},
+        "an old .bin with strange keys": {"keys": ["x"]}, "an old .bin with one key for all": {"keys": ["0"] * 75},
+        "an old .bin without keys": {"keys": []}, "an old .bin whose keys are a number": {"keys": 5},
+        "an old .bin that counts to 2^63": {"counts": 2 ** 63}, "an old .bin that counts nothing": {"counts": 0}}, "bad/pytorch_model.bin")
+def legacy(bad, changes):
+    write_legacy(bad, **changes)
 
 
 # ---- config.json
@@ -269,6 +388,10 @@ def write_adapter(bad, config, rows=4, name="base_model.model.model.layers.0.sel
 @cases({"an adapter of rank 0": {**LORA, "r": 0}, "an adapter of rank -1": {**LORA, "r": -1},
         "a rank that is a word": {**LORA, "r": "four"}, "an alpha that is a list": {**LORA, "lora_alpha": [8]},
         "DoRA": ({**LORA, "use_dora": True}, "(?i)dora"), "another kind of adapter": ({**LORA, "peft_type": "IA3"}, "peft_type is not LORA"),
+        "an alpha that is no number": '{"peft_type": "LORA", "r": 4, "lora_alpha": NaN}', "an alpha of 10^300": {**LORA, "lora_alpha": 1e300},
+        "no alpha": {**LORA, "lora_alpha": None}, "half a rank": {**LORA, "r": 4.5}, "a rank of 2^62": {**LORA, "r": 2 ** 62},
+        "ranks that are a list": {**LORA, "rank_pattern": [1]}, "trained biases": {**LORA, "bias": "all"}, "a bias that is a number": {**LORA, "bias": 5},
+        "rank-stabilised as a word": {**LORA, "use_rslora": "x"},
         "an adapter's config that breaks off": '{"r": 4', "an adapter's config that is a list": "[]"},
        "adapter_config.json|bad", (2, 3), ADAPTER)
 def adapter_config(bad, config):
@@ -298,6 +421,20 @@ def adapter_empty(bad):
         "an id that is a word": '{"model": {"type": "BPE", "vocab": {"a": "b"}, "merges": []}}',
         "an id of 2^40": '{"model": {"type": "BPE", "vocab": {"a": 1099511627776}, "merges": []}}',
         "a negative id": '{"model": {"type": "BPE", "vocab": {"a": -1}, "merges": []}}',
+        "added tokens that are a map": '{"added_tokens": {"a": 1}, "model": {"type": "BPE", "vocab": {"a": 0}, "merges": []}}',
+        "an added token of 2^40": '{"added_tokens": [{"id": 1099511627776, "content": "a"}], "model": {"type": "BPE", "vocab": {"a": 0}, "merges": []}}',
+        "an added token without text": '{"added_tokens": [{"id": 1}], "model": {"type": "BPE", "vocab": {"a": 0}, "merges": []}}',
+        "an id with a fraction": '{"added_tokens": [], "model": {"type": "BPE", "vocab": {"a": 0.5}, "merges": []}}',
         "an unknown kind of model": '{"model": {"type": "XYZ", "vocab": {}}}'}, "bad/tokenizer.json|bad", (2, 3), UNION)
 def tokenizer_text(bad, content):
     (bad / "tokenizer.json").write_text(content)
+
+
+@cases({"merges that are a map": {"merges": {"a": "b"}}, "a vocabulary that is a list, cut": {"vocab": [["a", 1], ["b", 1]]}},
+       "bad: tokenizer.json: a BPE model needs", (2, 3), UNION)
+def cut_tokenizer(bad, changes):
+    tokenizer = json.loads((bad / "tokenizer.json").read_text())
+    tokenizer["model"].update(changes)
+    (bad / "tokenizer.json").write_text(json.dumps(tokenizer))
+    config = json.loads((bad / "config.json").read_text())
+    (bad / "config.json").write_text(json.dumps({**config, "vocab_size": 1}))
