@@ -48,8 +48,8 @@ static void build(int how, const mg_token_table *tables)
         models[m].size = (how & 8) != 0 ? tables[m].id_end / 2 : tables[m].id_end;
         models[m].folder = fuzz_folder;
     }
-    if (mg_vocabulary_build(&recipe, models, 2, NULL, &arena, &diagnostics, &vocabulary, &err) ==
-        MG_OK) {
+    if (mg_vocabulary_build(&recipe, models, 2, NULL, &arena, &arena, &diagnostics, &vocabulary,
+                            &err) == MG_OK) {
         mg_buf json = { NULL, 0, 0 };
         mg_json_write(&json, &vocabulary.tokenizer, NULL);
         mg_buf_release(&json);

@@ -175,19 +175,22 @@ mg_status mg_merge_to_folder(const mg_recipe *recipe, mg_model_set *set, const m
     mg_arena arena = { NULL, 0, 0 };
 
     MG_TRY_OR_DONE(mg_plan_create(recipe, set, options->allow_crimes, &plan, err));
+    mg_model_set_forget_tokens(set);
     MG_TRY_OR_DONE(check_space(plan, out, err));
     MG_TRY_OR_DONE(mg_staging_open(out, options->overwrite, &staging, err));
     const char *folder = mg_staging_path(staging);
     mg_view *specs = output_specs(plan, &arena);
     MG_TRY_OR_DONE(mg_sink_shards_open_planned(folder, options->shard_bytes, specs, plan->job_count,
                                                &sink, err));
+    /* Tokenizers go first: their trees are as large as small embeddings. */
+    MG_TRY_OR_DONE(copy_donor_files(plan, options, folder, &arena, err));
+    MG_TRY_OR_DONE(write_chat_template(plan, recipe, options, folder, &arena, err));
+    mg_plan_drop_tokenizer(plan);
     MG_TRY_OR_DONE(mg_plan_execute(plan, device, pool, &options->execute, sink, err));
     MG_TRY_OR_DONE(write_config(plan, folder, &arena, err));
     if (options->write_model_card) {
         MG_TRY_OR_DONE(write_card(plan, recipe, options, out, folder, &arena, err));
     }
-    MG_TRY_OR_DONE(copy_donor_files(plan, options, folder, &arena, err));
-    MG_TRY_OR_DONE(write_chat_template(plan, recipe, options, folder, &arena, err));
     mg_sink_close(sink);
     sink = NULL;
     MG_TRY_OR_DONE(mg_staging_finish(staging, err));

@@ -157,7 +157,16 @@ const mg_adapter *mg_model_set_adapter(mg_model_set *set, const mg_model_ref *re
     return entry != NULL ? entry->adapter : NULL;
 }
 
-mg_status mg_model_set_tokens(mg_model_set *set, const mg_model_ref *ref,
+void mg_model_set_forget_tokens(mg_model_set *set)
+{
+    for (int64_t i = 0; i < set->count; i++) {
+        mg_token_table_release(set->entries[i].tokens);
+        mg_free(set->entries[i].tokens);
+        set->entries[i].tokens = NULL;
+    }
+}
+
+mg_status mg_model_set_tokens(mg_model_set *set, const mg_model_ref *ref, bool tree,
                               const mg_token_table **tokens_out, mg_error *err)
 {
     *tokens_out = NULL;
@@ -165,8 +174,12 @@ mg_status mg_model_set_tokens(mg_model_set *set, const mg_model_ref *ref,
     MG_TRY(mg_model_set_get(set, ref, &snapshot, err));
     set_entry *entry = find_entry(set, ref);
     if (entry->tokens == NULL) {
-        mg_token_table *tokens = mg_new(mg_token_table);
-        mg_status status = mg_token_table_read(snapshot->folder, tokens, err);
+        entry->tokens = mg_new(mg_token_table);
+    }
+    bool read = entry->tokens->id_end > 0 || entry->tokens->root.kind != MG_NULL;
+    if (!read || (tree && entry->tokens->root.kind == MG_NULL)) {
+        mg_token_table_release(entry->tokens);
+        mg_status status = mg_token_table_read(snapshot->folder, entry->tokens, err);
         if (status == MG_ERR_NOT_FOUND) {
             status = mg_fail(err, MG_ERR_NOT_FOUND,
                              "%s: has no tokenizer.json, by which vocabularies are merged "
@@ -174,10 +187,13 @@ mg_status mg_model_set_tokens(mg_model_set *set, const mg_model_ref *ref,
                              snapshot->folder);
         }
         if (status != MG_OK) {
-            mg_free(tokens);
+            mg_free(entry->tokens);
+            entry->tokens = NULL;
             return status;
         }
-        entry->tokens = tokens;
+    }
+    if (!tree) {
+        mg_token_table_drop_tree(entry->tokens);
     }
     *tokens_out = entry->tokens;
     return MG_OK;

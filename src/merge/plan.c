@@ -909,6 +909,7 @@ done:
 void mg_plan_destroy(mg_plan *plan)
 {
     if (plan != NULL) {
+        mg_arena_release(&plan->tokenizer_tree);
         mg_arena_release(&plan->arena);
         mg_free(plan);
     }

@@ -83,15 +83,21 @@ struct mg_plan {
     mg_plan_job *jobs; /* in execution order */
     int64_t job_count, job_cap;
     mg_vocabulary *vocabulary; /* NULL = embeddings as they are */
+    mg_arena tokenizer_tree;   /* of the vocabulary's tokenizer, until its files are written */
     bool has_chat_template;    /* the recipe says which */
     bool wants_chat_template;  /* it is auto: one of the models' */
     mg_plan_layers *modules;   /* one for each module written */
     int64_t module_count;
 };
 
-/* The tokens of a model; borrowed from the set. */
-MG_MUST_CHECK mg_status mg_model_set_tokens(mg_model_set *set, const mg_model_ref *ref,
+/* The tokens of a model, with the file's tree or perhaps without; borrowed from the set until it
+ * forgets them. */
+MG_MUST_CHECK mg_status mg_model_set_tokens(mg_model_set *set, const mg_model_ref *ref, bool tree,
                                             const mg_token_table **tokens_out, mg_error *err);
+/* Frees the tree of the vocabulary's tokenizer, whose files are written (plan_vocabulary.c). */
+void mg_plan_drop_tokenizer(mg_plan *plan);
+/* Frees the tokens of all models; what was got of them is gone. */
+void mg_model_set_forget_tokens(mg_model_set *set);
 /* What `tokenizer` or `tokenizer_source` of recipe means for plan, whose models and layout are set
  * (plan_vocabulary.c).  Mistakes go to diagnostics. */
 MG_MUST_CHECK mg_status mg_plan_build_vocabulary(mg_plan *plan, const mg_recipe *recipe,

@@ -58,7 +58,7 @@ static void compare_configs(const pair *p)
 
 static const mg_value *added_record(const mg_token_table *table, mg_str text)
 {
-    const mg_value *added = mg_value_get(&table->root, "added_tokens");
+    const mg_value *added = &table->records;
     for (int64_t i = 0; added != NULL && added->kind == MG_LIST && i < added->count; i++) {
         const mg_value *content = mg_value_get(&added->items[i], "content");
         if (content != NULL && content->kind == MG_STRING && mg_str_equal(content->string, text)) {
@@ -73,7 +73,7 @@ static void compare_flags(const pair *p, const mg_token_table *model, const mg_t
 {
     static const char *const flags[] = { "special", "lstrip", "rstrip", "single_word",
                                          "normalized" };
-    const mg_value *added = mg_value_get(&model->root, "added_tokens");
+    const mg_value *added = &model->records;
     for (int64_t i = 0; added != NULL && added->kind == MG_LIST && i < added->count; i++) {
         mg_str text = mg_value_get(&added->items[i], "content")->string;
         const mg_value *other = added_record(donor, text);
@@ -162,8 +162,9 @@ static void compare_tokens(const pair *p, int64_t index)
         }
         return;
     }
-    if (mg_model_set_tokens(p->plan->set, &p->plan->refs[index], &model, &ignored) != MG_OK ||
-        mg_model_set_tokens(p->plan->set, &p->plan->refs[0], &donor, &ignored) != MG_OK) {
+    if (mg_model_set_tokens(p->plan->set, &p->plan->refs[index], false, &model, &ignored) !=
+            MG_OK ||
+        mg_model_set_tokens(p->plan->set, &p->plan->refs[0], false, &donor, &ignored) != MG_OK) {
         return;
     }
     if (p->plan->vocabulary != NULL) {

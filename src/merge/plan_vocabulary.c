@@ -29,7 +29,7 @@ static mg_status open_other(const mg_plan *plan, const mg_recipe *recipe, mg_mod
         status = mg_model_set_get(set, &ref, &snapshot, err);
     }
     if (status == MG_OK) {
-        status = mg_model_set_tokens(set, &ref, &other->tokens, err);
+        status = mg_model_set_tokens(set, &ref, true, &other->tokens, err);
     }
     if (status == MG_OK) {
         other->folder = snapshot->folder;
@@ -39,16 +39,17 @@ static mg_status open_other(const mg_plan *plan, const mg_recipe *recipe, mg_mod
     return status;
 }
 
-static mg_status list_models(const mg_plan *plan, mg_model_set *set, mg_vocabulary_model *models,
-                             mg_error *err)
+/* with_tree: the result starts from the tokenizer of the first model. */
+static mg_status list_models(const mg_plan *plan, mg_model_set *set, bool with_tree,
+                             mg_vocabulary_model *models, mg_error *err)
 {
     for (int64_t i = 0; i < plan->model_count; i++) {
         mg_error missing;
         mg_error_clear(&missing);
         models[i].ref = plan->refs[i];
         models[i].folder = plan->models[i]->folder;
-        mg_status status =
-            mg_model_set_tokens(set, &plan->refs[i], &models[i].tokens, i == 0 ? err : &missing);
+        mg_status status = mg_model_set_tokens(set, &plan->refs[i], with_tree && i == 0,
+                                               &models[i].tokens, i == 0 ? err : &missing);
         if (status != MG_OK && i == 0) {
             return status;
         }
@@ -98,12 +99,21 @@ mg_status mg_plan_build_vocabulary(mg_plan *plan, const mg_recipe *recipe, mg_mo
     mg_vocabulary_model *models =
         mg_arena_array(&plan->arena, mg_vocabulary_model, plan->model_count);
     mg_vocabulary_model *other = NULL;
-    MG_TRY(list_models(plan, set, models, err));
-    if (!mg_str_is(source, "union") && !mg_str_is(source, "base")) {
+    bool from_first = mg_str_is(source, "union") || mg_str_is(source, "base");
+    MG_TRY(list_models(plan, set, from_first, models, err));
+    if (!from_first) {
         other = mg_arena_new(&plan->arena, mg_vocabulary_model);
         MG_TRY(open_other(plan, recipe, set, without_prefix(source), other, err));
     }
     plan->vocabulary = mg_arena_new(&plan->arena, mg_vocabulary);
-    return mg_vocabulary_build(recipe, models, plan->model_count, other, &plan->arena, diagnostics,
-                               plan->vocabulary, err);
+    return mg_vocabulary_build(recipe, models, plan->model_count, other, &plan->arena,
+                               &plan->tokenizer_tree, diagnostics, plan->vocabulary, err);
+}
+
+void mg_plan_drop_tokenizer(mg_plan *plan)
+{
+    if (plan->vocabulary != NULL) {
+        plan->vocabulary->tokenizer = mg_value_null;
+    }
+    mg_arena_release(&plan->tokenizer_tree);
 }

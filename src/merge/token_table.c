@@ -12,8 +12,15 @@ void mg_token_table_release(mg_token_table *table)
     if (table != NULL) {
         mg_map_release(&table->ids);
         mg_arena_release(&table->arena);
+        mg_arena_release(&table->tree);
         memset(table, 0, sizeof(*table));
     }
+}
+
+void mg_token_table_drop_tree(mg_token_table *table)
+{
+    mg_arena_release(&table->tree);
+    table->root = mg_value_null;
 }
 
 static mg_status check_id(int64_t id, mg_str text, mg_error *err)
@@ -78,6 +85,7 @@ static mg_status measure(const mg_value *vocab, const mg_value *added, int64_t *
 
 static void put(mg_token_table *table, mg_str text, int64_t id, bool added)
 {
+    text = mg_arena_copy(&table->arena, text);
     table->count += mg_map_set(&table->ids, text, id) ? 1 : 0;
     table->texts[id] = text;
     table->added[id] = added;
@@ -98,6 +106,8 @@ static mg_status fill(mg_token_table *table, mg_error *err)
                        mg_kind_name(added->kind));
     }
     MG_TRY(measure(vocab, added, &table->id_end, err));
+    table->records = mg_value_copy(&table->arena, added);
+    table->ordinary = vocab->count;
     table->texts = mg_arena_array(&table->arena, mg_str, table->id_end);
     table->added = mg_arena_array(&table->arena, bool, table->id_end);
     mg_str text = mg_str_of("");
@@ -118,9 +128,9 @@ static mg_status fill(mg_token_table *table, mg_error *err)
 mg_status mg_token_table_read(const char *folder, mg_token_table *table_out, mg_error *err)
 {
     memset(table_out, 0, sizeof(*table_out));
-    mg_str path = mg_path_join(&table_out->arena, folder, "tokenizer.json");
+    mg_str path = mg_path_join(&table_out->tree, folder, "tokenizer.json");
     mg_status status =
-        mg_json_read(path.data, TOKENIZER_BYTES_MAX, &table_out->arena, &table_out->root, err);
+        mg_json_read(path.data, TOKENIZER_BYTES_MAX, &table_out->tree, &table_out->root, err);
     if (status == MG_OK) {
         status = fill(table_out, err);
         if (status != MG_OK) {

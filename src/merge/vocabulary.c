@@ -18,6 +18,7 @@ typedef struct builder {
     const mg_vocabulary_model *models;
     int64_t model_count;
     mg_arena *arena;
+    mg_arena *tree; /* of the tokenizer */
     mg_diagnostics *diagnostics;
     const mg_vocabulary_model *source; /* whose tokenizer is the ground */
     int64_t limit;                     /* ids of the ground that count */
@@ -57,7 +58,7 @@ static void push_record(builder *b, mg_value record)
 {
     if (b->added_count == b->added_cap) {
         b->added_cap = MG_MAX(64, 2 * b->added_cap);
-        mg_value *more = mg_arena_array(b->arena, mg_value, b->added_cap);
+        mg_value *more = mg_arena_array(b->tree, mg_value, b->added_cap);
         if (b->added_count > 0) {
             memcpy(more, b->added, (size_t)b->added_count * sizeof(mg_value));
         }
@@ -69,7 +70,7 @@ static void push_record(builder *b, mg_value record)
 /* Adds a token that the output lacks, behind all others. */
 static void append_token(builder *b, const mg_value *from, mg_str text)
 {
-    push_record(b, make_record(b->arena, from, text, b->next_id));
+    push_record(b, make_record(b->tree, from, text, b->next_id));
     mg_map_set(&b->ids, text, b->next_id);
     b->next_id++;
 }
@@ -78,8 +79,7 @@ static void append_token(builder *b, const mg_value *from, mg_str text)
 static void start_from_source(builder *b)
 {
     const mg_token_table *table = b->source->tokens;
-    const mg_value *vocab = mg_value_path(&table->root, "model.vocab");
-    const mg_value *added = mg_value_get(&table->root, "added_tokens");
+    const mg_value *added = &table->records;
     int64_t ordinary = 0;
     for (int64_t id = 0; id < MG_MIN(b->limit, table->id_end); id++) {
         if (table->texts[id].data != NULL) {
@@ -87,13 +87,13 @@ static void start_from_source(builder *b)
             b->next_id = id + 1;
         }
     }
-    ordinary = MG_MIN(vocab->count, b->limit);
+    ordinary = MG_MIN(table->ordinary, b->limit);
     b->next_id = MG_MAX(b->next_id, ordinary);
     for (int64_t i = 0; added != NULL && i < added->count; i++) {
         int64_t id = 0;
         (void)mg_value_to_int(mg_value_get(&added->items[i], "id"), &id);
         if (id < b->limit) {
-            push_record(b, added->items[i]);
+            push_record(b, mg_value_copy(b->tree, &added->items[i]));
         }
     }
 }
@@ -124,7 +124,7 @@ static void add_union(builder *b)
     }
     mg_map seen = { NULL, 0, 0 };
     for (int64_t m = 0; m < b->model_count; m++) {
-        const mg_value *added = mg_value_get(&tokens_of(b, m)->root, "added_tokens");
+        const mg_value *added = &tokens_of(b, m)->records;
         for (int64_t i = 0; added != NULL && i < added->count; i++) {
             mg_str text = mg_value_get(&added->items[i], "content")->string;
             int64_t id = 0;
@@ -134,7 +134,7 @@ static void add_union(builder *b)
             }
             int64_t here = mg_map_get(&b->ids, text, -1);
             if (here >= 0) { /* an ordinary token of the base becomes an added one */
-                push_record(b, make_record(b->arena, &added->items[i], text, here));
+                push_record(b, make_record(b->tree, &added->items[i], text, here));
             } else {
                 append_token(b, &added->items[i], text);
             }
@@ -166,7 +166,7 @@ static bool keeps_merge(const builder *b, const mg_value *merge)
     if (prefix != NULL && prefix->kind == MG_STRING && tail.size >= prefix->string.size) {
         tail = mg_str_slice(tail, prefix->string.size, tail.size);
     }
-    parts[2] = mg_arena_printf(b->arena, "%.*s%.*s", MG_STR_ARG(parts[0]), MG_STR_ARG(tail));
+    parts[2] = mg_arena_printf(b->tree, "%.*s%.*s", MG_STR_ARG(parts[0]), MG_STR_ARG(tail));
     for (int i = 0; i < 3; i++) {
         if (mg_map_get(&table->ids, parts[i], -1) >= b->limit) {
             return false;
@@ -236,7 +236,7 @@ static int compare_records(const void *a, const void *b)
 
 static mg_status write_tokenizer(builder *b, mg_vocabulary *out, mg_error *err)
 {
-    out->tokenizer = mg_value_copy(b->arena, &b->source->tokens->root);
+    out->tokenizer = mg_value_copy(b->tree, &b->source->tokens->root);
     mg_value *added = entry_of(&out->tokenizer, "added_tokens");
     if (added == NULL) {
         return mg_fail(err, MG_ERR_FORMAT, "%s: tokenizer.json has no 'added_tokens'",
@@ -254,18 +254,24 @@ static mg_status write_tokenizer(builder *b, mg_vocabulary *out, mg_error *err)
 
 /* --- The rows of the tokens ------------------------------------------------------------------- */
 
+/* The tables' texts end before the vocabulary does. */
+static mg_str copy_text(const builder *b, mg_str text)
+{
+    return text.data != NULL ? mg_arena_copy(b->arena, text) : text;
+}
+
 static mg_status list_texts(builder *b, mg_vocabulary *out, mg_error *err)
 {
     out->token_count = b->next_id;
     mg_str *texts = mg_arena_array(b->arena, mg_str, MG_MAX(out->token_count, 1));
     const mg_token_table *table = b->source->tokens;
     for (int64_t id = 0; id < MG_MIN(b->limit, table->id_end); id++) {
-        texts[id] = table->texts[id];
+        texts[id] = copy_text(b, table->texts[id]);
     }
     for (int64_t i = 0; i < b->added_count; i++) {
         int64_t id = 0;
         (void)mg_value_to_int(mg_value_get(&b->added[i], "id"), &id);
-        texts[id] = mg_value_get(&b->added[i], "content")->string;
+        texts[id] = copy_text(b, mg_value_get(&b->added[i], "content")->string);
     }
     for (int64_t id = 0; id < out->token_count; id++) {
         if (texts[id].data == NULL) {
@@ -418,7 +424,7 @@ static void pad_rows(const builder *b, mg_vocabulary *out)
 
 mg_status mg_vocabulary_build(const mg_recipe *recipe, const mg_vocabulary_model *models,
                               int64_t model_count, const mg_vocabulary_model *other,
-                              mg_arena *arena, mg_diagnostics *diagnostics,
+                              mg_arena *arena, mg_arena *tree, mg_diagnostics *diagnostics,
                               mg_vocabulary *vocabulary_out, mg_error *err)
 {
     memset(vocabulary_out, 0, sizeof(*vocabulary_out));
@@ -433,6 +439,7 @@ mg_status mg_vocabulary_build(const mg_recipe *recipe, const mg_vocabulary_model
     b.models = models;
     b.model_count = model_count;
     b.arena = arena;
+    b.tree = tree;
     b.diagnostics = diagnostics;
     b.source = other != NULL ? other : &models[0];
     b.limit = other != NULL ? INT64_MAX : models[0].size;

@@ -15,19 +15,24 @@ MG_BEGIN_C
 
 /* The tokens of one tokenizer.json.  Zeroed, or filled by mg_token_table_read. */
 typedef struct mg_token_table {
-    mg_arena arena; /* owns what follows */
-    mg_value root;  /* the file */
-    mg_map ids;     /* text -> id, added tokens included */
-    mg_str *texts;  /* by id; empty = no such token */
-    bool *added;    /* by id */
-    int64_t id_end; /* highest id + 1 */
-    int64_t count;  /* tokens */
+    mg_arena tree;    /* owns root */
+    mg_value root;    /* the file, some fifteen times its size; MG_NULL once it is dropped */
+    mg_arena arena;   /* owns what follows */
+    mg_value records; /* `added_tokens`: a list, or MG_NULL */
+    int64_t ordinary; /* entries of the model's vocabulary */
+    mg_map ids;       /* text -> id, added tokens included */
+    mg_str *texts;    /* by id; empty = no such token */
+    bool *added;      /* by id */
+    int64_t id_end;   /* highest id + 1 */
+    int64_t count;    /* tokens */
 } mg_token_table;
 
 /* MG_ERR_NOT_FOUND without folder/tokenizer.json, MG_ERR_FORMAT. */
 MG_MUST_CHECK mg_status mg_token_table_read(const char *folder, mg_token_table *table_out,
                                             mg_error *err);
 void mg_token_table_release(mg_token_table *table);
+/* Frees the file's tree, which only the tokenizer that a merge starts from needs. */
+void mg_token_table_drop_tree(mg_token_table *table);
 
 /* One model of the merge, in the order of reference, the base first. */
 typedef struct mg_vocabulary_model {
@@ -59,18 +64,19 @@ typedef struct mg_vocabulary {
     const int32_t **own;        /* by model, by output id: its row there, -1 = none */
     const mg_token_rule *rules; /* by output id; NULL = all automatic */
     const mg_str *texts;        /* by output id */
-    mg_value tokenizer;         /* tokenizer.json of the result */
+    mg_value tokenizer;         /* tokenizer.json of the result, in the tree's arena */
     const char *folder;         /* the rest of the tokenizer's files comes from here */
 } mg_vocabulary;
 
 /* What recipe's `tokenizer` or `tokenizer_source` asks for.  other is the tokenizer of a source
- * that is none of the models (NULL when it is one); everything borrowed must outlive the
- * vocabulary, which lives in arena.  Mistakes go to diagnostics.  MG_ERR_CONFIG,
+ * that is none of the models (NULL when it is one), and it or the first model must have its tree.
+ * The vocabulary lives in arena, its tokenizer in tree, so that it can end earlier; of what is
+ * borrowed only the folders must outlive them.  Mistakes go to diagnostics.  MG_ERR_CONFIG,
  * MG_ERR_UNSUPPORTED. */
 MG_MUST_CHECK mg_status mg_vocabulary_build(const mg_recipe *recipe,
                                             const mg_vocabulary_model *models, int64_t model_count,
                                             const mg_vocabulary_model *other, mg_arena *arena,
-                                            mg_diagnostics *diagnostics,
+                                            mg_arena *tree, mg_diagnostics *diagnostics,
                                             mg_vocabulary *vocabulary_out, mg_error *err);
 
 /* One embedding of one model, before and after. */

@@ -1,12 +1,18 @@
-"""Memory of a merge that is no mapped file: at most twice the largest tensor's inputs in float32, and 64 MB."""
+"""Memory of a merge that is no mapped file: at most twice the largest tensor's inputs in float32, and 64 MB.
+
+Tokenizers are merged within it too, although their trees are larger than these narrow embeddings.
+"""
 import json
 import os
 import random
 import struct
 import time
 import unittest
+import zipfile
 
-from program import ProgramTest, write_tensors
+from damaged_inputs import tensor as pickled_tensor
+from damaged_inputs import text as pickled_text
+from program import ProgramTest, read_tensors, write_tensors
 
 TOKENS, HIDDEN, INNER = 131072, 48, 64
 MODELS = 3
@@ -52,6 +58,31 @@ class Memory(ProgramTest):
         write_tensors(self.folder / name / "model.safetensors", tensors)
         self.write(f"{name}/config.json", json.dumps(config))
 
+    def add_tokenizer(self, name, tokens):
+        self.write(f"{name}/tokenizer.json", json.dumps({
+            "version": "1.0", "added_tokens": [{"id": 0, "content": tokens[0], "special": True}],
+            "model": {"type": "BPE", "vocab": {token: i for i, token in enumerate(tokens)}, "merges": []}}))
+
+    def make_bin(self, name, to):
+        """The model as a pytorch_model.bin."""
+        (self.folder / to).mkdir()
+        self.write(f"{to}/config.json", (self.folder / name / "config.json").read_text())
+        items = b""
+        with zipfile.ZipFile(self.folder / to / "pytorch_model.bin", "w") as archive:
+            for i, (key, (_, shape, data)) in enumerate(read_tensors(self.folder / name).items()):
+                archive.writestr(f"archive/data/{i}", data)
+                items += pickled_text(key) + pickled_tensor(str(i), len(data) // 2, shape)
+            archive.writestr("archive/data.pkl", b"\x80\x02}(" + items + b"u.")
+
+    def make_adapter(self, rank=8):
+        """An adapter of the embedding."""
+        (self.folder / "lora").mkdir()
+        self.write("lora/adapter_config.json", json.dumps({"peft_type": "LORA", "r": rank, "lora_alpha": rank}))
+        name, value = "base_model.model.model.embed_tokens.lora_embedding_", struct.pack("<f", 0.01)
+        write_tensors(self.folder / "lora/adapter_model.safetensors", {
+            name + "A": ("F32", (rank, TOKENS), value * rank * TOKENS),
+            name + "B": ("F32", (HIDDEN, rank), value * rank * HIDDEN)})
+
     def peak(self, *words):
         """Bytes of anonymous memory at most, as often as it can be looked at."""
         process = self.start(*words)
@@ -85,6 +116,27 @@ class Memory(ProgramTest):
                 self.assertGreater(peak, 1 << 20)
                 forecast = json.loads(self.attempt("check", "merge.yml", "--threads", "2", "--json").out)["memory_bytes"]
                 self.assertLessEqual(abs(forecast - peak), 0.05 * peak + (1 << 20), f"{forecast} was told, {peak} taken")
+
+
+    def test_so_do_tokenizers_adapters_and_pickles_on_many_threads(self):
+        common = [f"t{i}" for i in range(TOKENS - 1)]
+        self.add_tokenizer("m0", ["<s>"] + common)
+        self.add_tokenizer("m1", ["<s>"] + common[::-1])
+        self.add_tokenizer("m2", ["<s>"] + [f"u{i}" for i in range(TOKENS // 2)] + common[TOKENS // 2:])
+        self.make_bin("m1", "bin")
+        self.make_adapter()
+        union = "tokenizer: {source: union}\n"
+        for what, method, models, more in (("union", "linear", ("m0", "m1", "m2"), union),
+                                           ("union", "ties", ("m0", "m1", "m2"), union + "base_model: m0\n"),
+                                           ("bin", "linear", ("m0", "bin", "m2"), ""),
+                                           ("adapters", "ties", ("m0", "m1+lora", "m2+lora"), "base_model: m0\n")):
+            with self.subTest(what=what, method=method):
+                text = ", ".join(f"{{model: {m}, parameters: {{weight: 0.4, density: 0.6}}}}" for m in models)
+                self.write("merge.yml", f"models: [{text}]\nmerge_method: {method}\ndtype: bfloat16\n{more}")
+                rows = TOKENS + (TOKENS // 2 if what == "union" else 0)
+                bound = 2 * 4 * rows * HIDDEN * len(models) + LIMIT_BASE
+                peak = self.peak("merge", "merge.yml", "out", "--overwrite", "--seed", "1", "--threads", "16")
+                self.assertLessEqual(peak, bound, f"{peak >> 20} MB, the bound is {bound >> 20} MB")
 
 
 if __name__ == "__main__":

@@ -87,7 +87,7 @@ static mg_vocabulary build(const char *yaml, mg_token_table tables[2], int64_t b
     diagnostics.file = mg_str_of("v.yml");
     mg_vocabulary vocabulary;
     mg_status status =
-        mg_vocabulary_build(&recipe, models, 2, NULL, arena, &diagnostics, &vocabulary, err);
+        mg_vocabulary_build(&recipe, models, 2, NULL, arena, arena, &diagnostics, &vocabulary, err);
     if (status == MG_OK) {
         status = mg_diagnostics_finish(&diagnostics, err);
     }
