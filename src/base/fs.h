@@ -63,7 +63,8 @@ void mg_mapping_close(mg_mapping *mapping); /* NULL or zeroed is fine */
 /* An output folder in the making.  It is filled under a temporary name beside its target and
  * becomes the target by one rename in mg_staging_finish; closing without finish removes it. */
 typedef struct mg_staging mg_staging;
-/* MG_ERR_EXISTS when target is a non-empty folder (or a file) and overwrite is false. */
+/* MG_ERR_EXISTS when target is a non-empty folder (or a file) and overwrite is false, or a link to
+ * nothing; a link to a folder stands for that folder. */
 MG_MUST_CHECK mg_status mg_staging_open(const char *target, bool overwrite,
                                         mg_staging **staging_out, mg_error *err);
 const char *mg_staging_path(const mg_staging *staging); /* write here; borrowed */

@@ -31,13 +31,32 @@ static bool folder_is_empty(const char *path)
     return empty;
 }
 
+/* The folder that target stands for, without slashes at its end: links lead to it, so that what a
+ * link to a folder promises, another disk perhaps, is kept. */
+static mg_status find_target(const char *target, mg_arena *arena, mg_str *target_out, mg_error *err)
+{
+    mg_str name = mg_path_name(arena, target);
+    if (target[0] == '\0') {
+        return mg_fail(err, MG_ERR_USAGE, "the output folder has an empty name");
+    }
+    if (mg_str_is(name, ".") || mg_str_is(name, "..")) {
+        return mg_fail(err, MG_ERR_USAGE, "%s: is no name for a new folder", target);
+    }
+    *target_out = mg_path_join(arena, mg_path_folder(arena, target).data, name.data);
+    if (!mg_path_is_link(target_out->data)) {
+        return MG_OK;
+    }
+    if (!mg_path_exists(target_out->data)) {
+        return mg_fail(err, MG_ERR_EXISTS, "%s: is a link to nothing, expected a folder to write",
+                       target);
+    }
+    return mg_path_real(arena, target_out->data, target_out, err);
+}
+
 mg_status mg_staging_open(const char *target, bool overwrite, mg_staging **staging_out,
                           mg_error *err)
 {
     *staging_out = NULL;
-    if (target[0] == '\0') {
-        return mg_fail(err, MG_ERR_USAGE, "the output folder has an empty name");
-    }
     if (mg_path_exists(target) && !overwrite) {
         if (!mg_path_is_folder(target)) {
             return mg_fail(err, MG_ERR_EXISTS, "%s: is a file, expected a folder to write", target);
@@ -49,10 +68,12 @@ mg_status mg_staging_open(const char *target, bool overwrite, mg_staging **stagi
     }
     mg_status status = MG_OK;
     mg_arena arena = { 0 };
-    mg_str parent = mg_path_folder(&arena, target);
-    mg_str name = mg_path_name(&arena, target);
+    mg_str found;
     char *pattern = NULL;
     mg_staging *staging = mg_new(mg_staging);
+    MG_TRY_OR_DONE(find_target(target, &arena, &found, err));
+    mg_str parent = mg_path_folder(&arena, found.data);
+    mg_str name = mg_path_name(&arena, found.data);
     MG_TRY_OR_DONE(mg_folder_make(parent.data, err));
     pattern = mg_str_dup(mg_arena_printf(&arena, "%s/.%s.XXXXXX", parent.data, name.data));
     if (mkdtemp(pattern) == NULL) {

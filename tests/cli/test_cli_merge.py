@@ -149,6 +149,32 @@ dtype: bfloat16
         self.assertTrue((self.folder / "out" / "model.safetensors").exists())
         self.assert_only(self.folder, "merge.yml", "out")
 
+    def test_a_model_that_is_merged_is_not_replaced(self):
+        self.copy_model("mini-ja", "models/ja")
+        self.write("merge.yml", LINEAR.replace(str(MODELS / "mini-ja"), "models/ja"))
+        os.symlink("models", self.folder / "link")
+        for out in ("models/ja", "models", "link/ja", "./models/"):
+            with self.subTest(out=out):
+                result = self.fails(2, "merge", "merge.yml", out, "--overwrite")
+                self.assertIn("'models/ja' that is merged", result.err)
+        self.assert_only(self.folder / "models", "ja")
+        self.assert_same_tensors(self.folder / "models/ja", MODELS / "mini-ja")
+        self.run_ok("merge", "merge.yml", "models/new")
+
+    def test_a_link_to_a_folder_stands_for_it(self):
+        (self.folder / "disk").mkdir()
+        os.symlink("disk", self.folder / "out")
+        self.merge(LINEAR, "out/")
+        self.assertTrue((self.folder / "out").is_symlink())
+        self.assertTrue((self.folder / "disk" / "model.safetensors").exists())
+        self.assertIn("not empty", self.fails(2, "merge", "merge.yml", "out").err)
+        self.run_ok("merge", "merge.yml", "out", "--overwrite")
+        self.assertTrue((self.folder / "out").is_symlink())
+        self.assert_only(self.folder, "disk", "merge.yml", "out")
+        os.symlink("nothing", self.folder / "astray")
+        self.assertIn("a link to nothing", self.fails(2, "merge", "merge.yml", "astray").err)
+        self.assertIn("no name for a new folder", self.fails(2, "merge", "merge.yml", "disk/..", "--overwrite").err)
+
     def test_an_empty_folder_is_filled(self):
         (self.folder / "out").mkdir()
         self.merge(LINEAR)
