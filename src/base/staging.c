@@ -19,6 +19,7 @@ struct mg_staging {
     char *target; /* without slashes at its end */
     char *folder; /* the target's parent */
     char *path;   /* the folder being filled; NULL once it has become the target */
+    bool overwrite;
 };
 
 static bool folder_is_empty(const char *path)
@@ -83,6 +84,7 @@ mg_status mg_staging_open(const char *target, bool overwrite, mg_staging **stagi
     }
     staging->target = mg_str_dup(mg_path_join(&arena, parent.data, name.data));
     staging->folder = mg_str_dup(parent);
+    staging->overwrite = overwrite;
     staging->path = pattern;
     pattern = NULL;
     *staging_out = staging;
@@ -144,12 +146,13 @@ mg_status mg_staging_finish(mg_staging *staging, mg_error *err)
     (void)chmod(staging->path, 0777 & ~mask);
     MG_TRY_OR_DONE(sync_files(staging->path, err));
     /* Both at once where the file system can: no moment without a target. */
-    if (mg_path_exists(staging->target) &&
+    bool replaces = staging->overwrite && mg_path_exists(staging->target);
+    if (replaces &&
         renameat2(AT_FDCWD, staging->path, AT_FDCWD, staging->target, RENAME_EXCHANGE) == 0) {
         aside = mg_arena_copy(&arena, mg_str_of(staging->path));
         goto replaced;
     }
-    if (mg_path_exists(staging->target)) {
+    if (replaces) {
         aside = mg_arena_printf(&arena, "%s.old", staging->path);
         if (rename(staging->target, aside.data) != 0) {
             status =
@@ -162,7 +165,11 @@ mg_status mg_staging_finish(mg_staging *staging, mg_error *err)
         if (aside.data != NULL) {
             (void)rename(aside.data, staging->target);
         }
-        status = mg_fail(err, MG_ERR_IO, "%s: cannot write: %s", staging->target, strerror(error));
+        bool taken = error == ENOTEMPTY || error == EEXIST;
+        status = taken ? mg_fail(err, MG_ERR_EXISTS, "%s: was filled by another in the meantime",
+                                 staging->target)
+                       : mg_fail(err, MG_ERR_IO, "%s: cannot write: %s", staging->target,
+                                 strerror(error));
         goto done;
     }
 replaced:

@@ -142,6 +142,29 @@ static void a_full_target_needs_overwrite_and_is_replaced_whole(void **state)
     mg_arena_release(&arena);
 }
 
+static void of_two_that_fill_a_target_the_second_is_told(void **state)
+{
+    (void)state;
+    mg_error err;
+    mg_staging *stagings[2];
+    char target[512];
+    char file[600];
+    (void)snprintf(target, sizeof(target), "%s/out", folder);
+    for (int i = 0; i < 2; i++) {
+        assert_ok(mg_staging_open(target, false, &stagings[i], &err), &err);
+        (void)snprintf(file, sizeof(file), "%s/%d", mg_staging_path(stagings[i]), i);
+        assert_ok(mg_file_write_atomic(file, mg_str_of("x"), &err), &err);
+    }
+    assert_ok(mg_staging_finish(stagings[0], &err), &err);
+    assert_status(mg_staging_finish(stagings[1], &err), MG_ERR_EXISTS);
+    mg_staging_close(stagings[0]);
+    mg_staging_close(stagings[1]);
+    (void)snprintf(file, sizeof(file), "%s/0", target);
+    assert_true(mg_path_is_file(file));
+    (void)snprintf(file, sizeof(file), "%s/1", target);
+    assert_false(mg_path_is_file(file));
+}
+
 static void removing_a_folder_does_not_follow_links(void **state)
 {
     (void)state;
@@ -183,6 +206,8 @@ int main(void)
                                         drop_folder),
         cmocka_unit_test_setup_teardown(a_full_target_needs_overwrite_and_is_replaced_whole,
                                         make_folder, drop_folder),
+        cmocka_unit_test_setup_teardown(of_two_that_fill_a_target_the_second_is_told, make_folder,
+                                        drop_folder),
         cmocka_unit_test_setup_teardown(removing_a_folder_does_not_follow_links, make_folder,
                                         drop_folder),
         cmocka_unit_test_setup_teardown(an_empty_file_maps_to_nothing, make_folder, drop_folder),
