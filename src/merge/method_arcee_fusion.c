@@ -2,78 +2,87 @@
  * (merging.md 4.10).
  *
  * An element's importance is the size of its change times the divergence between the softmaxes of
- * its rows.  Elements above the median plus 1.5 times the interquartile range are taken. Importance
- * is always computed in float32; the quartiles of a large tensor come from a sample, drawn from the
- * merge's stream as the reference draws it. */
+ * its rows.  Elements above the median plus 1.5 times the interquartile range are taken.  Each step
+ * rounds to the work type, as the reference's does: divergences of 16-bit models are little but
+ * rounding errors, and the result hangs on them.  The result is float32.  The quartiles of a large
+ * tensor come from a sample, drawn from the merge's stream as the reference draws it. */
 #include "merge/method_internal.h"
 #include "merge/method_tools_internal.h"
+#include "merge/torch_math_internal.h"
 
 #include <math.h>
 #include <stdlib.h>
 
 #define SAMPLE_SIZE 1000000
+#define SOFTMAX_FLOOR 1e-8f
 
 typedef struct task {
     const mg_job *job;
     float *base; /* becomes the result */
     const float *other;
     float *importance;
+    float *room;    /* for a tensor */
     int64_t length; /* of a row */
     float threshold;
 } task;
 
-typedef struct row_softmax {
-    float max;
-    float sum;
-} row_softmax;
-
-static row_softmax softmax_of(const float *x, int64_t length)
+/* The softmax of count values, kept away from zero. */
+static void distribution(const mg_job *job, const float *x, int64_t count, float *out)
 {
-    row_softmax s = { -INFINITY, 0.0f };
-    double sum = 0.0;
-    for (int64_t i = 0; i < length; i++) {
-        s.max = x[i] > s.max ? x[i] : s.max;
+    mg_torch_softmax(x, count, out);
+    for (int64_t i = 0; i < count; i++) {
+        out[i] = mg_work(job, mg_work(job, out[i]) + SOFTMAX_FLOOR);
     }
-    for (int64_t i = 0; i < length; i++) {
-        sum += (double)expf(x[i] - s.max);
-    }
-    s.sum = (float)sum;
-    return s;
+}
+
+static float logarithm(float x)
+{
+    return (float)log((double)x);
 }
 
 static void importance_range(void *context, int64_t first, int64_t count)
 {
     const task *s = (const task *)context;
+    const mg_job *job = s->job;
+    const bool only = s->length == job->count; /* one row */
     for (int64_t r = first; r < first + count; r++) {
         const float *base = s->base + r * s->length;
         const float *other = s->other + r * s->length;
-        row_softmax of_base = softmax_of(base, s->length);
-        row_softmax of_other = softmax_of(other, s->length);
-        double divergence = 0.0;
+        float *p = s->importance + r * s->length;
+        float *q = s->room + r * s->length;
+        distribution(job, other, s->length, p);
+        distribution(job, base, s->length, q);
         for (int64_t i = 0; i < s->length; i++) {
-            divergence += (double)mg_formula_divergence(base[i], of_base.max, of_base.sum, other[i],
-                                                        of_other.max, of_other.sum);
+            float ratio = mg_work(job, p[i] / q[i]);
+            q[i] = mg_work(job, p[i] * mg_work(job, logarithm(ratio)));
         }
+        float divergence = only ? mg_tools_total(job, q, s->length)
+                                : mg_work(job, mg_tools_row_total(job, q, s->length));
         for (int64_t i = 0; i < s->length; i++) {
-            s->importance[r * s->length + i] =
-                mg_formula_importance(base[i], other[i], (float)divergence);
+            float change = fabsf(mg_work(job, other[i] - base[i]));
+            s->importance[r * s->length + i] = mg_work(job, change * divergence);
         }
     }
 }
 
+/* The mask is float32, so the last sum is not rounded to the work type. */
 static void fuse_range(void *context, int64_t first, int64_t count)
 {
     const task *s = (const task *)context;
     for (int64_t e = first; e < first + count; e++) {
-        s->base[e] = mg_formula_fusion(s->base[e], s->other[e], s->importance[e], s->threshold,
-                                       s->job->work);
+        float mask = s->importance[e] >= s->threshold ? 1.0f : 0.0f;
+        s->base[e] += mg_work(s->job, s->other[e] - s->base[e]) * mask;
     }
 }
 
+/* NaN is largest. */
 static int compare(const void *a, const void *b)
 {
     float x = *(const float *)a;
     float y = *(const float *)b;
+    if (isnan(x) || isnan(y)) {
+        return (isnan(x) ? 1 : 0) - (isnan(y) ? 1 : 0);
+    }
     return x < y ? -1 : x > y ? 1 : 0;
 }
 
@@ -87,15 +96,17 @@ static int64_t draw_place(mg_job *job)
     return (int64_t)(word % (uint64_t)job->count);
 }
 
-/* From a sample, which is sorted. */
-static float threshold_of(float *sample, int64_t count)
+/* From a sample, which is sorted; each step rounds to step. */
+static float threshold_of(float *sample, int64_t count, mg_dtype step)
 {
     qsort(sample, (size_t)count, sizeof(float), compare);
     float last = (float)(count - 1);
     float first_quartile = sample[(int64_t)(0.25f * last)];
     float median = sample[(int64_t)(0.5f * last)];
     float third_quartile = sample[(int64_t)(0.75f * last)];
-    return median + 1.5f * (third_quartile - first_quartile);
+    double spread = mg_mix_round((double)(third_quartile - first_quartile), step);
+    spread = mg_mix_round((double)(1.5f * (float)spread), step);
+    return (float)mg_mix_round((double)(median + (float)spread), step);
 }
 
 static mg_status find_threshold(mg_job *job, task *s, mg_error *err)
@@ -106,7 +117,7 @@ static mg_status find_threshold(mg_job *job, task *s, mg_error *err)
     for (int64_t i = 0; i < count; i++) {
         sample[i] = s->importance[job->count <= SAMPLE_SIZE ? i : draw_place(job)];
     }
-    s->threshold = threshold_of(sample, count);
+    s->threshold = threshold_of(sample, count, job->work);
     return MG_OK;
 }
 
@@ -123,7 +134,7 @@ static mg_status threshold_on_device(mg_job *job, const float *importance, float
     }
     mg_pick_args pick = { importance, places, count, sample };
     MG_TRY_OR_DONE(job->device->formula->pick(job->stream, &pick, err));
-    *threshold_out = threshold_of(sample, count);
+    *threshold_out = threshold_of(sample, count, MG_F32);
 
 done:
     mg_free(places);
@@ -164,7 +175,9 @@ static mg_status merge(mg_job *job, mg_error *err)
     }
     MG_TRY(mg_tools_load(job, 0, inputs, 2, false, &values, err));
     MG_TRY(mg_tools_floats(job, 1, job->count, &importance, err));
-    task s = { job, values, values + job->count, importance, length, 0.0f };
+    float *room;
+    MG_TRY(mg_tools_floats(job, 2, job->count, &room, err));
+    task s = { job, values, values + job->count, importance, room, length, 0.0f };
     mg_tools_run(job, job->count / s.length, 16, importance_range, &s);
     MG_TRY(find_threshold(job, &s, err));
     mg_tools_run(job, job->count, MG_MIX_BLOCK, fuse_range, &s);

@@ -5,6 +5,8 @@
  * many pairs of bounds on the polynomial, and a linear program finds the point inside all of them.
  * acos: pi/2 - asin(x) below 1/2, from sqrt((1 - |x|) / 2) above; every step is one float32
  * operation (no fused multiply-add), in an order found by comparing with torch.acos.
+ * softmax: exponentials as SLEEF computes them (expf, error below 1 unit in the last place), summed
+ * in the lanes of one vector, times the reciprocal of their sum.
  * dot: four accumulators of four lanes, as SSE code keeps them. */
 #include "merge/torch_math_internal.h"
 
@@ -91,6 +93,61 @@ float mg_torch_acos(float x)
     memcpy(&upper, &bits, sizeof(upper));
     float rest = (z - upper * upper) / (root + upper);
     return 2.0f * (upper + (product + rest));
+}
+
+/* --- Softmax ---------------------------------------------------------------------------------- */
+
+#define EXP_MIN (-104.0f) /* e^x rounds to 0 below */
+#define LN2_HIGH 0x1.62e400p-1f
+#define LN2_LOW 0x1.7f7d1cp-20f
+#define SOFTMAX_LANES 16
+
+/* e^x for x <= 0. */
+static float exponential(float x)
+{
+    if (!(x >= EXP_MIN)) {
+        return x < EXP_MIN ? 0.0f : x;
+    }
+    float n = rintf(x * 0x1.715476p+0f);
+    float r = fmaf(n, -LN2_HIGH, x);
+    r = fmaf(n, -LN2_LOW, r);
+    float p = fmaf(0x1.a057b4p-13f, r, 0x1.6d2d92p-10f);
+    p = fmaf(p, r, 0x1.11114cp-7f);
+    p = fmaf(p, r, 0x1.5554f4p-5f);
+    p = fmaf(p, r, 0x1.555556p-3f);
+    p = fmaf(p, r, 0.5f);
+    return ldexpf(1.0f + fmaf(r * r, p, r), (int)n);
+}
+
+/* One vector's lanes take all values in turn; fewer values than lanes are added one by one. */
+static float sum_in_lanes(const float *x, int64_t count)
+{
+    float lanes[SOFTMAX_LANES] = { 0.0f };
+    for (int64_t i = 0; i < count; i++) {
+        int lane = count < SOFTMAX_LANES ? 0 : (int)(i % SOFTMAX_LANES);
+        lanes[lane] += x[i];
+    }
+    for (int half = SOFTMAX_LANES / 2; half > 0; half /= 2) {
+        for (int lane = 0; lane < half; lane++) {
+            lanes[lane] += lanes[lane + half];
+        }
+    }
+    return lanes[0];
+}
+
+void mg_torch_softmax(const float *x, int64_t count, float *out)
+{
+    float max = -INFINITY;
+    for (int64_t i = 0; i < count; i++) {
+        max = x[i] > max ? x[i] : max;
+    }
+    for (int64_t i = 0; i < count; i++) {
+        out[i] = exponential(x[i] - max);
+    }
+    float factor = 1.0f / sum_in_lanes(out, count);
+    for (int64_t i = 0; i < count; i++) {
+        out[i] *= factor;
+    }
 }
 
 /* --- Dot products ----------------------------------------------------------------------------- */

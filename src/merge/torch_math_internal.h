@@ -1,4 +1,4 @@
-/* merge/torch_math_internal.h - sines, arc cosines, logarithms and dot products with the last bit
+/* merge/torch_math_internal.h - sines, arc cosines, softmaxes and dot products with the last bit
  * that torch gives them on the CPU.
  *
  * Where the terms of a spherical interpolation cancel, a coefficient that is off by its last bit
@@ -17,6 +17,9 @@ MG_BEGIN_C
 float mg_torch_sin(float x);
 float mg_torch_cos(float x);
 float mg_torch_acos(float x); /* NaN outside of [-1, 1] */
+
+/* The softmax of count values, by a torch whose vectors have 16 lanes (AVX-512); out may be x. */
+void mg_torch_softmax(const float *x, int64_t count, float *out);
 
 /* torch.dot of two float32 vectors, summed by as many threads. */
 float mg_torch_dot(const float *x, const float *y, int64_t count, int threads);
