@@ -552,9 +552,10 @@ void mg_genome_recipe(const mg_genome *g, const double *x, mg_arena *arena, mg_r
         .tokenizer_source = file->tokenizer_source,
         .mask = g->method->random_masks ? MG_MASK_PHILOX : MG_MASK_TORCH,
         .mask_seed = mask_seed(g, x),
-        /* Ranks must come out alike on every device. */
-        .order =
-            g->method->has_density && !g->method->random_masks ? MG_ORDER_INDEX : MG_ORDER_TORCH,
+        /* Ranks and sums must come out alike on every device and computer. */
+        .order = !g->method->random_masks && (g->method->needs_base || g->method->interpolates)
+                     ? MG_ORDER_INDEX
+                     : MG_ORDER_TORCH,
     };
     if (models_form &&
         g->method->interpolates) { /* `models:` has no place for a slice's base and t */

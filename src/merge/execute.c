@@ -368,8 +368,10 @@ static void set_up(executor *ex, const mg_device *device, mg_pool *pool)
     ex->job.rescale = plan->rescale;
     ex->job.order = plan->order;
     ex->job.mt = &ex->mt;
-    /* The search's own masks know nothing of torch. */
-    ex->job.torch_threads = plan->mask == MG_MASK_TORCH ? MG_MAX(ex->options->torch_threads, 1) : 1;
+    /* The search's own masks and orders know nothing of torch. */
+    bool torch = plan->mask == MG_MASK_TORCH && plan->order == MG_ORDER_TORCH;
+    int threads = MG_MIN(ex->options->torch_threads, MG_MIX_TORCH_THREADS_MAX);
+    ex->job.torch_threads = torch ? MG_MAX(threads, 1) : 1;
 }
 
 static void tear_down(executor *ex, const mg_device *device)

@@ -80,10 +80,10 @@ typedef enum mg_rescale_kind {
     MG_RESCALE_DENSITY  /* divide by the density (evolution.md 3.1) */
 } mg_rescale_kind;
 
-/* Which of several equal magnitudes ranks first. */
+/* Which of several equal magnitudes ranks first, and in which order sums are made. */
 typedef enum mg_order_kind {
-    MG_ORDER_TORCH, /* as torch.sort leaves them on the CPU, so that mergekit's bytes come out */
-    MG_ORDER_INDEX  /* the lower index, on every device */
+    MG_ORDER_TORCH, /* as torch has it on the CPU, so that mergekit's bytes come out */
+    MG_ORDER_INDEX  /* by index, whatever the device and the number of torch's threads */
 } mg_order_kind;
 
 typedef struct mg_recipe {
