@@ -150,6 +150,46 @@ float mg_mix_torch_sum(const float *values, int64_t count, bool half)
     return mg_mix_cascade_finish(&cascade, values + done, count - done, half);
 }
 
+/* The cascade of one lane. */
+static float strided_sum(const float *values, int64_t stride, int64_t count)
+{
+    const int power = mg_mix_cascade_power(count);
+    const int64_t mask = ((int64_t)1 << power) - 1;
+    float levels[MG_MIX_CASCADE_LEVELS] = { 0.0f };
+    for (int64_t i = 0; i < count; i++) {
+        levels[0] += values[i * stride];
+        int64_t done = i + 1;
+        for (int j = 1; j < MG_MIX_CASCADE_LEVELS && (done & mask << (j - 1) * power) == 0; j++) {
+            levels[j] += levels[j - 1];
+            levels[j - 1] = 0.0f;
+        }
+    }
+    for (int j = 1; j < MG_MIX_CASCADE_LEVELS; j++) {
+        levels[0] += levels[j];
+    }
+    return levels[0];
+}
+
+float mg_mix_column_sum(const float *values, int64_t stride, int64_t count, bool tail)
+{
+    if (!tail) {
+        return strided_sum(values, stride, count);
+    }
+    float sums[4];
+    for (int k = 0; k < 4; k++) {
+        sums[k] = strided_sum(values + k * stride, 4 * stride, count / 4);
+    }
+    for (int64_t i = count / 4 * 4; i < count; i++) {
+        sums[0] += values[i * stride];
+    }
+    return sums[0] + sums[1] + sums[2] + sums[3];
+}
+
+float mg_mix_model_sum(const float *values, int64_t count, bool tail)
+{
+    return mg_mix_column_sum(values, 1, count, tail);
+}
+
 int mg_mix_torch_parts(int64_t count, int threads, int64_t *part_out)
 {
     int64_t used = MG_MIN(threads, (count + TORCH_GRAIN - 1) / TORCH_GRAIN);

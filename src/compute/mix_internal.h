@@ -47,5 +47,7 @@ bool mg_partition_side(const mg_partition_args *args, bool *left_out);
 void mg_partition_clear(uint64_t *bits, uint32_t index);
 
 extern const mg_mix_ops mg_mix_ops_ref;
+/* The elements from first on, in plain C. */
+void mg_mix_task_ref(const mg_task_args *args, int64_t first);
 
 MG_END_C

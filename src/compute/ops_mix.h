@@ -106,6 +106,7 @@ typedef struct mg_task_args {
     double lambda;
     mg_philox_key key;
     int64_t count;
+    int64_t tail; /* the last elements, whose models are summed as in mg_mix_model_sum's tail */
 } mg_task_args;
 
 /* Sums of |W(x - base)| over all elements and over those that bits keeps, in the order in which
@@ -279,6 +280,14 @@ double mg_mix_round(double x, mg_dtype dtype);
 /* The sum of count float32 values as torch's sum over one contiguous row on one thread gives it;
  * half says that the values come from a tensor of 16-bit floats. */
 float mg_mix_torch_sum(const float *values, int64_t count, bool half);
+/* How many of the last of count columns torch sums in the other order: those that fill no four
+ * vectors (of fewer than a vector's lanes, no four scalars). */
+#define MG_MIX_TAIL(count) ((count) < 8 ? (count) % 4 : (count) % 32)
+/* The sum of a column: count values stride apart; tail says that it is one of MG_MIX_TAIL. */
+float mg_mix_column_sum(const float *values, int64_t stride, int64_t count, bool tail);
+/* The sum of one element's values over count models as torch's sum over the first of two axes gives
+ * it: in order, in groups of 16; in the tail, four sums in turn. */
+float mg_mix_model_sum(const float *values, int64_t count, bool tail);
 /* How torch shares a sum of count elements to one number among its threads (at least 1): parts of
  * *part_out elements, the last one smaller; the number of parts is returned. */
 int mg_mix_torch_parts(int64_t count, int threads, int64_t *part_out);

@@ -25,13 +25,9 @@ typedef struct task {
     float t;             /* of the whole tensor */
 } task;
 
-/* The share of the average, from the mean cosine between pairs. */
-static float share_of(const mg_job *job, const float *cosines, int64_t pairs, int64_t count)
+/* The share of the average, from the sum of the cosines between pairs. */
+static float share_of(const mg_job *job, float sum, int64_t pairs, int64_t count)
 {
-    float sum = 0.0f;
-    for (int64_t i = 0; i < pairs; i++) {
-        sum += cosines[i];
-    }
     float cosine = mg_work(job, sum / (float)pairs);
     float n = (float)count;
     float denominator = mg_work(job, 1.0f + mg_work(job, (n - 1.0f) * cosine));
@@ -65,7 +61,7 @@ static void whole_range(void *context, int64_t first, int64_t count)
 
 static float row_norm(const task *s, int64_t model, int64_t first)
 {
-    return mg_work(s->job, mg_tools_norm(s->deltas + model * s->job->count + first, s->length));
+    return mg_tools_work_norm(s->job, s->deltas + model * s->job->count + first, s->length, false);
 }
 
 /* products has room for the row at the same place. */
@@ -85,6 +81,7 @@ static void row_range(void *context, int64_t first, int64_t count)
     const task *s = (const task *)context;
     float norms[MG_MIX_INPUTS_MAX];
     float cosines[MG_MIX_INPUTS_MAX * MG_MIX_INPUTS_MAX / 2];
+    const int64_t rows = s->job->count / s->length;
     for (int64_t r = first; r < first + count; r++) {
         int64_t pairs = 0;
         for (int64_t a = 0; a < s->count; a++) {
@@ -96,7 +93,8 @@ static void row_range(void *context, int64_t first, int64_t count)
                 cosines[pairs++] = cosine_of(s->job, dot, norms[a], norms[b]);
             }
         }
-        float t = share_of(s->job, cosines, pairs, s->count);
+        bool tail = r >= rows - MG_MIX_TAIL(rows);
+        float t = share_of(s->job, mg_mix_model_sum(cosines, pairs, tail), pairs, s->count);
         for (int64_t i = 0; i < s->length; i++) {
             blend(s, r * s->length + i, t);
         }
@@ -109,7 +107,7 @@ static mg_status whole_share(mg_job *job, task *s, mg_error *err)
     float cosines[MG_MIX_INPUTS_MAX * MG_MIX_INPUTS_MAX / 2];
     int64_t pairs = 0;
     for (int64_t a = 0; a < s->count; a++) {
-        norms[a] = mg_work(job, mg_tools_norm(s->deltas + a * job->count, job->count));
+        norms[a] = mg_tools_work_norm(job, s->deltas + a * job->count, job->count, true);
     }
     for (int64_t a = 0; a < s->count; a++) {
         for (int64_t b = a + 1; b < s->count; b++) {
@@ -119,7 +117,7 @@ static mg_status whole_share(mg_job *job, task *s, mg_error *err)
             cosines[pairs++] = cosine_of(job, mg_work(job, dot), norms[a], norms[b]);
         }
     }
-    s->t = share_of(job, cosines, pairs, s->count);
+    s->t = share_of(job, mg_tools_row_total(job, cosines, pairs), pairs, s->count);
     return MG_OK;
 }
 
@@ -136,7 +134,7 @@ static float share_of_sums(const mg_job *job, const double *sums, int64_t count)
             cosines[pairs++] = cosine_of(job, dot, norm_a, norm_b);
         }
     }
-    return share_of(job, cosines, pairs, count);
+    return share_of(job, mg_tools_row_total(job, cosines, pairs), pairs, count);
 }
 
 static mg_status merge_on_device(mg_job *job, const int64_t *others, int64_t count, int64_t length,
@@ -186,7 +184,7 @@ static mg_status merge(mg_job *job, mg_error *err)
     MG_TRY(mg_tools_load(job, 2, &job->base, 1, false, &s.base, err));
     s.deltas = deltas;
     s.others = values;
-    if (job->params[PARAM_FILTER_WISE] != 0.0 && s.length > 0) {
+    if (job->params[PARAM_FILTER_WISE] != 0.0 && s.length > 0 && s.length < job->count) {
         MG_TRY(mg_tools_floats(job, 3, job->count, &s.products, err));
         mg_tools_run(job, job->count / s.length, 16, row_range, &s);
     } else {

@@ -45,11 +45,45 @@ static void round_range(const mg_job *job, float *x, int64_t first, int64_t coun
 }
 
 /* Sums over models run element by element inside, which makes vector code of them. */
+/* From so many models on torch's order shows. */
+#define ORDERED_MIN 5
+
+static void many_mean(const task *s, int64_t first, int64_t count)
+{
+    const mg_job *job = s->job;
+    for (int64_t e = first; e < first + count; e++) {
+        float terms[MG_MIX_INPUTS_MAX];
+        for (int64_t k = 0; k < s->count; k++) {
+            float unit = mg_work(job, s->x[k * job->count + e] / s->lengths[k]);
+            terms[k] = mg_work(job, unit * s->weights[k]);
+        }
+        s->mean[e] = mg_tools_model_sum(job, terms, s->count, e);
+    }
+}
+
+static void many_tangent(const task *s, int64_t first, int64_t count)
+{
+    const mg_job *job = s->job;
+    for (int64_t e = first; e < first + count; e++) {
+        float terms[MG_MIX_INPUTS_MAX];
+        for (int64_t k = 0; k < s->count; k++) {
+            float unit = mg_work(job, s->x[k * job->count + e] / s->lengths[k]);
+            float across = mg_work(job, unit - mg_work(job, s->dots[k] * s->mean[e]));
+            terms[k] = mg_work(job, across * s->weights[k]);
+        }
+        s->tangent[e] = mg_tools_model_sum(job, terms, s->count, e);
+    }
+}
+
 static void mean_range(void *context, int64_t first, int64_t count)
 {
     const task *s = (const task *)context;
     const mg_job *job = s->job;
     float *mean = s->mean;
+    if (s->count >= ORDERED_MIN) {
+        many_mean(s, first, count);
+        return;
+    }
     memset(mean + first, 0, (size_t)count * sizeof(float));
     for (int64_t k = 0; k < s->count; k++) {
         const float *x = s->x + k * job->count;
@@ -82,6 +116,10 @@ static void tangent_range(void *context, int64_t first, int64_t count)
 {
     const task *s = (const task *)context;
     const mg_job *job = s->job;
+    if (s->count >= ORDERED_MIN) {
+        many_tangent(s, first, count);
+        return;
+    }
     const float *mean = s->mean;
     float *tangent = s->tangent;
     memset(tangent + first, 0, (size_t)count * sizeof(float));
@@ -164,7 +202,7 @@ static mg_status interpolate(mg_job *job, task *s, float eps, const float *norms
         s->dots[s->model] = mg_work(job, dot);
     }
     mg_tools_run(job, job->count, MG_MIX_BLOCK, tangent_range, s);
-    set_result(job, s, mg_tools_norm(s->tangent, job->count), eps, norms);
+    set_result(job, s, mg_tools_work_norm(job, s->tangent, job->count, true), eps, norms);
     mg_tools_run(job, job->count, MG_MIX_BLOCK, result_range, s);
     return MG_OK;
 }
@@ -242,11 +280,11 @@ static mg_status merge(mg_job *job, mg_error *err)
     MG_TRY(mg_tools_floats(job, 2, job->count, &s.mean, err));
     MG_TRY(mg_tools_floats(job, 3, job->count, &s.tangent, err));
     for (int64_t k = 0; k < s.count; k++) {
-        norms[k] = mg_work(job, mg_tools_norm(x + k * job->count, job->count));
+        norms[k] = mg_tools_work_norm(job, x + k * job->count, job->count, false);
         s.lengths[k] = mg_work(job, norms[k] + eps);
     }
     mg_tools_run(job, job->count, MG_MIX_BLOCK, mean_range, &s);
-    s.mean_norm = mg_work(job, mg_tools_norm(s.mean, job->count));
+    s.mean_norm = mg_tools_work_norm(job, s.mean, job->count, true);
     if (s.mean_norm < eps && s.count != 2) {
         return cancelled_out(err);
     }

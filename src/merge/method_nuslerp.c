@@ -70,29 +70,30 @@ static float unit_product(const mg_job *job, float x, float norm_x, float y, flo
     return mg_work(job, mg_work(job, x / norm_x) * mg_work(job, y / norm_y));
 }
 
-/* The norm of a vector that may not be contiguous. */
+/* The norm of a vector that may not be contiguous: torch adds a column's squares one by one. */
 static float vector_norm(const task *s, const float *x, int64_t at)
 {
     if (s->stride == 1) {
-        return clamp_norm(s->job, mg_tools_norm(x + at, s->length));
+        return clamp_norm(s->job, mg_tools_work_norm(s->job, x + at, s->length, false));
     }
-    double sum = 0.0;
+    float sum = 0.0f;
     for (int64_t i = 0; i < s->length; i++) {
-        sum += (double)x[at + i * s->stride] * (double)x[at + i * s->stride];
+        sum += x[at + i * s->stride] * x[at + i * s->stride];
     }
-    return clamp_norm(s->job, (float)sqrt(sum));
+    return clamp_norm(s->job, sqrtf(sum));
 }
 
 static float vector_cosine(const task *s, int64_t at, float norm_x, float norm_y)
 {
-    double sum = 0.0;
     for (int64_t i = 0; i < s->length; i++) {
         int64_t e = at + i * s->stride;
-        float product = unit_product(s->job, s->x[e], norm_x, s->y[e], norm_y);
-        sum += (double)product;
-        s->products[e] = product;
+        s->products[e] = unit_product(s->job, s->x[e], norm_x, s->y[e], norm_y);
     }
-    return s->stride == 1 ? mg_tools_row_total(s->job, s->products + at, s->length) : (float)sum;
+    if (s->stride == 1) {
+        return mg_tools_row_total(s->job, s->products + at, s->length);
+    }
+    bool tail = at >= s->stride - MG_MIX_TAIL(s->stride);
+    return mg_mix_column_sum(s->products + at, s->stride, s->length, tail);
 }
 
 static void vector_range(void *context, int64_t first, int64_t count)
@@ -138,8 +139,8 @@ static void merge_whole(mg_job *job, const task *s)
     whole w;
     memset(&w, 0, sizeof(w));
     w.s = s;
-    w.norm_x = clamp_norm(job, mg_tools_norm(s->x, job->count));
-    w.norm_y = clamp_norm(job, mg_tools_norm(s->y, job->count));
+    w.norm_x = clamp_norm(job, mg_tools_work_norm(job, s->x, job->count, true));
+    w.norm_y = clamp_norm(job, mg_tools_work_norm(job, s->y, job->count, true));
     mg_tools_run(job, job->count, MG_MIX_BLOCK, whole_products, &w);
     float sum = mg_tools_total(job, s->products, job->count);
     w.c = coefficients_of(job, s->t, mg_work(job, sum));

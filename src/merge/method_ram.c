@@ -47,12 +47,34 @@ static double count_active(const void *context, int64_t first, int64_t count)
     return (double)found;
 }
 
+/* The same from five models on, where torch's order shows. */
+static float many_ram(const task *s, int64_t e)
+{
+    const mg_job *job = s->job;
+    int active = mg_formula_active(s->deltas + e, job->count, s->model_count, s->epsilon);
+    float terms[MG_MIX_INPUTS_MAX];
+    for (int64_t k = 0; k < s->model_count; k++) {
+        float delta = s->deltas[k * job->count + e];
+        bool counts = fabsf(delta) > s->epsilon;
+        float alone = counts && active == 1 ? delta : 0.0f;
+        float together = counts && active > 1 ? mg_work(job, delta / (float)active) : 0.0f;
+        terms[k] = s->plus ? alone * s->raise[k] + together : mg_work(job, alone + together);
+    }
+    bool tail = e >= job->count - MG_MIX_TAIL(job->count);
+    float sum = mg_mix_model_sum(terms, s->model_count, tail);
+    return s->plus ? s->base[e] + sum : mg_work(job, s->base[e] + mg_work(job, sum));
+}
+
 static void merge_range(void *context, int64_t first, int64_t count)
 {
     const task *s = (const task *)context;
     const mg_job *job = s->job;
     const float *raise = s->plus ? s->raise : NULL;
     for (int64_t e = first; e < first + count; e++) {
+        if (s->model_count >= 5) {
+            s->base[e] = many_ram(s, e);
+            continue;
+        }
         s->base[e] = mg_formula_ram(s->deltas + e, job->count, s->model_count, s->base[e],
                                     s->epsilon, raise, job->work);
     }

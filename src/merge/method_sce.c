@@ -57,10 +57,35 @@ static void drop_range(void *context, int64_t first, int64_t count)
     }
 }
 
+/* The same from five models on, where torch's order shows. */
+static float many_sce(const task *s, int64_t e)
+{
+    const mg_job *job = s->job;
+    const float least = mg_work(job, MG_FORMULA_WEIGHT_MIN);
+    float terms[MG_MIX_INPUTS_MAX];
+    float kept[MG_MIX_INPUTS_MAX];
+    for (int64_t k = 0; k < s->count; k++) {
+        terms[k] = s->deltas[k * job->count + e];
+    }
+    bool positive = mg_tools_model_sum(job, terms, s->count, e) >= 0.0f;
+    for (int64_t k = 0; k < s->count; k++) {
+        float delta = terms[k];
+        kept[k] = (positive ? delta > 0.0f : delta < 0.0f) ? s->weights[k] : 0.0f;
+        terms[k] = mg_work(job, delta * kept[k]);
+    }
+    float sum = mg_tools_model_sum(job, terms, s->count, e);
+    float weight = mg_tools_model_sum(job, kept, s->count, e);
+    return mg_work(job, s->base[e] + mg_work(job, sum / (weight < least ? least : weight)));
+}
+
 static void merge_range(void *context, int64_t first, int64_t count)
 {
     const task *s = (const task *)context;
     for (int64_t e = first; e < first + count; e++) {
+        if (s->count >= 5) {
+            s->base[e] = many_sce(s, e);
+            continue;
+        }
         s->base[e] = mg_formula_sce(s->deltas + e, s->job->count, s->count, s->base[e], s->weights,
                                     s->job->work);
     }

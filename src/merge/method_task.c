@@ -99,6 +99,9 @@ static mg_status merge_task(mg_job *job, bool consensus, mg_sparsifier sparsifie
     args.lambda = job->params[PARAM_LAMBDA];
     args.key = job->mask_key;
     args.count = job->count;
+    /* Sums of fewer models are the same in either order. */
+    bool torch = job->mask == MG_MASK_TORCH && job->order == MG_ORDER_TORCH;
+    args.tail = torch && at >= 5 && job->device->host_memory ? MG_MIX_TAIL(job->count) : 0;
     set_weights(job, &args, sources);
     return job->device->mix->task(job->stream, &args, err);
 }

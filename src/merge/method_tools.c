@@ -1,6 +1,8 @@
 /* merge/method_tools.c - loops, sums and conversions over whole tensors in float32. */
 #include "merge/method_tools_internal.h"
 
+#include <math.h>
+
 #define TOOLS_BLOCK MG_MIX_BLOCK
 #define TOOLS_SUM_SLOT 7     /* scratch of mg_tools_sum */
 #define TOOLS_PRODUCT_SLOT 6 /* scratch of mg_tools_product_sum */
@@ -157,6 +159,25 @@ float mg_tools_norm(const float *x, int64_t count)
     return mg_mix_angle_norm(x, count);
 }
 
+/* torch sums the squares of bfloat16 as those of float32, of float16 one by one. */
+float mg_tools_work_norm(const mg_job *job, const float *x, int64_t count, bool alone)
+{
+    if (job->work != MG_F16) {
+        return mg_work(job, mg_mix_angle_norm(x, count));
+    }
+    int64_t part = count;
+    int part_count = alone ? mg_mix_torch_parts(count, job->torch_threads, &part) : 1;
+    float total = 0.0f;
+    for (int k = 0; k < part_count; k++) {
+        float sum = 0.0f;
+        for (int64_t i = k * part; i < MG_MIN(count, (k + 1) * part); i++) {
+            sum += x[i] * x[i];
+        }
+        total += sum;
+    }
+    return mg_work(job, sqrtf(total));
+}
+
 float mg_tools_total(const mg_job *job, const float *values, int64_t count)
 {
     return mg_mix_torch_total(values, count, job->work, job->torch_threads);
@@ -238,6 +259,12 @@ mg_status mg_tools_row(mg_job *job, int slot, const float *values, int64_t count
     MG_TRY(job->device->upload(job->stream, room, values, (size_t)count * sizeof(float), err));
     *row_out = room;
     return MG_OK;
+}
+
+float mg_tools_model_sum(const mg_job *job, const float *values, int64_t count, int64_t element)
+{
+    bool tail = element >= job->count - MG_MIX_TAIL(job->count);
+    return mg_work(job, mg_mix_model_sum(values, count, tail));
 }
 
 int64_t mg_tools_others(const mg_job *job, int64_t others[MG_MIX_INPUTS_MAX])

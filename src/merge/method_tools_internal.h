@@ -40,8 +40,11 @@ MG_MUST_CHECK mg_status mg_tools_floats(mg_job *job, int slot, int64_t count, fl
                                         mg_error *err);
 /* Stores work values as the result. */
 void mg_tools_store(const mg_job *job, const float *values);
-/* Norm of an array, in the order in which torch sums squares. */
+/* Norm of an array, in the order in which torch sums squares of float32. */
 float mg_tools_norm(const float *x, int64_t count);
+/* Norm of work values, rounded to the work type; alone says that it is torch's only result, and so
+ * may be shared among its threads. */
+float mg_tools_work_norm(const mg_job *job, const float *x, int64_t count, bool alone);
 /* The sum over a whole tensor of x * y, each product rounded to work, in torch's order; shared says
  * that the sum is torch's only result, and so shared among its threads. */
 MG_MUST_CHECK mg_status mg_tools_product_sum(mg_job *job, const float *x, const float *y,
@@ -50,6 +53,8 @@ MG_MUST_CHECK mg_status mg_tools_product_sum(mg_job *job, const float *x, const 
  * threads, rounded; of one of several rows, by one thread, not rounded yet. */
 float mg_tools_total(const mg_job *job, const float *values, int64_t count);
 float mg_tools_row_total(const mg_job *job, const float *values, int64_t count);
+/* One element's values summed over models in torch's order, rounded to the work type. */
+float mg_tools_model_sum(const mg_job *job, const float *values, int64_t count, int64_t element);
 
 /* --- On a device without host memory: */
 

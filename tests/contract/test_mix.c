@@ -269,6 +269,7 @@ static void run_task_of(const tensors *t, mg_dtype work, mg_dtype out, bool wide
         args.lambda = 0.7;
         args.key = mg_rng_make(99, MG_STREAM_MASK).key;
         args.count = t->count;
+        args.tail = source_count >= 5 ? MG_MIX_TAIL(t->count) : 0;
         assert_ok(targets[i].device->mix->task(targets[i].stream, &args, &err), &err);
     }
     compare_outputs(&o, "task", t->count);

@@ -116,6 +116,9 @@ static mg_status task_cpu(mg_stream *stream, const mg_task_args *args, mg_error 
         return mg_mix_ops_ref.task(stream, args, err);
     }
     run_blocks(stream, args, args->count, NULL, task_block);
+    if (args->tail > 0) {
+        mg_mix_task_ref(args, args->count - args->tail); /* once more, in the other order */
+    }
     return MG_OK;
 }
 

@@ -88,37 +88,36 @@ static bool source_keeps(const mg_task_args *args, const mg_mix_source *source, 
     return true;
 }
 
-/* Sums of model values in torch's order: groups of 16 have an accumulator of their own. */
-typedef struct model_sum {
-    double low, high;
-} model_sum;
-
-static void model_sum_add(model_sum *sum, int64_t index, double value, mg_dtype step)
+/* A sum over models: in float32 in torch's order, in float64 in order. */
+static double model_sum(const double *values, int64_t count, bool tail, mg_dtype step)
 {
-    sum->low = mg_mix_round(sum->low + value, step);
-    if (index % 16 == 15) {
-        sum->high = mg_mix_round(sum->high + sum->low, step);
-        sum->low = 0.0;
+    float narrow[MG_MIX_INPUTS_MAX];
+    double sum = 0.0;
+    if (step == MG_F64) {
+        for (int64_t i = 0; i < count; i++) {
+            sum += values[i];
+        }
+        return sum;
     }
+    for (int64_t i = 0; i < count; i++) {
+        narrow[i] = (float)values[i];
+    }
+    return (double)mg_mix_model_sum(narrow, count, tail);
 }
 
-static double model_sum_end(const model_sum *sum, mg_dtype step)
+void mg_mix_task_ref(const mg_task_args *args, int64_t first)
 {
-    return mg_mix_round(sum->low + sum->high, step);
-}
-
-static mg_status task_ref(mg_stream *stream, const mg_task_args *args, mg_error *err)
-{
-    (void)stream;
-    (void)err;
     const mg_dtype sum_dtype = step_dtype(args->work);
     const mg_dtype step = args->wide ? sum_dtype : args->work;
+    const int64_t count = args->source_count;
     double y[MG_MIX_INPUTS_MAX];
-    MG_ASSERT(args->source_count > 0 && args->source_count <= MG_MIX_INPUTS_MAX);
-    for (int64_t e = 0; e < args->count; e++) {
+    double kept[MG_MIX_INPUTS_MAX];
+    double weights[MG_MIX_INPUTS_MAX];
+    MG_ASSERT(count > 0 && count <= MG_MIX_INPUTS_MAX);
+    for (int64_t e = first; e < args->count; e++) {
+        const bool tail = e >= args->count - args->tail;
         double base = load(&args->base, e, args->work);
-        model_sum sum = { 0.0, 0.0 };
-        for (int64_t i = 0; i < args->source_count; i++) {
+        for (int64_t i = 0; i < count; i++) {
             const mg_mix_source *source = &args->sources[i];
             double d = mg_mix_round(load(&source->x, e, args->work) - base, step);
             if (source->mask != MG_MASK_ALL) {
@@ -126,21 +125,18 @@ static mg_status task_ref(mg_stream *stream, const mg_task_args *args, mg_error 
                 d = mg_mix_round(d * (source_keeps(args, source, e) ? factor : 0.0), step);
             }
             y[i] = mg_mix_round(d * source->weight, step);
-            model_sum_add(&sum, i, y[i], sum_dtype);
         }
-        double s = mg_mix_round(model_sum_end(&sum, sum_dtype), step);
+        double s = mg_mix_round(model_sum(y, count, tail, sum_dtype), step);
         double divisor = args->divisor;
         if (args->consensus) {
             bool positive = s >= 0.0;
-            model_sum kept = { 0.0, 0.0 };
-            model_sum weight = { 0.0, 0.0 };
-            for (int64_t i = 0; i < args->source_count; i++) {
+            for (int64_t i = 0; i < count; i++) {
                 double keep = (positive ? y[i] > 0.0 : y[i] < 0.0) ? 1.0 : 0.0;
-                model_sum_add(&kept, i, y[i] * keep, sum_dtype);
-                model_sum_add(&weight, i, args->sources[i].weight * keep, sum_dtype);
+                kept[i] = y[i] * keep;
+                weights[i] = args->sources[i].weight * keep;
             }
-            s = mg_mix_round(model_sum_end(&kept, sum_dtype), step);
-            divisor = mg_mix_round(model_sum_end(&weight, sum_dtype), step);
+            s = mg_mix_round(model_sum(kept, count, tail, sum_dtype), step);
+            divisor = mg_mix_round(model_sum(weights, count, tail, sum_dtype), step);
             divisor = divisor == 0.0 ? 1.0 : divisor;
         }
         if (args->normalize) {
@@ -152,6 +148,13 @@ static mg_status task_ref(mg_stream *stream, const mg_task_args *args, mg_error 
         double r = mg_mix_round(base + s, step);
         store(args->out, args->out_dtype, e, mg_mix_round(r, args->work));
     }
+}
+
+static mg_status task_ref(mg_stream *stream, const mg_task_args *args, mg_error *err)
+{
+    (void)stream;
+    (void)err;
+    mg_mix_task_ref(args, 0);
     return MG_OK;
 }
 

@@ -3,6 +3,7 @@
 Run with an environment that has torch (any 2.x, CPU).  Lines are
     sin|cos|acos BITS BITS                  argument and result, float32
     dot|half|sum COUNT THREADS BITS         of values_of(COUNT, 1) and values_of(COUNT, 2)
+    column TAIL COUNT BITS                  the sum over COUNT rows of 40 columns, of column 0 or 39
 where half is a dot product of float16 and BITS is its float32 value.
 """
 import os
@@ -45,5 +46,8 @@ for threads in (1, 2, 3, 4):
         lines.append(f"sum {count} {threads} {bits(a.sum())}")
         if threads == 1:
             lines.append(f"half {count} {threads} {bits(torch.dot(a.half(), b.half()))}")
+for count in (1, 4, 5, 7, 15, 16, 17, 40, 64, 300, 5000):
+    table = values_of(count * 40, 3).reshape(count, 40).sum(0)
+    lines += [f"column 0 {count} {bits(table[0])}", f"column 1 {count} {bits(table[39])}"]
 with open(os.path.join(here, "torch_math.txt"), "w") as out:
     out.write("\n".join(lines) + "\n")

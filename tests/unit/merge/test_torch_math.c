@@ -140,6 +140,32 @@ static void sums_are_made_in_the_order_of_torch(void **state)
     mg_free(y);
 }
 
+static void columns_are_summed_in_the_order_of_torch(void **state)
+{
+    (void)state;
+    enum { COLUMNS = 40 };
+    char line[80];
+    int seen = 0;
+    for (mg_str rest = golden_text(); next_line(&rest, line);) {
+        int tail;
+        long long count;
+        uint32_t expected;
+        if (sscanf(line, "column %d %lld %x", &tail, &count, &expected) != 3) {
+            continue;
+        }
+        float *values = mg_new_array(float, count *COLUMNS);
+        make_values(values, count * COLUMNS, 3);
+        const float *column = values + (tail != 0 ? COLUMNS - 1 : 0);
+        uint32_t actual = bits_of(mg_mix_column_sum(column, COLUMNS, count, tail != 0));
+        if (actual != expected) {
+            fail_msg("%s: got %08x", line, actual);
+        }
+        mg_free(values);
+        seen++;
+    }
+    assert_int_equal(seen, 22);
+}
+
 int main(void)
 {
     mg_error err;
@@ -148,6 +174,7 @@ int main(void)
         cmocka_unit_test(sines_round_as_torch_rounds_them),
         cmocka_unit_test(arc_cosines_round_as_torch_rounds_them),
         cmocka_unit_test(sums_are_made_in_the_order_of_torch),
+        cmocka_unit_test(columns_are_summed_in_the_order_of_torch),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     mg_bytes_release(&golden);
