@@ -50,7 +50,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         float out[6];
         if (target != NULL && target->replacement == NULL &&
             mg_adapter_check(target, &view, &err) == MG_OK) {
-            (void)!mg_adapter_apply(target, &view, view.dtype, NULL, out, &err);
+            (void)!mg_adapter_apply(target, &view, view.dtype, mg_device_ref(), NULL, NULL, out,
+                                    &err);
         }
     }
     mg_adapter_close(adapter);

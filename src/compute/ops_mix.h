@@ -250,6 +250,15 @@ typedef struct mg_finite_args {
     bool *finite_out; /* host memory */
 } mg_finite_args;
 
+/* out[o, i] = fma(b[o, rank-1], a[rank-1, i], ... fma(b[o, 0], a[0, i], 0)), a product of float32
+ * matrices as torch's sum it; all host memory.  It runs on the calling thread. */
+typedef struct mg_product_args {
+    float *out;     /* (rows, columns) */
+    const float *b; /* (rows, rank) */
+    const float *a; /* (rank, columns) */
+    int64_t rows, columns, rank;
+} mg_product_args;
+
 typedef struct mg_mix_ops {
     /* REQUIRED */
     mg_status (*average)(mg_stream *stream, const mg_average_args *args, mg_error *err);
@@ -273,6 +282,8 @@ typedef struct mg_mix_ops {
     /* OPTIONAL: NULL means to look with finite.  From now on operations of this stream that store
      * results set *flag (device memory) when one of them is not finite; flag NULL ends that. */
     mg_status (*watch)(mg_stream *stream, uint32_t *flag, mg_error *err);
+    /* OPTIONAL: NULL where memory is not the host's */
+    mg_status (*product)(mg_stream *stream, const mg_product_args *args, mg_error *err);
 } mg_mix_ops;
 
 /* x rounded to dtype, as the double that holds it. */

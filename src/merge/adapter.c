@@ -6,13 +6,14 @@
 #include "base/fs.h"
 #include "base/map.h"
 #include "base/memory.h"
+#include "compute/ops_mix.h"
 #include "tensor/safetensors.h"
 #include "text/json.h"
 
 #define ADAPTER_CONFIG_BYTES_MAX ((size_t)4 << 20)
 #define ADAPTER_RANK_MAX 65536
 /* Rows of a weight that one task changes. */
-#define ADAPTER_ROWS 16
+#define ADAPTER_ROWS 16 /* of a product that are made together */
 
 typedef struct named_target {
     mg_str name; /* of the weight */
@@ -294,27 +295,17 @@ mg_status mg_adapter_check(const mg_adapter_target *target, const mg_view *weigh
 typedef struct apply_task {
     const mg_view *weight;
     mg_dtype dtype; /* of the result: the weight is rounded to it first */
+    const mg_device *device;
+    mg_stream *stream;
     const float *a; /* (rank, columns) */
     const float *b; /* (rows, rank) */
-    float *deltas;  /* a row for each worker */
+    float *rooms;   /* by worker: rows of the product, and one of the weight in float64 */
     int64_t rows, columns, rank;
     float scale;
     bool transposed; /* row o of the product is column o of the weight */
     bool rounded;    /* the product is rounded before it is added: embeddings */
     char *out;
 } apply_task;
-
-static void product_row(const apply_task *task, int64_t row, float *delta)
-{
-    memset(delta, 0, (size_t)task->columns * sizeof(float));
-    for (int64_t r = 0; r < task->rank; r++) {
-        float factor = task->b[row * task->rank + r];
-        const float *a = task->a + r * task->columns;
-        for (int64_t i = 0; i < task->columns; i++) {
-            delta[i] = fmaf(factor, a[i], delta[i]); /* as torch's matrix products do */
-        }
-    }
-}
 
 /* An element of the weight, in the type of the result. */
 static double weight_at(const apply_task *task, int64_t at)
@@ -329,26 +320,58 @@ static double weight_at(const apply_task *task, int64_t at)
     return x;
 }
 
+/* Adds a row of changes where the weight's elements lie apart or need more digits. */
+static void add_elements(const apply_task *task, int64_t row, const float *changes)
+{
+    const size_t element = (size_t)(mg_dtype_bits(task->dtype) / 8);
+    for (int64_t i = 0; i < task->columns; i++) {
+        int64_t at = task->transposed ? i * task->rows + row : row * task->columns + i;
+        float sum = (float)(weight_at(task, at) + (double)changes[i]);
+        mg_dtype_convert(task->out + (size_t)at * element, task->dtype, &sum, MG_F32, 1);
+    }
+}
+
+/* The same where they are a row of 32 bits at most; room takes a row. */
+static void add_row(const apply_task *task, int64_t row, const float *changes, float *room)
+{
+    const mg_dtype dtype = task->dtype;
+    const mg_dtype stored = task->weight->dtype;
+    const char *from = (const char *)task->weight->data +
+                       (size_t)(row * task->columns) * (size_t)(mg_dtype_bits(stored) / 8);
+    char *out = task->out + (size_t)(row * task->columns) * (size_t)(mg_dtype_bits(dtype) / 8);
+    mg_dtype_convert(out, dtype, from, stored, task->columns);
+    mg_dtype_convert(room, MG_F32, out, dtype, task->columns);
+    for (int64_t i = 0; i < task->columns; i++) {
+        room[i] += changes[i];
+    }
+    mg_dtype_convert(out, dtype, room, MG_F32, task->columns);
+}
+
 static void apply_rows(void *context, int64_t index, int worker)
 {
     const apply_task *task = (const apply_task *)context;
-    const mg_dtype dtype = task->dtype;
-    const size_t element = (size_t)(mg_dtype_bits(dtype) / 8);
-    float *delta = task->deltas + (int64_t)worker * task->columns;
-    char element_room[sizeof(double)];
-    int64_t end = MG_MIN(task->rows, (index + 1) * ADAPTER_ROWS);
-    for (int64_t row = index * ADAPTER_ROWS; row < end; row++) {
-        product_row(task, row, delta);
+    const int64_t first = index * ADAPTER_ROWS;
+    const int64_t count = MG_MIN(ADAPTER_ROWS, task->rows - first);
+    float *changes = task->rooms + (int64_t)worker * (ADAPTER_ROWS + 2) * task->columns;
+    float *room = changes + ADAPTER_ROWS * task->columns;
+    mg_product_args product = { changes,       task->b + first * task->rank,
+                                task->a,       count,
+                                task->columns, task->rank };
+    (void)task->device->mix->product(task->stream, &product,
+                                     NULL); /* host operations cannot fail */
+    for (int64_t o = 0; o < count; o++) {
+        float *row = changes + o * task->columns;
         for (int64_t i = 0; i < task->columns; i++) {
-            int64_t at = task->transposed ? i * task->rows + row : row * task->columns + i;
-            double x = weight_at(task, at);
-            float change = delta[i] * task->scale;
-            if (task->rounded) {
-                mg_dtype_convert(element_room, dtype, &change, MG_F32, 1);
-                mg_dtype_convert(&change, MG_F32, element_room, dtype, 1);
-            }
-            float sum = (float)(x + (double)change);
-            mg_dtype_convert(task->out + (size_t)at * element, dtype, &sum, MG_F32, 1);
+            row[i] *= task->scale;
+        }
+        if (task->rounded) {
+            mg_dtype_convert(room, task->dtype, row, MG_F32, task->columns);
+            mg_dtype_convert(row, MG_F32, room, task->dtype, task->columns);
+        }
+        if (task->transposed || task->dtype == MG_F64) {
+            add_elements(task, first + o, row);
+        } else {
+            add_row(task, first + o, row, room);
         }
     }
 }
@@ -370,9 +393,10 @@ static void to_floats(const mg_view *from, bool transpose, float *to)
 }
 
 mg_status mg_adapter_apply(const mg_adapter_target *target, const mg_view *weight, mg_dtype dtype,
-                           mg_pool *pool, void *out, mg_error *err)
+                           const mg_device *device, mg_stream *stream, mg_pool *pool, void *out,
+                           mg_error *err)
 {
-    MG_ASSERT(target->replacement == NULL);
+    MG_ASSERT(target->replacement == NULL && device->host_memory);
     /* Of an embedding the product is used transposed: its rows are the columns of a. */
     const mg_view *right = target->embedding ? target->b : target->a;
     const mg_view *left = target->embedding ? target->a : target->b;
@@ -388,8 +412,9 @@ mg_status mg_adapter_apply(const mg_adapter_target *target, const mg_view *weigh
     task.rounded = target->embedding;
     task.out = (char *)out;
     int workers = pool != NULL ? mg_pool_threads(pool) : 1;
-    size_t floats =
-        (size_t)(task.rank * (task.rows + task.columns)) + (size_t)workers * (size_t)task.columns;
+    /* The row of the weight may be one of float64. */
+    size_t floats = (size_t)(task.rank * (task.rows + task.columns)) +
+                    (size_t)workers * (ADAPTER_ROWS + 2) * (size_t)task.columns;
     void *block;
     MG_TRY(mg_memory_try(floats * sizeof(float), "an adapter", &block, err));
     float *a = (float *)block;
@@ -398,7 +423,9 @@ mg_status mg_adapter_apply(const mg_adapter_target *target, const mg_view *weigh
     to_floats(left, target->embedding, b);
     task.a = a;
     task.b = b;
-    task.deltas = b + task.rank * task.rows;
+    task.rooms = b + task.rank * task.rows;
+    task.device = device;
+    task.stream = stream;
     mg_pool_run(pool, (task.rows + ADAPTER_ROWS - 1) / ADAPTER_ROWS, apply_rows, &task);
     mg_free_aligned(block);
     return MG_OK;

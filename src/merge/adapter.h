@@ -9,6 +9,7 @@
 
 #include "base/error.h"
 #include "base/pool.h"
+#include "compute/device.h"
 #include "tensor/view.h"
 
 MG_BEGIN_C
@@ -39,8 +40,9 @@ const mg_adapter_target *mg_adapter_find(const mg_adapter *adapter, mg_str name)
 MG_MUST_CHECK mg_status mg_adapter_check(const mg_adapter_target *target, const mg_view *weight,
                                          mg_error *err);
 /* Writes the changed weight to out, in dtype, a type of floating-point numbers (not for
- * replacements). */
+ * replacements).  The device has host memory; pool may be NULL. */
 MG_MUST_CHECK mg_status mg_adapter_apply(const mg_adapter_target *target, const mg_view *weight,
-                                         mg_dtype dtype, mg_pool *pool, void *out, mg_error *err);
+                                         mg_dtype dtype, const mg_device *device, mg_stream *stream,
+                                         mg_pool *pool, void *out, mg_error *err);
 
 MG_END_C

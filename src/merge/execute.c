@@ -74,8 +74,8 @@ static mg_status prepare(executor *ex, const mg_plan_input *input, int64_t index
         scratch->bytes = source->bytes;
     }
     if (input->adapter != NULL) {
-        return mg_adapter_apply(input->adapter, source->parts[0], source->dtype, ex->job.pool,
-                                scratch->data, err);
+        return mg_adapter_apply(input->adapter, source->parts[0], source->dtype, ex->job.device,
+                                ex->job.stream, ex->job.pool, scratch->data, err);
     }
     if (is_cast(source)) {
         mg_dtype_convert(scratch->data, source->dtype, source->parts[0]->data,

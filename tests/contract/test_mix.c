@@ -432,6 +432,34 @@ static void angles_have_the_bits_of_ref(void **state)
     for_all_cases(run_dot);
 }
 
+static void products_of_matrices_have_the_bits_of_ref(void **state)
+{
+    (void)state;
+    static const int64_t shapes[][3] = { { 1, 1, 1 }, { 3, 70, 5 }, { 16, 64, 8 }, { 5, 200, 33 } };
+    mg_error err;
+    for (int64_t s = 0; s < MG_ARRAY_COUNT(shapes); s++) {
+        const int64_t rows = shapes[s][0];
+        const int64_t columns = shapes[s][1];
+        const int64_t rank = shapes[s][2];
+        float *a = mg_new_array(float, rank *columns);
+        float *b = mg_new_array(float, rows *rank);
+        for (int64_t i = 0; i < rank * columns; i++) {
+            a[i] = (float)(i * 7919 % 1009) / 1009.0f - 0.5f;
+        }
+        for (int64_t i = 0; i < rows * rank; i++) {
+            b[i] = (float)(i * 104729 % 1013) / 1013.0f - 0.5f;
+        }
+        outputs o = make_outputs((size_t)(rows * columns) * sizeof(float));
+        for (int64_t i = 0; i < target_count; i++) {
+            mg_product_args args = { (float *)o.data[i], b, a, rows, columns, rank };
+            assert_ok(targets[i].device->mix->product(targets[i].stream, &args, &err), &err);
+        }
+        compare_outputs(&o, "product", rows * columns);
+        mg_free(a);
+        mg_free(b);
+    }
+}
+
 static void random_masks_have_the_bits_of_ref(void **state)
 {
     (void)state;
@@ -562,6 +590,7 @@ int main(void)
         cmocka_unit_test(ranks_have_the_bits_of_ref),
         cmocka_unit_test(masks_by_rank_in_rows_have_the_bits_of_ref),
         cmocka_unit_test(angles_have_the_bits_of_ref),
+        cmocka_unit_test(products_of_matrices_have_the_bits_of_ref),
         cmocka_unit_test(random_masks_have_the_bits_of_ref),
         cmocka_unit_test(keys_order_as_magnitudes),
         cmocka_unit_test(nan_and_infinity_are_found_everywhere),

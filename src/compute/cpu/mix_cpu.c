@@ -337,6 +337,13 @@ static mg_status bernoulli_cpu(mg_stream *stream, const mg_bernoulli_args *args,
     return MG_OK;
 }
 
+static mg_status product_cpu(mg_stream *stream, const mg_product_args *args, mg_error *err)
+{
+    (void)err;
+    kernels_of(stream)->product(args);
+    return MG_OK;
+}
+
 const mg_mix_ops mg_mix_ops_cpu = {
     .average = average_cpu,
     .blend = blend_cpu,
@@ -353,4 +360,5 @@ const mg_mix_ops mg_mix_ops_cpu = {
     .short_keys = mg_mix_short_keys_cpu,
     .short_mask = mg_mix_short_mask_cpu,
     .partition = mg_mix_partition_cpu,
+    .product = product_cpu,
 };

@@ -43,6 +43,7 @@ typedef struct mg_mix_kernels {
                        uint32_t *tally);
     void (*short_mask)(const mg_short_mask_args *args);
     void (*partition)(mg_partition_args *args);
+    void (*product)(const mg_product_args *args);
     void (*bernoulli)(const mg_bernoulli_args *args);
     bool (*finite)(const mg_finite_args *args, int64_t first, int64_t count);
 } mg_mix_kernels;

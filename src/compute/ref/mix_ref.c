@@ -448,6 +448,22 @@ static mg_status finite_ref(mg_stream *stream, const mg_finite_args *args, mg_er
     return MG_OK;
 }
 
+static mg_status product_ref(mg_stream *stream, const mg_product_args *args, mg_error *err)
+{
+    (void)stream;
+    (void)err;
+    for (int64_t o = 0; o < args->rows; o++) {
+        for (int64_t i = 0; i < args->columns; i++) {
+            float sum = 0.0f;
+            for (int64_t r = 0; r < args->rank; r++) {
+                sum = fmaf(args->b[o * args->rank + r], args->a[r * args->columns + i], sum);
+            }
+            args->out[o * args->columns + i] = sum;
+        }
+    }
+    return MG_OK;
+}
+
 const mg_mix_ops mg_mix_ops_ref = {
     .average = average_ref,
     .blend = blend_ref,
@@ -464,4 +480,5 @@ const mg_mix_ops mg_mix_ops_ref = {
     .short_keys = short_keys_ref,
     .short_mask = short_mask_ref,
     .partition = partition_ref,
+    .product = product_ref,
 };

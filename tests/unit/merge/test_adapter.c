@@ -75,7 +75,8 @@ static void a_target_adds_the_scaled_product(void **state)
     float out[6];
     mg_view weight = view_of("m.q_proj.weight", w, 2, 3);
     assert_ok(mg_adapter_check(target, &weight, &err), &err);
-    assert_ok(mg_adapter_apply(target, &weight, MG_F32, NULL, out, &err), &err);
+    assert_ok(mg_adapter_apply(target, &weight, MG_F32, mg_device_ref(), NULL, NULL, out, &err),
+              &err);
     assert_memory_equal(out, expected, sizeof(out));
     mg_view other = view_of("m.q_proj.weight", w, 3, 2);
     assert_status(mg_adapter_check(target, &other, &err), MG_ERR_FORMAT);
@@ -102,7 +103,8 @@ static void products_are_fused_and_added_in_the_order_of_ranks(void **state)
     const float zero = 0.0f;
     float out;
     mg_view weight = view_of("m.q_proj.weight", &zero, 1, 1);
-    assert_ok(mg_adapter_apply(target, &weight, MG_F32, NULL, &out, &err), &err);
+    assert_ok(mg_adapter_apply(target, &weight, MG_F32, mg_device_ref(), NULL, NULL, &out, &err),
+              &err);
     assert_true(out == 0x1p-11f + 0x1p-24f);
     mg_adapter_close(adapter);
 }
@@ -118,7 +120,8 @@ static void a_stored_base_is_rounded_to_the_type_of_the_result(void **state)
     const float w[6] = { 1.0f + 0x1p-8f, 20, 30, 40, 50, 60 };
     uint16_t out[6];
     mg_view weight = view_of("m.q_proj.weight", w, 2, 3);
-    assert_ok(mg_adapter_apply(target, &weight, MG_BF16, NULL, out, &err), &err);
+    assert_ok(mg_adapter_apply(target, &weight, MG_BF16, mg_device_ref(), NULL, NULL, out, &err),
+              &err);
     assert_true(mg_bf16_to_f32(out[0]) == 3.0f);
     assert_true(mg_bf16_to_f32(out[3]) == 32.0f);
     mg_adapter_close(adapter);
