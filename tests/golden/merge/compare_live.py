@@ -65,7 +65,8 @@ def main():
             path = f"{work}/config.yml"
             with open(path, "w") as file:
                 yaml.safe_dump(config, file)
-            done = subprocess.run([program, "merge", path, f"{work}/ours", "--seed", "42", "-q"],
+            done = subprocess.run([program, "merge", path, f"{work}/ours", "--seed", "42", "-q",
+                                   "--torch-threads", "1"],
                                   capture_output=True, text=True)
             if done.returncode != 0:
                 print(f"{name:22} {dtype:9} OURS FAILED {done.stderr.strip()}")
