@@ -28,8 +28,9 @@
 
 typedef struct mg_text {
     const mg_generate_request *request;
-    int64_t index; /* of the request; -1 = the slot is free */
-    int32_t *ids;  /* prompt as cut, then what was generated */
+    int64_t index;         /* of the request; -1 = the slot is free */
+    int32_t *ids;          /* prompt as cut, then what was generated */
+    const int32_t *prompt; /* the request's own, as cut: outlives the text */
     int64_t prompt_count;
     int64_t count;   /* of ids */
     int64_t new_max; /* tokens to generate at most */
@@ -179,6 +180,7 @@ static mg_status admit(mg_generator *gen, int64_t slot, mg_error *err)
     }
     text->request = request;
     text->index = prompt->index;
+    text->prompt = prompt->ids;
     text->prompt_count = prompt->count;
     text->count = text->prompt_count;
     text->new_max = MG_MIN(request->max_new_tokens, engine->positions_max - text->prompt_count);
@@ -255,7 +257,7 @@ static mg_status make_room(mg_generator *gen, mg_error *err)
         }
         if (text->is_parked) {
             text->is_parked = false;
-            MG_TRY(mg_prefix_begin(engine, gen->held, gen->slot_count, slot, text->ids,
+            MG_TRY(mg_prefix_begin(engine, gen->held, gen->slot_count, slot, text->prompt,
                                    text->prompt_count, false, err));
         }
         while (!mg_kv_cache_grow(engine->cache, slot, text->count)) {

@@ -70,6 +70,7 @@ mg_status mg_prefix_begin(mg_engine *engine, mg_held *held, int64_t slot_count, 
 void mg_prefix_forget(mg_engine *engine, mg_held *held, int64_t slot)
 {
     mg_kv_cache_drop(engine->cache, slot);
+    held[slot].count = 0; /* nobody is to wait for it */
     held[slot].computed = 0;
     held[slot].source = -1;
 }

@@ -13,7 +13,7 @@
 MG_BEGIN_C
 
 typedef struct mg_held {
-    const int32_t *ids; /* what will be in the slot; borrowed */
+    const int32_t *ids; /* what will be in the slot; borrowed for as long as it may be there */
     int64_t count;
     int64_t computed; /* of ids: tokens with keys and values */
     int64_t source;   /* the slot whose tokens are waited for; -1 = none */
@@ -26,7 +26,8 @@ typedef struct mg_held {
 MG_MUST_CHECK mg_status mg_prefix_begin(mg_engine *engine, mg_held *held, int64_t slot_count,
                                         int64_t slot, const int32_t *ids, int64_t count,
                                         bool may_wait, mg_error *err);
-/* Gives up what is held of a text: it is to be computed anew, or never again. */
+/* Gives up what is held of a text: it is begun anew, or never again.  Who waits for it already goes
+ * on waiting. */
 void mg_prefix_forget(mg_engine *engine, mg_held *held, int64_t slot);
 /* Ends the waiting of texts whose beginning has been computed: to be called behind each pass,
  * before a slot is given to another text. */

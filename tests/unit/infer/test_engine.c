@@ -208,6 +208,54 @@ static void a_small_pool_changes_no_answer(void **state)
     close_fixture(&f);
 }
 
+/* Texts that were parked leave their slots to texts that begin otherwise, and texts that begin like
+ * one whose keys and values were given up do not wait for it. */
+static void slots_of_parked_texts_serve_others(void **state)
+{
+    (void)state;
+    enum { MANY = 40, LONGEST = 40 };
+    fixture f;
+    mg_error err;
+    mg_generate_request requests[MANY];
+    answer *wanted = mg_new_array(answer, MANY);
+    int32_t *ids = mg_new_array(int32_t, MANY * LONGEST);
+    open_fixture(&f, mg_device_ref());
+    uint32_t x = 11;
+    for (int64_t i = 0; i < MANY; i++) {
+        for (int64_t k = 0; k < LONGEST; k++) {
+            x = x * 1664525u + 1013904223u;
+            ids[i * LONGEST + k] = (int32_t)((x >> 8) % TINY_VOCAB);
+        }
+        if (i % 2 == 1) { /* half of them begin like one of four */
+            memcpy(ids + i * LONGEST, ids + i % 8 / 2 * LONGEST, 20 * sizeof(int32_t));
+        }
+        requests[i] = f.requests[0];
+        requests[i].ids = ids + i * LONGEST;
+        requests[i].id_count = 18 + i * 7 % 23;
+        requests[i].max_new_tokens = 1 + i * 11 % 24;
+    }
+    mg_engine_options options = { 0, 0, 0, 0 };
+    for (int64_t i = 0; i < MANY; i++) {
+        assert_ok(generate(&f, &requests[i], 1, options, NULL, &err), &err);
+        wanted[i] = f.answers[0];
+    }
+    options.batch_max = 6;
+    for (options.cache_tokens = 64; options.cache_tokens < 260; options.cache_tokens += 12) {
+        mg_engine *engine = NULL;
+        answer *seen = mg_new_array(answer, MANY);
+        assert_ok(mg_engine_create(f.model, NULL, NULL, &options, &engine, &err), &err);
+        assert_ok(mg_engine_generate(engine, requests, MANY, keep_in_array, seen, &err), &err);
+        for (int64_t i = 0; i < MANY; i++) {
+            assert_memory_equal(&wanted[i], &seen[i], sizeof(answer));
+        }
+        mg_engine_destroy(engine);
+        mg_free(seen);
+    }
+    mg_free(wanted);
+    mg_free(ids);
+    close_fixture(&f);
+}
+
 /* --- A device whose memory ends: allocations above a size, or the n-th one, fail. */
 
 static mg_device narrow;
@@ -590,6 +638,7 @@ int main(void)
         cmocka_unit_test(answers_do_not_depend_on_the_batch),
         cmocka_unit_test(steps_ahead_change_no_answer),
         cmocka_unit_test(a_small_pool_changes_no_answer),
+        cmocka_unit_test(slots_of_parked_texts_serve_others),
         cmocka_unit_test(short_memory_makes_batches_smaller_and_changes_no_answer),
         cmocka_unit_test(any_allocation_may_fail_once),
         cmocka_unit_test(shared_prefix_changes_nothing),
