@@ -417,14 +417,14 @@ static bool is_plain_step(const mg_generator *gen, int64_t decoding)
     return plain;
 }
 
-/* Whether a text could come in: a new one, or one that was parked. */
+/* Whether a text could come in: a new one, or one that waits for room. */
 static bool somebody_comes(const mg_generator *gen)
 {
     bool has_slot = false;
     for (int64_t slot = 0; slot < gen->slot_count; slot++) {
         const mg_text *text = &gen->texts[slot];
         has_slot = has_slot || text->index < 0;
-        if (text->index >= 0 && text->is_parked && has_room(gen, text->count)) {
+        if (text->index >= 0 && text->is_waiting && has_room(gen, text->count)) {
             return true;
         }
     }

@@ -256,6 +256,30 @@ static void slots_of_parked_texts_serve_others(void **state)
     close_fixture(&f);
 }
 
+/* Three texts and room for two: when the short one has ended the third comes in beside the long one.
+ */
+static void texts_without_room_come_in_as_others_end(void **state)
+{
+    (void)state;
+    enum { MANY = 3, LONG = 22, SHORT = 4 };
+    fixture f;
+    mg_error err;
+    mg_engine *engine = NULL;
+    mg_engine_options options = { MANY, 0, 64, 40 };
+    answer seen[MANY] = { 0 };
+    open_fixture(&f, mg_device_ref());
+    for (int64_t i = 0; i < MANY; i++) {
+        f.ids[i][0] = (int32_t)i; /* the order in which they come in */
+        f.requests[i].id_count = 16;
+        f.requests[i].max_new_tokens = i == 0 ? LONG : SHORT;
+    }
+    assert_ok(mg_engine_create(f.model, NULL, NULL, &options, &engine, &err), &err);
+    assert_ok(mg_engine_generate(engine, f.requests, MANY, keep_in_array, seen, &err), &err);
+    assert_in_range(mg_engine_stats_get(engine).decode_steps, LONG - 1, LONG + 1);
+    mg_engine_destroy(engine);
+    close_fixture(&f);
+}
+
 /* --- A device whose memory ends: allocations above a size, or the n-th one, fail. */
 
 static mg_device narrow;
@@ -639,6 +663,7 @@ int main(void)
         cmocka_unit_test(steps_ahead_change_no_answer),
         cmocka_unit_test(a_small_pool_changes_no_answer),
         cmocka_unit_test(slots_of_parked_texts_serve_others),
+        cmocka_unit_test(texts_without_room_come_in_as_others_end),
         cmocka_unit_test(short_memory_makes_batches_smaller_and_changes_no_answer),
         cmocka_unit_test(any_allocation_may_fail_once),
         cmocka_unit_test(shared_prefix_changes_nothing),
