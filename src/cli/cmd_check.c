@@ -8,6 +8,7 @@
 #include "cli/cli.h"
 #include "cli/commands.h"
 #include "evolve/search.h"
+#include "merge/execute.h"
 #include "merge/missing.h"
 #include "merge/plan.h"
 #include "recipe/recipe.h"
@@ -120,6 +121,7 @@ static void look_at_plan(void *context, const mg_plan *plan)
     f->in_bytes += mg_plan_input_bytes(plan);
     f->out_bytes += mg_plan_output_bytes(plan);
     f->memory_bytes = MG_MAX(f->memory_bytes, mg_plan_memory_bytes(plan, c->threads));
+    f->seconds += mg_plan_seconds(plan, c->threads);
     for (int64_t i = 0; i < tensors; i++) {
         mg_view view = mg_plan_tensor(plan, i);
         f->parameters += mg_shape_count(&view.shape);
@@ -324,6 +326,10 @@ static mg_status check_merge(mg_cli *cli, const mg_args *args, checking *c, mg_e
         mg_add_missing_models(mg_args_operand(args, 0), mg_cli_hub(cli), err);
     }
     if (read != MG_OK) {
+        add_error(c, err);
+        goto done;
+    }
+    if (mg_check_documents(recipes, count, &c->arena, err) != MG_OK) {
         add_error(c, err);
         goto done;
     }

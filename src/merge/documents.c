@@ -12,6 +12,8 @@ typedef struct documents {
     mg_str *names; /* empty = the final merge */
     bool *needs;   /* (count, count): row needs column */
     visit *visited;
+    int64_t *order; /* documents, each behind those it needs */
+    int64_t ordered;
     mg_model_set *set;
     const mg_device *device;
     mg_pool *pool;
@@ -65,7 +67,8 @@ static bool is_finished(const char *folder, mg_arena *arena)
             mg_path_is_file(mg_path_join(arena, folder, "model.safetensors.index.json").data));
 }
 
-static mg_status run_document(documents *d, int64_t index, mg_error *err)
+/* Puts a document behind those it needs. */
+static mg_status put_in_order(documents *d, int64_t index, mg_error *err)
 {
     if (d->visited[index] == VISIT_OPEN) {
         const mg_recipe *recipe = &d->recipes[index];
@@ -80,10 +83,53 @@ static mg_status run_document(documents *d, int64_t index, mg_error *err)
     d->visited[index] = VISIT_OPEN;
     for (int64_t k = 0; k < d->count; k++) {
         if (d->needs[index * d->count + k]) {
-            MG_TRY(run_document(d, k, err));
+            MG_TRY(put_in_order(d, k, err));
         }
     }
     d->visited[index] = VISIT_DONE;
+    d->order[d->ordered++] = index;
+    return MG_OK;
+}
+
+/* Takes the names off the recipes, and finds what needs what. */
+static mg_status begin(documents *d, mg_recipe *recipes, int64_t count, const char *intermediate,
+                       mg_arena *arena, mg_error *err)
+{
+    memset(d, 0, sizeof(*d));
+    d->recipes = recipes;
+    d->count = count;
+    d->intermediate = intermediate;
+    d->arena = arena;
+    d->names = mg_arena_array(arena, mg_str, count);
+    d->needs = mg_arena_array(arena, bool, count *count);
+    d->visited = mg_arena_array(arena, visit, count);
+    d->order = mg_arena_array(arena, int64_t, count);
+    for (int64_t i = 0; i < count; i++) {
+        d->names[i] = mg_arena_copy(arena, recipes[i].name);
+        recipes[i].name = mg_str_of(""); /* of this file alone, not of the recipe as recorded */
+    }
+    MG_TRY(check_names(d, err));
+    for (int64_t i = 0; i < count; i++) {
+        mg_recipe_relocate(&recipes[i], d->names, count, intermediate, arena, d->needs + i * count);
+    }
+    return MG_OK;
+}
+
+mg_status mg_check_documents(const mg_recipe *recipes, int64_t count, mg_arena *arena,
+                             mg_error *err)
+{
+    documents d;
+    mg_recipe *copies = mg_arena_array(arena, mg_recipe, count);
+    memcpy(copies, recipes, (size_t)count * sizeof(*copies));
+    MG_TRY(begin(&d, copies, count, ".", arena, err));
+    for (int64_t i = 0; i < count; i++) {
+        MG_TRY(put_in_order(&d, i, err));
+    }
+    return MG_OK;
+}
+
+static mg_status run_document(const documents *d, int64_t index, mg_error *err)
+{
     const char *target = d->out;
     if (d->names[index].size == 0 && d->out == NULL) {
         return MG_OK;
@@ -109,38 +155,26 @@ mg_status mg_merge_documents(mg_recipe *recipes, int64_t count, mg_model_set *se
                              const char *out, mg_arena *arena, mg_error *err)
 {
     documents d;
-    memset(&d, 0, sizeof(d));
-    d.recipes = recipes;
-    d.count = count;
+    bool has_final = false;
+    MG_TRY(begin(&d, recipes, count, intermediate, arena, err));
     d.set = set;
     d.device = device;
     d.pool = pool;
     d.options = options;
-    d.intermediate = intermediate;
     d.lazy = lazy;
     d.out = out;
-    d.arena = arena;
-    d.names = mg_arena_array(arena, mg_str, count);
-    d.needs = mg_arena_array(arena, bool, count *count);
-    d.visited = mg_arena_array(arena, visit, count);
-    for (int64_t i = 0; i < count; i++) {
-        d.names[i] = mg_arena_copy(arena, recipes[i].name);
-        recipes[i].name = mg_str_of(""); /* of this file alone, not of the recipe as recorded */
-    }
-    MG_TRY(check_names(&d, err));
-    for (int64_t i = 0; i < count; i++) {
-        mg_recipe_relocate(&recipes[i], d.names, count, intermediate, arena, d.needs + i * count);
-    }
-    bool has_final = false;
     for (int64_t i = 0; i < count; i++) {
         has_final = has_final || d.names[i].size == 0;
         if (out != NULL || d.names[i].size == 0) {
-            MG_TRY(run_document(&d, i, err));
+            MG_TRY(put_in_order(&d, i, err));
         }
     }
     if (out == NULL && !has_final) {
         return mg_fail(err, MG_ERR_CONFIG,
                        "all documents have names: leave out that of the final merge");
+    }
+    for (int64_t i = 0; i < d.ordered; i++) {
+        MG_TRY(run_document(&d, d.order[i], err));
     }
     return MG_OK;
 }

@@ -56,11 +56,15 @@ MG_MUST_CHECK mg_status mg_merge_describe(const mg_plan *plan, const mg_recipe *
  * named one is written to intermediate/NAME, the one without a name to out, each behind those it
  * needs; a result that is there already is taken as it is when lazy.  out NULL: only what the one
  * without a name needs is made, and that recipe is ready to be planned.  recipes change; arena is
- * theirs.  MG_ERR_CONFIG for names that are used twice or in a circle. */
+ * theirs.  MG_ERR_CONFIG, before any work, for names that are no plain file names, are used twice
+ * or need each other in a circle. */
 MG_MUST_CHECK mg_status mg_merge_documents(mg_recipe *recipes, int64_t count, mg_model_set *set,
                                            const mg_device *device, mg_pool *pool,
                                            const mg_merge_options *options,
                                            const char *intermediate, bool lazy, const char *out,
                                            mg_arena *arena, mg_error *err);
+/* The same mistakes of names, without a merge; recipes stay as they are. */
+MG_MUST_CHECK mg_status mg_check_documents(const mg_recipe *recipes, int64_t count, mg_arena *arena,
+                                           mg_error *err);
 
 MG_END_C

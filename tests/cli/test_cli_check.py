@@ -150,6 +150,18 @@ class Check(ProgramTest):
         self.finds("did you mean 'linear'", f"name: one\n{first}---\n{last.replace('linear', 'linaer')}")
         self.finds("gone: no such folder", f"name: one\n{first.replace(str(JA), 'gone')}---\n{last}")
 
+    def test_mistakes_in_names_of_documents_are_found(self):
+        first = self.with_ja(MODELS / "mini-math-a")
+        last = merge("linear", ("one", "{weight: 1}"))
+        self.finds("'../one' must be a plain file name", f"name: ../one\n{first}---\n{last}")
+        self.finds("two documents have the name 'one'", f"name: one\n{first}---\nname: one\n{first}---\n{last}")
+        self.finds("the merge 'one' needs itself", f"name: one\n{last}---\n{last}")
+        self.assertEqual(self.check(f"name: one\n{first}---\nname: two\n{last}")["findings"], [])
+
+    def test_methods_that_cost_more_take_more_time(self):
+        text = merge("karcher", (JA, "{}"), (MODELS / "mini-math-a", "{}"))
+        self.assertGreater(self.check(text)["seconds"], 0)
+
     def test_a_search_is_checked_with_its_tasks_and_its_first_merge(self):
         os.symlink(SOURCE / "examples", self.folder / "examples")
         result = self.run_ok("check", "examples/mini/evolve.yml", "--task-search-path", "examples/mini/tasks", "--json")
