@@ -38,7 +38,7 @@ static const demand demands[] = {
     { "sce", 16.125, 4, 4, 0, 28 },
     { "model_stock", 4, 8, 4, 0, 19 },
     { "nearswap", 0, 4, 4, 0, 20 },
-    { "arcee_fusion", 4, 4, 4, 0, 45 },
+    { "arcee_fusion", 8, 4, 4, 0, 45 },
     { "ram", 0, 4, 4, 0, 15 },
     { "ramplus_tl", 0, 4, 4, 0, 18 },
     { "della", 4, 0.125, 0, 0, 64 },
