@@ -185,8 +185,8 @@ static mg_status run_blend(const tensors *t, bool on_card, void *out, const int 
                            t->dtype,
                            input_of(t, 0, on_card),
                            input_of(t, 1, on_card),
-                           0.3,
-                           0.7,
+                           (double)0.3f,
+                           (double)0.7f,
                            t->count };
     return on_card ? card->mix->blend(stream, &args, err)
                    : mg_device_ref()->mix->blend(ref_stream, &args, err);
@@ -256,6 +256,8 @@ static void elementwise_merges_have_the_bits_of_the_cpu(void **state)
             }
             int params[] = { 2, 0, (int)MG_F32 };
             compare(&t, MG_F32, run_blend, params);
+            params[2] = (int)dtypes[d];
+            compare(&t, dtypes[d], run_blend, params);
             free_bits(&bits);
             free_tensors(&t);
         }

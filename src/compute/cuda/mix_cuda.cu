@@ -20,23 +20,86 @@ typedef struct average_inputs {
     float weights[MG_MIX_INPUTS_MAX];
 } average_inputs;
 
-__global__ static void average_kernel(mg_average_args args, average_inputs in, uint32_t *flag)
+/* A float32 quotient: float64 would give the same bits, since 53 digits hold 2 * 24 + 2. */
+__device__ static inline float average_end(const mg_average_args *args, float sum)
+{
+    float r = args->divide ? __fdiv_rn(sum, (float)args->divisor) : sum;
+    return mg_mix_round_to(r, args->work);
+}
+
+__device__ static inline unsigned average_element(const mg_average_args *args,
+                                                  const average_inputs *in, int64_t e)
+{
+    float r = 0;
+    for (int64_t i = 0; i < args->input_count; i++) {
+        r = __fmaf_rn(mg_mix_load(&in->inputs[i], e, args->work), in->weights[i], r);
+    }
+    r = average_end(args, r);
+    mg_mix_store(args->out, args->out_dtype, e, r);
+    return mg_mix_watch(0, r);
+}
+
+__global__ static void average_kernel(const __grid_constant__ mg_average_args args,
+                                      const __grid_constant__ average_inputs in, uint32_t *flag)
 {
     unsigned most = 0;
     int64_t step = (int64_t)gridDim.x * blockDim.x;
     for (int64_t e = (int64_t)blockIdx.x * blockDim.x + threadIdx.x; e < args.count; e += step) {
-        float r = 0;
-        for (int64_t i = 0; i < args.input_count; i++) {
-            r = __fmaf_rn(mg_mix_load(&in.inputs[i], e, args.work), in.weights[i], r);
-        }
-        if (args.divide) {
-            r = __double2float_rn((double)r / args.divisor);
-        }
-        r = mg_mix_round_to(r, args.work);
-        most = mg_mix_watch(most, r);
-        mg_mix_store(args.out, args.out_dtype, e, r);
+        most = max(most, average_element(&args, &in, e));
     }
     mg_mix_watch_end(flag, most, args.out_dtype);
+}
+
+#define AT_ONCE 4 /* inputs whose pieces are on their way together */
+
+/* bfloat16 all through: a thread takes a piece, the last one the elements behind them. */
+__global__ __launch_bounds__(MG_MIX_THREADS) static void average_pieces_kernel(
+    const __grid_constant__ mg_average_args args, const __grid_constant__ average_inputs in,
+    uint32_t *flag)
+{
+    int64_t piece = (int64_t)blockIdx.x * MG_MIX_THREADS + threadIdx.x;
+    int64_t end = min((piece + 1) * MG_MIX_PIECE, args.count);
+    unsigned most = 0;
+    if (piece >= args.count / MG_MIX_PIECE) {
+        for (int64_t e = piece * MG_MIX_PIECE; e < end; e++) {
+            most = max(most, average_element(&args, &in, e));
+        }
+        mg_mix_watch_end(flag, most, MG_BF16);
+        return;
+    }
+    float r[MG_MIX_PIECE] = { 0 };
+    for (int first = 0; first < (int)args.input_count; first += AT_ONCE) {
+        float x[AT_ONCE][MG_MIX_PIECE];
+#pragma unroll
+        for (int i = 0; i < AT_ONCE; i++) {
+            if (first + i < (int)args.input_count) {
+                mg_mix_load_piece(x[i], in.inputs[first + i].data, piece);
+            }
+        }
+#pragma unroll
+        for (int i = 0; i < AT_ONCE; i++) {
+            if (first + i < (int)args.input_count) {
+#pragma unroll
+                for (int k = 0; k < MG_MIX_PIECE; k++) {
+                    r[k] = __fmaf_rn(x[i][k], in.weights[first + i], r[k]);
+                }
+            }
+        }
+    }
+#pragma unroll
+    for (int k = 0; k < MG_MIX_PIECE; k++) {
+        r[k] = args.divide ? __fdiv_rn(r[k], (float)args.divisor) : r[k];
+        most = mg_mix_watch(most, r[k]);
+    }
+    mg_mix_store_piece(args.out, piece, r);
+    mg_mix_watch_end(flag, most, MG_BF16);
+}
+
+/* Blocks of kernels whose threads take a piece each, with one thread for the rest. */
+static unsigned piece_blocks(int64_t count)
+{
+    int64_t pieces = (count + MG_MIX_PIECE - 1) / MG_MIX_PIECE;
+    return (unsigned)((pieces + MG_MIX_THREADS - 1) / MG_MIX_THREADS);
 }
 
 static mg_status average_cuda(mg_stream *stream, const mg_average_args *args, mg_error *err)
@@ -44,13 +107,35 @@ static mg_status average_cuda(mg_stream *stream, const mg_average_args *args, mg
     MG_TRY(mg_mix_check_types(args->work, args->out_dtype, err));
     average_inputs in;
     memset(&in, 0, sizeof(in));
+    bool wide = args->work == MG_BF16 && mg_mix_wide(args->out, args->out_dtype) && args->count > 0;
     for (int64_t i = 0; i < args->input_count; i++) {
         in.inputs[i] = args->inputs[i];
         in.weights[i] = (float)args->weights[i];
+        wide = wide && mg_mix_wide(in.inputs[i].data, in.inputs[i].dtype);
     }
-    average_kernel<<<mg_mix_blocks(stream, args->count), MG_MIX_THREADS, 0, stream->handle>>>(
-        *args, in, stream->watched);
+    if (wide) {
+        average_pieces_kernel<<<piece_blocks(args->count), MG_MIX_THREADS, 0, stream->handle>>>(
+            *args, in, stream->watched);
+    } else {
+        average_kernel<<<mg_mix_blocks(stream, args->count), MG_MIX_THREADS, 0, stream->handle>>>(
+            *args, in, stream->watched);
+    }
     return mg_cuda_launched("average", err);
+}
+
+__device__ static inline float blend_value(const mg_blend_args *args, float x, float y)
+{
+    float ax = __double2float_rn(args->a * (double)x);
+    float by = __double2float_rn(args->b * (double)y);
+    return mg_mix_round_to(__fadd_rn(ax, by), args->work);
+}
+
+__device__ static inline unsigned blend_element(const mg_blend_args *args, int64_t e)
+{
+    float r = blend_value(args, mg_mix_load(&args->x, e, args->work),
+                          mg_mix_load(&args->y, e, args->work));
+    mg_mix_store(args->out, args->out_dtype, e, r);
+    return mg_mix_watch(0, r);
 }
 
 __global__ static void blend_kernel(mg_blend_args args, uint32_t *flag)
@@ -58,20 +143,56 @@ __global__ static void blend_kernel(mg_blend_args args, uint32_t *flag)
     unsigned most = 0;
     int64_t step = (int64_t)gridDim.x * blockDim.x;
     for (int64_t e = (int64_t)blockIdx.x * blockDim.x + threadIdx.x; e < args.count; e += step) {
-        float ax = __double2float_rn(args.a * (double)mg_mix_load(&args.x, e, args.work));
-        float by = __double2float_rn(args.b * (double)mg_mix_load(&args.y, e, args.work));
-        float r = mg_mix_round_to(__fadd_rn(ax, by), args.work);
-        most = mg_mix_watch(most, r);
-        mg_mix_store(args.out, args.out_dtype, e, r);
+        most = max(most, blend_element(&args, e));
     }
     mg_mix_watch_end(flag, most, args.out_dtype);
+}
+
+/* bfloat16 all through, with coefficients that are float32 values: a product in float64 is then
+ * exact, and rounds to the product in float32. */
+__global__ __launch_bounds__(MG_MIX_THREADS) static void blend_pieces_kernel(mg_blend_args args,
+                                                                             uint32_t *flag)
+{
+    int64_t piece = (int64_t)blockIdx.x * MG_MIX_THREADS + threadIdx.x;
+    int64_t end = min((piece + 1) * MG_MIX_PIECE, args.count);
+    unsigned most = 0;
+    if (piece >= args.count / MG_MIX_PIECE) {
+        for (int64_t e = piece * MG_MIX_PIECE; e < end; e++) {
+            most = max(most, blend_element(&args, e));
+        }
+        mg_mix_watch_end(flag, most, MG_BF16);
+        return;
+    }
+    float x[MG_MIX_PIECE];
+    float y[MG_MIX_PIECE];
+    mg_mix_load_piece(x, args.x.data, piece);
+    mg_mix_load_piece(y, args.y.data, piece);
+#pragma unroll
+    for (int k = 0; k < MG_MIX_PIECE; k++) {
+        x[k] = __fadd_rn(__fmul_rn((float)args.a, x[k]), __fmul_rn((float)args.b, y[k]));
+        most = mg_mix_watch(most, x[k]);
+    }
+    mg_mix_store_piece(args.out, piece, x);
+    mg_mix_watch_end(flag, most, MG_BF16);
+}
+
+static bool is_float(double x)
+{
+    return (double)(float)x == x;
 }
 
 static mg_status blend_cuda(mg_stream *stream, const mg_blend_args *args, mg_error *err)
 {
     MG_TRY(mg_mix_check_types(args->work, args->out_dtype, err));
-    blend_kernel<<<mg_mix_blocks(stream, args->count), MG_MIX_THREADS, 0, stream->handle>>>(
-        *args, stream->watched);
+    if (args->work == MG_BF16 && args->count > 0 && is_float(args->a) && is_float(args->b) &&
+        mg_mix_wide(args->x.data, args->x.dtype) && mg_mix_wide(args->y.data, args->y.dtype) &&
+        mg_mix_wide(args->out, args->out_dtype)) {
+        blend_pieces_kernel<<<piece_blocks(args->count), MG_MIX_THREADS, 0, stream->handle>>>(
+            *args, stream->watched);
+    } else {
+        blend_kernel<<<mg_mix_blocks(stream, args->count), MG_MIX_THREADS, 0, stream->handle>>>(
+            *args, stream->watched);
+    }
     return mg_cuda_launched("blend", err);
 }
 
@@ -215,18 +336,6 @@ __global__ static void task_kernel(const __grid_constant__ task_params p,
     mg_mix_watch_end(flag, most, p.out_dtype);
 }
 
-/* 8 elements, from a piece of 16 bytes. */
-__device__ static inline void load_piece(float x[8], const void *data, int64_t piece)
-{
-    uint4 raw = __ldcs((const uint4 *)data + piece);
-    const unsigned words[4] = { raw.x, raw.y, raw.z, raw.w };
-#pragma unroll
-    for (int i = 0; i < 4; i++) {
-        x[2 * i] = __uint_as_float(words[i] << 16);
-        x[2 * i + 1] = __uint_as_float(words[i] & 0xFFFF0000u);
-    }
-}
-
 /* The sign of s as a mask: the consensus is positive where it is 0. */
 __device__ static inline unsigned sign_mask(float s)
 {
@@ -338,12 +447,12 @@ __global__ __launch_bounds__(MG_MIX_THREADS) static void task_fast_kernel(task_p
     unsigned most = 0;
     float base[GROUP];
     float x[SOURCES][GROUP];
-    load_piece(base, p.base.data, piece);
-    load_piece(base + 8, p.base.data, piece + 4);
+    mg_mix_load_piece(base, p.base.data, piece);
+    mg_mix_load_piece(base + 8, p.base.data, piece + 4);
 #pragma unroll
     for (int i = 0; i < SOURCES; i++) {
-        load_piece(x[i], sources.at[i].x.data, piece);
-        load_piece(x[i] + 8, sources.at[i].x.data, piece + 4);
+        mg_mix_load_piece(x[i], sources.at[i].x.data, piece);
+        mg_mix_load_piece(x[i] + 8, sources.at[i].x.data, piece + 4);
     }
 #pragma unroll
     for (int i = 0; i < SOURCES; i++) {
@@ -378,14 +487,8 @@ __global__ __launch_bounds__(MG_MIX_THREADS) static void task_fast_kernel(task_p
         most = mg_mix_watch(most, base[k]);
     }
     mg_mix_watch_end(flag, most, MG_BF16);
-    unsigned result[GROUP / 2];
-#pragma unroll
-    for (int k = 0; k < GROUP / 2; k++) {
-        __nv_bfloat162 pair = __floats2bfloat162_rn(base[2 * k], base[2 * k + 1]);
-        result[k] = *(unsigned *)&pair;
-    }
-    __stcs((uint4 *)p.out + piece, make_uint4(result[0], result[1], result[2], result[3]));
-    __stcs((uint4 *)p.out + piece + 4, make_uint4(result[4], result[5], result[6], result[7]));
+    mg_mix_store_piece(p.out, piece, base);
+    mg_mix_store_piece(p.out, piece + 4, base + 8);
 }
 
 template <int SOURCES, bool ROUNDED>
@@ -419,19 +522,14 @@ static void launch_fast_of(const mg_stream *stream, const task_params *p,
     }
 }
 
-static bool aligned(const void *p)
-{
-    return (uintptr_t)p % 16 == 0;
-}
-
 static bool fits_fast(const mg_task_args *args)
 {
-    bool fits = args->work == MG_BF16 && args->out_dtype == MG_BF16 && args->source_count <= 4 &&
-                args->base.dtype == MG_BF16 && aligned(args->base.data) && aligned(args->out) &&
+    bool fits = args->work == MG_BF16 && mg_mix_wide(args->out, args->out_dtype) &&
+                mg_mix_wide(args->base.data, args->base.dtype) && args->source_count <= 4 &&
                 args->count % 64 == 0;
     for (int64_t i = 0; fits && i < args->source_count; i++) {
         const mg_mix_source *source = &args->sources[i];
-        fits = source->x.dtype == MG_BF16 && aligned(source->x.data);
+        fits = mg_mix_wide(source->x.data, source->x.dtype);
     }
     return fits;
 }

@@ -84,6 +84,57 @@ __device__ static inline void mg_mix_store(void *out, mg_dtype dtype, int64_t i,
     }
 }
 
+/* Elements of a piece: 16 bytes of a 16-bit type. */
+#define MG_MIX_PIECE 8
+
+/* Whether pieces of a tensor can be loaded or stored at once. */
+static inline bool mg_mix_wide(const void *data, mg_dtype dtype)
+{
+    return dtype == MG_BF16 && (uintptr_t)data % 16 == 0;
+}
+
+/* A whole piece of bfloat16 values, of an address that mg_mix_wide accepts. */
+__device__ static inline void mg_mix_load_piece(float x[MG_MIX_PIECE], const void *data,
+                                                int64_t piece)
+{
+    uint4 raw = __ldcs((const uint4 *)data + piece);
+    const unsigned words[4] = { raw.x, raw.y, raw.z, raw.w };
+#pragma unroll
+    for (int i = 0; i < 4; i++) {
+        x[2 * i] = __uint_as_float(words[i] << 16);
+        x[2 * i + 1] = __uint_as_float(words[i] & 0xFFFF0000u);
+    }
+}
+
+/* Elements first .. first + 7 as work values, zeros from end on; first is a multiple of 8.  WIDE:
+ * mg_mix_wide accepts the input, and work is bfloat16. */
+template <bool WIDE>
+__device__ static inline void mg_mix_load_some(float x[MG_MIX_PIECE], const mg_mix_input *input,
+                                               mg_dtype work, int64_t first, int64_t end)
+{
+    if (WIDE && first + MG_MIX_PIECE <= end) {
+        mg_mix_load_piece(x, input->data, first / MG_MIX_PIECE);
+        return;
+    }
+#pragma unroll
+    for (int k = 0; k < MG_MIX_PIECE; k++) {
+        x[k] = first + k < end ? mg_mix_load(input, first + k, WIDE ? MG_BF16 : work) : 0;
+    }
+}
+
+/* Rounds and stores what mg_mix_load_piece loads. */
+__device__ static inline void mg_mix_store_piece(void *data, int64_t piece,
+                                                 const float x[MG_MIX_PIECE])
+{
+    unsigned words[4];
+#pragma unroll
+    for (int i = 0; i < 4; i++) {
+        __nv_bfloat162 pair = __floats2bfloat162_rn(x[2 * i], x[2 * i + 1]);
+        words[i] = *(unsigned *)&pair;
+    }
+    __stcs((uint4 *)data + piece, make_uint4(words[0], words[1], words[2], words[3]));
+}
+
 /* |W(x - base)|; base->data NULL = zeros */
 __device__ static inline float mg_mix_magnitude(const mg_mix_input *x, const mg_mix_input *base,
                                                 mg_dtype work, int64_t e)

@@ -32,17 +32,25 @@ __device__ static void block_sums(double sums[3], double *out)
     }
 }
 
-__global__ static void dot_kernel(mg_dot_args args, double *out)
+/* Threads take pieces in turn, wide or not, so that the order is the same for any address. */
+template <bool WIDE> __global__ static void dot_kernel(mg_dot_args args, double *out)
 {
     int64_t begin = (int64_t)blockIdx.x * MG_MIX_BLOCK;
     int64_t end = min(begin + (int64_t)MG_MIX_BLOCK, args.count);
     double sums[3] = { 0, 0, 0 };
-    for (int64_t e = begin + threadIdx.x; e < end; e += MG_MIX_THREADS) {
-        double x = (double)mg_mix_load(&args.x, e, args.work);
-        double y = (double)mg_mix_load(&args.y, e, args.work);
-        sums[0] += x * x;
-        sums[1] += y * y;
-        sums[2] += x * y;
+#pragma unroll 4
+    for (int64_t e = begin + threadIdx.x * MG_MIX_PIECE; e < end;
+         e += MG_MIX_THREADS * MG_MIX_PIECE) {
+        float x[MG_MIX_PIECE];
+        float y[MG_MIX_PIECE];
+        mg_mix_load_some<WIDE>(x, &args.x, args.work, e, end);
+        mg_mix_load_some<WIDE>(y, &args.y, args.work, e, end);
+#pragma unroll
+        for (int k = 0; k < MG_MIX_PIECE; k++) {
+            sums[0] += (double)x[k] * (double)x[k];
+            sums[1] += (double)y[k] * (double)y[k];
+            sums[2] += (double)x[k] * (double)y[k];
+        }
     }
     __syncthreads();
     block_sums(sums, out);
@@ -79,7 +87,10 @@ mg_status mg_cuda_dot(mg_stream *stream, const mg_dot_args *args, mg_error *err)
     MG_TRY(mg_cuda_workspace_get(stream, MG_CUDA_WS_REDUCE, (size_t)blocks * 3 * sizeof(double),
                                  &sums, err));
     if (blocks > 0) {
-        dot_kernel<<<(unsigned)blocks, MG_MIX_THREADS, 0, stream->handle>>>(*args, (double *)sums);
+        bool wide = args->work == MG_BF16 && mg_mix_wide(args->x.data, args->x.dtype) &&
+                    mg_mix_wide(args->y.data, args->y.dtype);
+        void (*kernel)(mg_dot_args, double *) = wide ? dot_kernel<true> : dot_kernel<false>;
+        kernel<<<(unsigned)blocks, MG_MIX_THREADS, 0, stream->handle>>>(*args, (double *)sums);
         MG_TRY(mg_cuda_launched("dot", err));
     }
     MG_TRY(add_blocks(stream, sums, blocks, total, err));
