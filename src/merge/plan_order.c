@@ -107,7 +107,7 @@ typedef struct job_tasks {
 
 typedef struct graph {
     mg_arena arena;
-    mg_map known;        /* inputs and gatherings, by what they read -> number */
+    mg_map known;        /* inputs, by what they read -> number */
     int64_t count;       /* tasks */
     int64_t **needs;     /* by task: those it depends on */
     int64_t *need_count; /* by task */
@@ -148,24 +148,13 @@ static int64_t add_load(graph *g, const mg_plan_load *load)
     return number;
 }
 
-/* The task that gathers a job's inputs: jobs with the same inputs share one. */
+/* The task that gathers a job's inputs.  Each job has its own: two with the same inputs are not
+ * equal in mergekit, whose maps compare by identity. */
 static int64_t add_gather(graph *g, const mg_plan_job *job)
 {
-    mg_buf key = { NULL, 0, 0 };
-    mg_buf_add_text(&key, "gather");
+    int64_t number = new_task(g, job->load_count);
     for (int64_t i = 0; i < job->load_count; i++) {
-        mg_buf_printf(&key, "\n%lld/%.*s", (long long)job->loads[i].model,
-                      MG_STR_ARG(job->loads[i].name));
-    }
-    mg_str text = mg_arena_copy(&g->arena, mg_buf_view(&key));
-    mg_buf_release(&key);
-    int64_t number = mg_map_get(&g->known, text, -1);
-    if (number < 0) {
-        number = new_task(g, job->load_count);
-        (void)mg_map_set(&g->known, text, number);
-        for (int64_t i = 0; i < job->load_count; i++) {
-            need(g, number, add_load(g, &job->loads[i]));
-        }
+        need(g, number, add_load(g, &job->loads[i]));
     }
     return number;
 }
