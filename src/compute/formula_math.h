@@ -215,26 +215,32 @@ MG_FORMULA_STEP float mg_formula_sce(const float *x, int64_t step, int64_t count
     return mg_formula_w(base + mg_formula_w(mg_formula_w(sum, work) / total, work), work);
 }
 
-/* merging.md 4.10, in float32 whatever work is. */
-MG_FORMULA_STEP float mg_formula_importance(float base, float other, float divergence)
+/* merging.md 4.10 */
+MG_FORMULA_STEP float mg_formula_importance(float base, float other, float divergence,
+                                            mg_dtype work)
 {
-    return fabsf(other - base) * divergence;
+    return mg_formula_w(fabsf(mg_formula_w(other - base, work)) * divergence, work);
 }
 
+/* The mask is float32, so the last sum is not rounded to work. */
 MG_FORMULA_STEP float mg_formula_fusion(float base, float other, float importance, float threshold,
                                         mg_dtype work)
 {
     bool taken = importance >= threshold;
-    return taken ? mg_formula_w(base + mg_formula_w(other - base, work), work) : base;
+    return taken ? base + mg_formula_w(other - base, work) : base;
 }
 
 /* One side's share of a row's softmax, and its term of the divergence. */
 #define MG_FORMULA_SOFTMAX_FLOOR 1e-8f
 
-MG_FORMULA_STEP float mg_formula_divergence(float base, float base_max, float base_sum, float other,
-                                            float other_max, float other_sum)
+MG_FORMULA_STEP float mg_formula_share(float x, float max, float sum, mg_dtype work)
 {
-    float p = expf(other - other_max) / other_sum + MG_FORMULA_SOFTMAX_FLOOR;
-    float q = expf(base - base_max) / base_sum + MG_FORMULA_SOFTMAX_FLOOR;
-    return p * logf(p / q);
+    float share = mg_formula_w(expf(x - max) / sum, work);
+    return mg_formula_w(share + MG_FORMULA_SOFTMAX_FLOOR, work);
+}
+
+MG_FORMULA_STEP float mg_formula_divergence(float p, float q, mg_dtype work)
+{
+    float ratio = mg_formula_w(p / q, work);
+    return mg_formula_w(p * mg_formula_w((float)log((double)ratio), work), work);
 }

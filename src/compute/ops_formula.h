@@ -113,7 +113,8 @@ typedef struct mg_formula_sum_args {
 } mg_formula_sum_args;
 
 /* For each row of length elements, the Kullback-Leibler divergence between the softmaxes of x and
- * base (merging.md 4.10), both of the type work; sums in float64. */
+ * base (merging.md 4.10), both of the type work, to which steps and result are rounded; sums in
+ * float64. */
 typedef struct mg_divergence_args {
     mg_mix_input base, x;
     mg_dtype work;

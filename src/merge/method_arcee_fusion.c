@@ -134,7 +134,7 @@ static mg_status threshold_on_device(mg_job *job, const float *importance, float
     }
     mg_pick_args pick = { importance, places, count, sample };
     MG_TRY_OR_DONE(job->device->formula->pick(job->stream, &pick, err));
-    *threshold_out = threshold_of(sample, count, MG_F32);
+    *threshold_out = threshold_of(sample, count, job->work);
 
 done:
     mg_free(places);

@@ -136,11 +136,12 @@ __device__ static inline float formula_value(const mg_formula *f, const element<
     case MG_FORMULA_SCE:
         return mg_formula_sce(x, 1, f->input_count, at->base, f->weight, f->work);
     case MG_FORMULA_IMPORTANCE:
-        return mg_formula_importance(at->base, x[0], scalar_of(f, 0, at->vector));
+        return mg_formula_importance(at->base, x[0], scalar_of(f, 0, at->vector), f->work);
     case MG_FORMULA_FUSION:
-        return mg_formula_fusion(at->base, x[0],
-                                 mg_formula_importance(at->base, x[0], scalar_of(f, 0, at->vector)),
-                                 f->scalar[1], f->work);
+        return mg_formula_fusion(
+            at->base, x[0],
+            mg_formula_importance(at->base, x[0], scalar_of(f, 0, at->vector), f->work),
+            f->scalar[1], f->work);
     }
     return 0;
 }
@@ -429,13 +430,15 @@ __global__ static void divergence_kernel(mg_divergence_args args)
         float base_sum = (float)join_block(sums[0], false);
         float x_sum = (float)join_block(sums[1], false);
         for (int64_t i = threadIdx.x; i < args.length; i += THREADS) {
-            divergence += (double)mg_formula_divergence(
-                mg_mix_load(&args.base, first + i, args.work), most[0], base_sum,
-                mg_mix_load(&args.x, first + i, args.work), most[1], x_sum);
+            float base = mg_mix_load(&args.base, first + i, args.work);
+            float x = mg_mix_load(&args.x, first + i, args.work);
+            float q = mg_formula_share(base, most[0], base_sum, args.work);
+            float p = mg_formula_share(x, most[1], x_sum, args.work);
+            divergence += (double)mg_formula_divergence(p, q, args.work);
         }
         divergence = join_block(divergence, false);
         if (threadIdx.x == 0) {
-            args.out[row] = (float)divergence;
+            args.out[row] = mg_formula_w((float)divergence, args.work);
         }
     }
 }
