@@ -165,23 +165,17 @@ static mg_status check_space(const mg_plan *plan, const char *out, mg_error *err
 }
 
 /* Replacing OUT must not remove what is merged into it. */
-static mg_status check_inputs_stay(const mg_plan *plan, const char *out, mg_arena *arena,
+static mg_status check_inputs_stay(const mg_model_set *set, const char *out, mg_arena *arena,
                                    mg_error *err)
 {
     mg_str target;
     if (!mg_path_is_folder(out) || mg_path_real(arena, out, &target, NULL) != MG_OK) {
         return MG_OK;
     }
-    for (int64_t i = 0; i < plan->model_count; i++) {
-        mg_str folder;
-        if (mg_path_real(arena, plan->models[i]->folder, &folder, NULL) != MG_OK ||
-            !mg_str_starts(folder, target.data)) {
-            continue;
-        }
-        if (folder.size == target.size || folder.data[target.size] == '/') {
-            return mg_fail(err, MG_ERR_USAGE, "%s: holds the model '%.*s' that is merged into it",
-                           out, MG_STR_ARG(mg_model_ref_text(&plan->refs[i], arena)));
-        }
+    const mg_model_ref *input = mg_model_set_inside(set, target, arena);
+    if (input != NULL) {
+        return mg_fail(err, MG_ERR_USAGE, "%s: holds the model '%.*s' that is merged into it", out,
+                       MG_STR_ARG(mg_model_ref_text(input, arena)));
     }
     return MG_OK;
 }
@@ -198,7 +192,7 @@ mg_status mg_merge_to_folder(const mg_recipe *recipe, mg_model_set *set, const m
 
     MG_TRY_OR_DONE(mg_plan_create(recipe, set, options->allow_crimes, &plan, err));
     mg_model_set_forget_tokens(set);
-    MG_TRY_OR_DONE(check_inputs_stay(plan, out, &arena, err));
+    MG_TRY_OR_DONE(check_inputs_stay(set, out, &arena, err));
     MG_TRY_OR_DONE(check_space(plan, out, err));
     MG_TRY_OR_DONE(mg_staging_open(out, options->overwrite, &staging, err));
     const char *folder = mg_staging_path(staging);

@@ -1,10 +1,12 @@
 /* merge/model_set.c - the models that recipes name, each opened once. */
+#include "base/fs.h"
 #include "merge/plan_internal.h"
 
 typedef struct set_entry {
     mg_model_ref ref;
     mg_snapshot *snapshot;  /* of the base, where ref has an adapter */
     mg_adapter *adapter;    /* NULL = none */
+    mg_str adapter_folder;  /* empty = none */
     mg_token_table *tokens; /* read on first use */
 } set_entry;
 
@@ -99,19 +101,13 @@ static mg_status check_targets(const mg_adapter *adapter, const mg_checkpoint *c
     return MG_OK;
 }
 
-static mg_status open_adapter(const mg_model_set *set, const mg_model_ref *ref, set_entry *entry,
+static mg_status open_adapter(mg_model_set *set, const mg_model_ref *ref, set_entry *entry,
                               mg_error *err)
 {
-    mg_arena arena = { NULL, 0, 0 };
-    mg_str folder;
-    mg_status status =
-        mg_hub_locate(set->hub, ref->lora_path, ref->lora_revision, &arena, &folder, err);
-    if (status == MG_OK) {
-        status = mg_adapter_open(folder.data, &entry->adapter, err);
-    }
-    mg_arena_release(&arena);
-    MG_TRY(status);
-    status = check_targets(entry->adapter, entry->snapshot->checkpoint, err);
+    MG_TRY(mg_hub_locate(set->hub, ref->lora_path, ref->lora_revision, &set->arena,
+                         &entry->adapter_folder, err));
+    MG_TRY(mg_adapter_open(entry->adapter_folder.data, &entry->adapter, err));
+    mg_status status = check_targets(entry->adapter, entry->snapshot->checkpoint, err);
     if (status != MG_OK) {
         mg_error_prefix(err, "%.*s", MG_STR_ARG(ref->lora_path));
     }
@@ -155,6 +151,26 @@ const mg_adapter *mg_model_set_adapter(mg_model_set *set, const mg_model_ref *re
 {
     const set_entry *entry = find_entry(set, ref);
     return entry != NULL ? entry->adapter : NULL;
+}
+
+/* Whether path, with its links resolved, is target or lies in it. */
+static bool lies_in(const char *path, mg_str target, mg_arena *arena)
+{
+    mg_str real;
+    return mg_path_real(arena, path, &real, NULL) == MG_OK && mg_str_starts(real, target.data) &&
+           (real.size == target.size || real.data[target.size] == '/');
+}
+
+const mg_model_ref *mg_model_set_inside(const mg_model_set *set, mg_str target, mg_arena *arena)
+{
+    for (int64_t i = 0; i < set->count; i++) {
+        const set_entry *entry = &set->entries[i];
+        if (lies_in(entry->snapshot->folder, target, arena) ||
+            (entry->adapter != NULL && lies_in(entry->adapter_folder.data, target, arena))) {
+            return &entry->ref;
+        }
+    }
+    return NULL;
 }
 
 void mg_model_set_forget_tokens(mg_model_set *set)

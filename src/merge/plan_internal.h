@@ -111,6 +111,9 @@ void mg_plan_order(mg_plan *plan);
 mg_recipe mg_plan_recorded_recipe(const mg_plan *plan, const mg_recipe *recipe, mg_arena *arena);
 /* The adapter of a reference that was got before, NULL = none. */
 const mg_adapter *mg_model_set_adapter(mg_model_set *set, const mg_model_ref *ref);
+/* One of the set's models, sources of tokens among them, that lies, or whose adapter lies, in the
+ * folder target (absolute, without links); NULL = none. */
+const mg_model_ref *mg_model_set_inside(const mg_model_set *set, mg_str target, mg_arena *arena);
 /* The layouts that a model set keeps, for its plans. */
 mg_layouts *mg_model_set_layouts(mg_model_set *set);
 /* The copies of the set's tensors on device, which has no host memory. */

@@ -161,6 +161,23 @@ dtype: bfloat16
         self.assert_same_tensors(self.folder / "models/ja", MODELS / "mini-ja")
         self.run_ok("merge", "merge.yml", "models/new")
 
+    def test_an_adapter_and_a_source_of_tokens_are_not_replaced_either(self):
+        q = "base_model.model." + Q0[:-len("weight")]
+        (self.folder / "lora").mkdir()
+        write_tensors(self.folder / "lora" / "adapter_model.safetensors",
+                      {q + "lora_A.weight": ("F32", (2, 128), bytes(1024)),
+                       q + "lora_B.weight": ("F32", (128, 2), bytes(1024))})
+        self.write("lora/adapter_config.json", json.dumps({"peft_type": "LORA", "r": 2, "lora_alpha": 2}))
+        self.copy_model("mini-ja", "tokens")
+        ja = MODELS / "mini-ja"
+        self.write("merge.yml", f"merge_method: linear\nmodels: [{{model: {ja}+lora, parameters: {{weight: 1}}}}]\n"
+                   "tokenizer: {source: tokens}\n")
+        for out in ("lora", "tokens"):
+            with self.subTest(out=out):
+                self.assertIn("that is merged into it", self.fails(2, "merge", "merge.yml", out, "--overwrite").err)
+        self.assertTrue((self.folder / "lora" / "adapter_config.json").exists())
+        self.run_ok("merge", "merge.yml", "out")
+
     def test_a_link_to_a_folder_stands_for_it(self):
         (self.folder / "disk").mkdir()
         os.symlink("disk", self.folder / "out")
