@@ -1,4 +1,4 @@
-/* base/hash.h - content hashes (XXH3, from libxxhash) and CRC-32.
+/* base/hash.h - content hashes (XXH3, from libxxhash).
  *
  * They recognise unchanged inputs; they are not meant to withstand an attacker.
  * Thread-safety: functions are independent; an mg_hasher belongs to one thread. */
@@ -10,7 +10,6 @@
 MG_BEGIN_C
 
 uint64_t mg_hash64(const void *data, size_t size, uint64_t seed);
-uint32_t mg_crc32(const void *data, size_t size);
 
 /* 128-bit content hash, fed in pieces. */
 typedef struct mg_hasher mg_hasher;

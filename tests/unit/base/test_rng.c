@@ -75,17 +75,6 @@ static void uniforms_never_reach_their_ends(void **state)
     }
 }
 
-static void crc_is_the_usual_one(void **state)
-{
-    (void)state;
-    assert_int_equal(mg_crc32("123456789", 9), 0xCBF43926u);
-    char text[5003]; /* long ones are taken in steps; the value is Python's zlib.crc32 */
-    for (int i = 0; i < (int)sizeof(text); i++) {
-        text[i] = (char)(i * 7 % 251);
-    }
-    assert_int_equal(mg_crc32(text, sizeof(text)), 0xA90BC8B2u);
-}
-
 static void a_content_hash_does_not_depend_on_the_pieces(void **state)
 {
     (void)state;
@@ -111,7 +100,6 @@ int main(void)
         cmocka_unit_test(array_seeding_gives_the_words_of_python),
         cmocka_unit_test(normal_quantile_inverts_the_error_function),
         cmocka_unit_test(uniforms_never_reach_their_ends),
-        cmocka_unit_test(crc_is_the_usual_one),
         cmocka_unit_test(a_content_hash_does_not_depend_on_the_pieces),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

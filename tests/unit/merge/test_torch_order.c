@@ -1,4 +1,5 @@
 /* tests/unit/merge/test_torch_order.c - the order of equal values, against live torch. */
+#include "crc32.h"
 #include "support.h"
 
 #include <math.h>
@@ -7,7 +8,6 @@
 
 #include "base/arena.h"
 #include "base/fs.h"
-#include "base/hash.h"
 #include "merge/torch_order_internal.h"
 
 #define GOLDEN MG_SOURCE_DIR "/tests/golden/merge"
@@ -56,7 +56,7 @@ static uint32_t crc_of_items(const uint64_t *items, int64_t count)
     for (int64_t i = 0; i < count; i++) {
         indexes[i] = (uint32_t)items[i];
     }
-    uint32_t crc = mg_crc32(indexes, (size_t)count * sizeof(uint32_t));
+    uint32_t crc = test_crc32(indexes, (size_t)count * sizeof(uint32_t));
     mg_free(indexes);
     return crc;
 }
@@ -70,7 +70,7 @@ static uint32_t crc_of_bits(const uint64_t *bits, int64_t count)
             indexes[found++] = (uint32_t)i;
         }
     }
-    uint32_t crc = mg_crc32(indexes, (size_t)found * sizeof(uint32_t));
+    uint32_t crc = test_crc32(indexes, (size_t)found * sizeof(uint32_t));
     mg_free(indexes);
     return crc;
 }

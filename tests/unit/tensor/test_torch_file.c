@@ -1,7 +1,7 @@
 /* tests/unit/tensor/test_torch_file.c - PyTorch files against what PyTorch says is in them, and
  * hostile ones. */
 #include "base/fs.h"
-#include "base/hash.h"
+#include "crc32.h"
 #include "support.h"
 #include "tensor/torch_file_internal.h"
 #include "tensor/torch_pickle_internal.h"
@@ -30,7 +30,8 @@ static void describe(const char *name, mg_buf *out)
     for (int64_t i = 0; i < mg_torch_file_count(file); i++) {
         mg_view view = mg_torch_file_at(file, i);
         mg_buf_printf(out, "%s %.*s %s %s %08x\n", name, MG_STR_ARG(view.name),
-                      mg_dtype_name(view.dtype), shape_of(&view), mg_crc32(view.data, view.bytes));
+                      mg_dtype_name(view.dtype), shape_of(&view),
+                      test_crc32(view.data, view.bytes));
     }
     mg_torch_file_close(file);
     mg_arena_release(&arena);
@@ -104,7 +105,7 @@ static void parse_damaged(const char *name)
             uint32_t sum = 0;
             for (int64_t t = 0; t < mg_torch_file_count(file); t++) {
                 mg_view view = mg_torch_file_at(file, t);
-                sum ^= mg_crc32(view.data, view.bytes);
+                sum ^= test_crc32(view.data, view.bytes);
             }
             (void)sum; /* all data could be read */
         }
