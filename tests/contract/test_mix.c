@@ -6,62 +6,16 @@
 #include <math.h>
 
 #include "base/memory.h"
-#include "base/pool.h"
 #include "base/rng.h"
 #include "compute/device.h"
 #include "compute/ops_mix.h"
+#include "contract/targets.h"
 
 #define TENSORS_MAX 20
-
-typedef struct target {
-    const char *name;
-    const mg_device *device;
-    mg_stream *stream;
-} target;
-
-/* ref first; the others are compared with it. */
-static target targets[6];
-static int64_t target_count;
-static mg_pool *pool;
 
 /* Tails, whole vectors, more than one chunk, more than one block. */
 static const int64_t sizes[] = { 1, 3, 8, 15, 16, 33, 64, 100, 1023, 1024, 5000, 140001 };
 static const mg_dtype dtypes[] = { MG_F32, MG_BF16, MG_F16 };
-
-static void add_target(const char *name, const mg_device *device, mg_pool *threads)
-{
-    mg_error err;
-    target *t = &targets[target_count++];
-    t->name = name;
-    t->device = device;
-    assert_ok(device->stream_create(device, threads, &t->stream, &err), &err);
-}
-
-static int set_up(void **state)
-{
-    (void)state;
-    pool = mg_pool_create(3);
-    add_target("ref", mg_device_ref(), NULL);
-    if (mg_isa_best() >= MG_ISA_AVX2) {
-        add_target("avx2", mg_device_cpu(MG_ISA_AVX2), NULL);
-        add_target("avx2, threads", mg_device_cpu(MG_ISA_AVX2), pool);
-    }
-    if (mg_isa_best() >= MG_ISA_AVX512) {
-        add_target("avx512", mg_device_cpu(MG_ISA_AVX512), NULL);
-        add_target("avx512, threads", mg_device_cpu(MG_ISA_AVX512), pool);
-    }
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    for (int64_t i = 0; i < target_count; i++) {
-        targets[i].device->stream_destroy(targets[i].stream);
-    }
-    mg_pool_destroy(pool);
-    return 0;
-}
 
 /* Tensors of one case: a base and others near it, as fine-tunes are, with exact zeros and equals.
  */

@@ -8,62 +8,12 @@
 #include <stdlib.h>
 
 #include "base/memory.h"
-#include "base/pool.h"
 #include "base/rng.h"
 #include "compute/device.h"
 #include "compute/ops_mix.h"
+#include "contract/targets.h"
 
-#define DEVICES_MAX 6
 #define COUNT_MAX 70001
-
-typedef struct target {
-    const char *name;
-    const mg_device *device;
-    mg_stream *stream;
-} target;
-
-/* ref first; the others are compared with it. */
-static target targets[DEVICES_MAX];
-static int64_t target_count;
-static mg_pool *pool;
-
-static void add_target(const char *name, const mg_device *device, mg_pool *threads)
-{
-    mg_error err;
-    target *t = &targets[target_count++];
-    t->name = name;
-    t->device = device;
-    assert_ok(device->stream_create(device, threads, &t->stream, &err), &err);
-}
-
-static int set_up(void **state)
-{
-    (void)state;
-    pool = mg_pool_create(3);
-    add_target("ref", mg_device_ref(), NULL);
-    if (mg_isa_best() >= MG_ISA_AVX2) {
-        add_target("avx2", mg_device_cpu(MG_ISA_AVX2), NULL);
-        add_target("avx2, threads", mg_device_cpu(MG_ISA_AVX2), pool);
-    }
-    if (mg_isa_best() >= MG_ISA_AVX512) {
-        add_target("avx512", mg_device_cpu(MG_ISA_AVX512), NULL);
-        add_target("avx512, threads", mg_device_cpu(MG_ISA_AVX512), pool);
-    }
-    if (mg_isa_best() >= MG_ISA_AVX512_BF16) {
-        add_target("avx512_bf16", mg_device_cpu(MG_ISA_AVX512_BF16), NULL);
-    }
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    for (int64_t i = 0; i < target_count; i++) {
-        targets[i].device->stream_destroy(targets[i].stream);
-    }
-    mg_pool_destroy(pool);
-    return 0;
-}
 
 static const int64_t sizes[] = { 1, 7, 16, 63, 64, 65, 129, 1000, 5000, COUNT_MAX };
 
