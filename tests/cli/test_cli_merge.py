@@ -23,6 +23,17 @@ def rounded(value):
     return struct.unpack("<f", struct.pack("<I", (bits + 0x7FFF + (bits >> 16 & 1)) & 0xFFFF0000))[0]
 
 
+def make_adapter(test):
+    """A folder lora with an adapter of Q0 that changes nothing."""
+    q = "base_model.model." + Q0[:-len("weight")]
+    (test.folder / "lora").mkdir()
+    write_tensors(test.folder / "lora" / "adapter_model.safetensors",
+                  {q + "lora_A.weight": ("F32", (2, 128), bytes(1024)),
+                   q + "lora_B.weight": ("F32", (128, 2), bytes(1024))})
+    test.write("lora/adapter_config.json", json.dumps({"peft_type": "LORA", "r": 2, "lora_alpha": 2,
+                                                       "target_modules": ["q_proj"]}))
+
+
 class Merge(ProgramTest):
     def merge(self, text, out="out", *options):
         self.write("merge.yml", text)
@@ -162,12 +173,7 @@ dtype: bfloat16
         self.run_ok("merge", "merge.yml", "models/new")
 
     def test_an_adapter_and_a_source_of_tokens_are_not_replaced_either(self):
-        q = "base_model.model." + Q0[:-len("weight")]
-        (self.folder / "lora").mkdir()
-        write_tensors(self.folder / "lora" / "adapter_model.safetensors",
-                      {q + "lora_A.weight": ("F32", (2, 128), bytes(1024)),
-                       q + "lora_B.weight": ("F32", (128, 2), bytes(1024))})
-        self.write("lora/adapter_config.json", json.dumps({"peft_type": "LORA", "r": 2, "lora_alpha": 2}))
+        make_adapter(self)
         self.copy_model("mini-ja", "tokens")
         ja = MODELS / "mini-ja"
         self.write("merge.yml", f"merge_method: linear\nmodels: [{{model: {ja}+lora, parameters: {{weight: 1}}}}]\n"
@@ -280,13 +286,7 @@ class InspectAndCheck(ProgramTest):
                 json.loads(line)
 
     def test_inspect_knows_adapters_and_models_with_one(self):
-        q = "base_model.model." + Q0[:-len("weight")]
-        (self.folder / "lora").mkdir()
-        write_tensors(self.folder / "lora" / "adapter_model.safetensors",
-                      {q + "lora_A.weight": ("F32", (2, 128), bytes(1024)),
-                       q + "lora_B.weight": ("F32", (128, 2), bytes(1024))})
-        self.write("lora/adapter_config.json", json.dumps({"peft_type": "LORA", "r": 2, "lora_alpha": 2,
-                                                           "target_modules": ["q_proj"]}))
+        make_adapter(self)
         for path, count in (("lora", 2), (f"{MODELS / 'mini-ja'}+lora", 75)):
             found = json.loads(self.run_ok("inspect", path, "--json").out)
             self.assertEqual((len(found["tensors"]), found["adapter"]), (count, [Q0]))

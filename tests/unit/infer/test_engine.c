@@ -63,6 +63,22 @@ static bool keep_in_array(void *context, int64_t index, const mg_generation *res
     return true;
 }
 
+/* An engine of these options gives the answers wanted. */
+static void assert_answers(mg_model *model, const mg_engine_options *options,
+                           const mg_generate_request *requests, const answer *wanted, int64_t count)
+{
+    mg_error err;
+    mg_engine *engine = NULL;
+    answer *seen = mg_new_array(answer, count);
+    assert_ok(mg_engine_create(model, NULL, NULL, options, &engine, &err), &err);
+    assert_ok(mg_engine_generate(engine, requests, count, keep_in_array, seen, &err), &err);
+    for (int64_t i = 0; i < count; i++) {
+        assert_memory_equal(&wanted[i], &seen[i], sizeof(answer));
+    }
+    mg_engine_destroy(engine);
+    mg_free(seen);
+}
+
 static bool keep_answer(void *context, int64_t index, const mg_generation *result)
 {
     fixture *f = (fixture *)context;
@@ -172,15 +188,7 @@ static void steps_ahead_change_no_answer(void **state)
     }
     assert_true(ended > 5 && ended < MANY);
     for (int64_t c = 0; c < MG_ARRAY_COUNT(choices); c++) {
-        mg_engine *engine = NULL;
-        answer *seen = mg_new_array(answer, MANY);
-        assert_ok(mg_engine_create(ahead.model, NULL, NULL, &choices[c], &engine, &err), &err);
-        assert_ok(mg_engine_generate(engine, requests, MANY, keep_in_array, seen, &err), &err);
-        for (int64_t i = 0; i < MANY; i++) {
-            assert_memory_equal(&wanted[i], &seen[i], sizeof(answer));
-        }
-        mg_engine_destroy(engine);
-        mg_free(seen);
+        assert_answers(ahead.model, &choices[c], requests, wanted, MANY);
     }
     mg_free(wanted);
     close_fixture(&plain);
@@ -241,15 +249,7 @@ static void slots_of_parked_texts_serve_others(void **state)
     }
     options.batch_max = 6;
     for (options.cache_tokens = 64; options.cache_tokens < 260; options.cache_tokens += 12) {
-        mg_engine *engine = NULL;
-        answer *seen = mg_new_array(answer, MANY);
-        assert_ok(mg_engine_create(f.model, NULL, NULL, &options, &engine, &err), &err);
-        assert_ok(mg_engine_generate(engine, requests, MANY, keep_in_array, seen, &err), &err);
-        for (int64_t i = 0; i < MANY; i++) {
-            assert_memory_equal(&wanted[i], &seen[i], sizeof(answer));
-        }
-        mg_engine_destroy(engine);
-        mg_free(seen);
+        assert_answers(f.model, &options, requests, wanted, MANY);
     }
     mg_free(wanted);
     mg_free(ids);
