@@ -44,8 +44,8 @@ static void round_range(const mg_job *job, float *x, int64_t first, int64_t coun
     }
 }
 
-/* Sums over models run element by element inside, which makes vector code of them. */
-/* From so many models on torch's order shows. */
+/* From so many models on torch's order of addition shows; sums over fewer run element by element
+ * inside, which makes vector code of them. */
 #define ORDERED_MIN 5
 
 static void many_mean(const task *s, int64_t first, int64_t count)
