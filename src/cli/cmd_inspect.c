@@ -119,12 +119,9 @@ static mg_status inspect_adapter(mg_cli *cli, const char *folder, mg_error *err)
     mg_arena arena = { NULL, 0, 0 };
     mg_checkpoint *checkpoint = NULL;
     mg_adapter *adapter = NULL;
-    const char *path = mg_path_join(&arena, folder, "adapter_model.safetensors").data;
-    if (!mg_path_is_file(path)) {
-        path = mg_path_join(&arena, folder, "adapter_model.bin").data;
-    }
-    MG_TRY_OR_DONE(mg_checkpoint_open_file(path, &checkpoint, err));
     MG_TRY_OR_DONE(mg_adapter_open(folder, &adapter, err));
+    const char *path = mg_path_join(&arena, folder, "adapter_model.safetensors").data;
+    MG_TRY_OR_DONE(mg_checkpoint_open_file(path, &checkpoint, err));
     print_checkpoint(cli, checkpoint, mg_str_of(""), adapter);
 
 done:
